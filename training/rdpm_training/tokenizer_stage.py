@@ -1,0 +1,129 @@
+"""Stage `tokenizer`: trains the VAE and measures the statistics that standardize its latent."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from . import data, runs
+from .config import Config
+from .tokenizer import Tokenizer
+
+STAGE = 1
+SAVE_EVERY = 250
+
+
+def build(config: Config) -> Tokenizer:
+    """The untrained networks that the configuration describes."""
+    t = config.tokenizer
+    return Tokenizer(config.data.channels, t.widths, t.blocks, t.latent_channels)
+
+
+def trained(config: Config, folder: Path) -> Tokenizer:
+    """The tokenizer that this stage left in `folder`, ready for use."""
+    tokenizer = build(config)
+    tokenizer.load_state_dict(runs.load(folder / "tokenizer.pt")["model"])
+    return tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def encode_all(tokenizer: Tokenizer, images: Tensor, on: torch.device, batch: int = 500) -> Tensor:
+    """Standardized latents (b, n, c) of byte images, on the host."""
+    tokenizer = tokenizer.to(on)
+    parts = []
+    for chunk in images.split(batch):
+        unit = data.to_unit(chunk.to(on)).contiguous(memory_format=torch.channels_last)
+        parts.append(tokenizer.encode(unit).cpu())
+    return torch.cat(parts)
+
+
+def psnr(mse: float) -> float:
+    """Decibels for a mean squared error of values in -1..1 (peak to peak 2)."""
+    return 10.0 * math.log10(4.0 / mse)
+
+
+def train(config: Config, folder: Path) -> None:
+    settings, on = config.tokenizer, runs.device()
+    dataset = data.load(config.data, config.seed)
+    torch.manual_seed(config.seed)  # initial weights
+    tokenizer = build(config).to(on, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(tokenizer.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    random = runs.generator(config.seed, STAGE)
+    path, first, clock = folder / "tokenizer.pt", 0, runs.Clock()
+    if path.exists():
+        state = runs.load(path)
+        tokenizer.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        random.set_state(state["random"])
+        first, clock = state["update"], runs.Clock(state["seconds"])
+    epochs = runs.Epochs(len(dataset.train), settings.batch_size, config.seed)
+
+    def checkpoint(update: int) -> None:
+        state = {"model": tokenizer.state_dict(), "optimizer": optimizer.state_dict(), "update": update}
+        runs.save(path, state | {"random": random.get_state(), "seconds": clock.seconds()})
+
+    progress = tqdm(range(first, settings.updates), "tokenizer", settings.updates, initial=first, unit="update")
+    for update in progress:
+        # Linear warm-up, then a cosine to zero.
+        rate = min(1.0, (update + 1) / 50) * 0.5 * (1 + math.cos(math.pi * update / settings.updates))
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        images = data.to_unit(dataset.train.images[epochs.batch(update)].to(on))
+        images = images.contiguous(memory_format=torch.channels_last)
+        with runs.autocast(on):
+            mean, log_variance = tokenizer.encoder(images)
+            mean, log_variance = mean.float(), log_variance.float()
+            # The posterior's own noise, and up to `latent_noise` standard deviations more: the decoder will meet
+            # latents that are off by the last step's quantization error.
+            noise = torch.randn(2, *mean.shape, generator=random).to(on)
+            share = torch.rand(len(mean), 1, 1, 1, generator=random).to(on)
+            spread = mean.detach().std(dim=(0, 2, 3), keepdim=True)
+            latent = mean + (0.5 * log_variance).exp() * noise[0] + settings.latent_noise * share * spread * noise[1]
+            decoded = tokenizer.decoder(latent).float()
+        error = F.l1_loss(decoded, images) + F.mse_loss(decoded, images)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        loss = error + settings.kl_weight * divergence
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
+        optimizer.step()
+        if update % 10 == 0:
+            progress.set_postfix(loss=f"{loss.item():.4f}", kl=f"{divergence.item():.3f}")
+        if (update + 1) % SAVE_EVERY == 0:
+            checkpoint(update + 1)
+
+    tokenizer.eval()
+    tokenizer.latent_mean.zero_()
+    tokenizer.latent_std.fill_(1.0)
+    latents = encode_all(tokenizer, dataset.train.images, on).flatten(0, 1)
+    tokenizer.latent_mean.copy_(latents.mean(0))
+    tokenizer.latent_std.copy_(latents.std(0))
+    checkpoint(settings.updates)
+
+    test = dataset.test.images
+    decoded = decode_all(tokenizer, encode_all(tokenizer, test, on), on)
+    mse = F.mse_loss(decoded, data.to_unit(test)).item()
+    runs.report(
+        folder,
+        "tokenizer",
+        {
+            "parameters": sum(p.numel() for p in tokenizer.parameters()),
+            "updates": settings.updates,
+            "seconds": round(clock.seconds()),
+            "hardware": runs.hardware(),
+            "test_mse": mse,
+            "test_psnr_continuous_db": psnr(mse),
+        },
+    )
+
+
+@torch.no_grad()
+def decode_all(tokenizer: Tokenizer, latents: Tensor, on: torch.device, batch: int = 500) -> Tensor:
+    """Images (b, channels, size, size), clamped to -1..1, of standardized latents (b, n, c); on the host."""
+    tokenizer = tokenizer.to(on)
+    return torch.cat([tokenizer.decode(chunk.to(on)).clamp(-1, 1).cpu() for chunk in latents.split(batch)])
