@@ -62,6 +62,7 @@ class Denoiser:
     muon_learning_rate: float
     class_dropout: float
     ema: float
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Sampling:
 @dataclass(frozen=True)
 class Config:
     name: str
+    title: str
     seed: int
     data: Data
     tokenizer: Tokenizer
