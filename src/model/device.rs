@@ -1,6 +1,6 @@
 //! Which device computes.
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 use super::ModelError;
 
@@ -20,6 +20,15 @@ pub fn open_device(name: &str) -> Result<Device, ModelError> {
             Some(Ok(ordinal)) => cuda(ordinal).map_err(fault),
             _ => Err(fault("allowed are auto, cpu, cuda and cuda:N".into())),
         },
+    }
+}
+
+/// `cpu` or `cuda:N`.
+pub fn device_name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".into(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
 }
 

@@ -33,9 +33,9 @@ pub mod trajectory;
 mod weights;
 
 pub use config::Config;
-pub use device::open_device;
+pub use device::{device_name, open_device};
 pub use error::ModelError;
 pub use rdpm::{Model, Preview, Tokenization};
 pub use sampler::{Drawing, Sampler, Step};
 pub use settings::Settings;
-pub use weights::WEIGHTS_FILE;
+pub use weights::{WEIGHTS_FILE, find_model};

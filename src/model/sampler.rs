@@ -174,9 +174,9 @@ pub struct Sampler<'m> {
 }
 
 impl<'m> Sampler<'m> {
-    /// `count` images of one request.
-    pub fn new(model: &'m Model, settings: &Settings, seed: u64, count: u32) -> Self {
-        Self { model, drawings: (0..count).map(|index| model.start(settings, seed, index)).collect() }
+    /// The images of one request whose indices are in the range.
+    pub fn new(model: &'m Model, settings: &Settings, seed: u64, indices: std::ops::Range<u32>) -> Self {
+        Self { model, drawings: indices.map(|index| model.start(settings, seed, index)).collect() }
     }
 
     /// Both previews of every image, after at least one step.

@@ -9,9 +9,41 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
 use super::ModelError;
+use super::config::CONFIG_FILE;
 
 /// The file's name in a weights folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+
+/// The model folder that `weights` names: itself, where it has a `config.json`, or one of its sub-folders that have: the
+/// one called `model`, or the first by name.
+///
+/// # Errors
+/// [`ModelError::Config`] where there is none; `reason` lists the models that are there.
+pub fn find_model(weights: &Path, model: Option<&str>) -> std::result::Result<PathBuf, ModelError> {
+    if weights.join(CONFIG_FILE).is_file() {
+        return Ok(weights.into());
+    }
+    let read = |source| ModelError::Read { path: weights.into(), source };
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(weights).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.join(CONFIG_FILE).is_file() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    let name = |folder: &PathBuf| folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let found = match model {
+        Some(model) => folders.iter().find(|folder| name(folder).as_deref() == Some(model)),
+        None => folders.first(),
+    };
+    found.cloned().ok_or_else(|| {
+        let names: Vec<String> = folders.iter().filter_map(name).collect();
+        let there = if names.is_empty() { "none".into() } else { names.join(", ") };
+        let wanted = model.map_or("no model".into(), |model| format!("no model {model:?}"));
+        ModelError::Config { path: weights.into(), reason: format!("{wanted} in this folder; there: {there}") }
+    })
+}
 
 /// The tensors of a file, and which of them the networks have asked for.
 pub struct Weights {
@@ -61,7 +93,7 @@ impl Weights {
         if let Some((name, (tensor, _))) = unused.first() {
             let reason = format!(
                 "{}: tensor {name} {:?} has no place there",
-                super::config::CONFIG_FILE,
+                CONFIG_FILE,
                 tensor.dims()
             );
             return Err(ModelError::Weights {
@@ -92,7 +124,7 @@ impl SimpleBackend for Handle {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let tensor = self.get_unchecked(name, dtype, device)?;
         if tensor.shape() != &shape {
-            let msg = format!("tensor {name} disagrees with {}", super::config::CONFIG_FILE);
+            let msg = format!("tensor {name} disagrees with {}", CONFIG_FILE);
             return Err(Error::UnexpectedShape { msg, expected: shape, got: tensor.shape().clone() });
         }
         Ok(tensor)

@@ -72,6 +72,15 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    samples: int
+    nearest_samples: int
+    classifier_epochs: int
+    sweep: list[list[float]]  # pairs of guidance and temperature
+    sweep_samples: int
+
+
+@dataclass(frozen=True)
 class Config:
     name: str
     title: str
@@ -82,6 +91,7 @@ class Config:
     codebook: Codebook
     denoiser: Denoiser
     sampling: Sampling
+    evaluation: Evaluation
 
     @property
     def grid(self) -> int:
@@ -101,6 +111,7 @@ SECTIONS: dict[str, type] = {
     "codebook": Codebook,
     "denoiser": Denoiser,
     "sampling": Sampling,
+    "evaluation": Evaluation,
 }
 
 
