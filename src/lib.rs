@@ -3,7 +3,9 @@
 //! Three layers that import downwards only:
 //!
 //! - [`model`]: tensors; the tokenizer, the recurrent trajectory, the denoiser and the sampler. No HTTP, no threads.
-//! - `engine`: jobs, queue, the worker thread that owns the device. No axum, no tensors in its interface.
-//! - `web`: axum; pages, JSON API, server-sent events. No tensors.
+//! - [`engine`]: jobs, queue, the worker thread that owns the device. No axum, no tensors in its interface.
+//! - [`web`]: axum; pages, JSON API, server-sent events. No tensors.
 
+pub mod engine;
 pub mod model;
+pub mod web;

@@ -71,7 +71,11 @@ impl Generate {
         }
 
         let stages = self.draw(&model, &settings, seed)?;
-        let columns = if settings.len() > 1 { self.count } else { self.count.isqrt() + u32::from(!is_square(self.count)) };
+        let columns = if settings.len() > 1 {
+            self.count
+        } else {
+            self.count.isqrt() + u32::from(!is_square(self.count))
+        };
         let sheet = |pictures: &[DynamicImage]| {
             // A token grid's cells are drawn as large as the pixels that they stand for.
             let cell = model.config().image.size as u32 * self.scale;
@@ -79,10 +83,8 @@ impl Generate {
         };
         let mut frames = Vec::new();
         for (index, stage) in stages.iter().enumerate() {
-            let panels =
-                [("tokens", &stage.tokens), ("noisy", &stage.noisy), ("clean", &stage.clean)].map(|(name, pictures)| {
-                    (name, sheet(pictures))
-                });
+            let panels = [("tokens", &stage.tokens), ("noisy", &stage.noisy), ("clean", &stage.clean)]
+                .map(|(name, pictures)| (name, sheet(pictures)));
             if let Some(folder) = &self.steps {
                 for (name, panel) in &panels {
                     save(panel, &folder.join(format!("step-{:02}-{name}.png", index + 1)))?;

@@ -14,8 +14,7 @@ pub struct Info {
 impl Info {
     pub fn run(self) -> anyhow::Result<()> {
         let folder = self.model.folder()?;
-        let device = open_device(&self.model.device)?;
-        let model = Model::load(&folder, &device)?;
+        let model = Model::load(&folder, &open_device(&self.model.device)?)?;
         let config = model.config();
         let (size, grid, channels) = (config.image.size, config.latent.grid, config.image.channels);
         println!("model       {} ({})", config.title, folder.display());
@@ -25,7 +24,7 @@ impl Info {
         println!("classes     {}", config.classes.join(", "));
         println!("guidance    {}", config.sampling.guidance);
         println!("temperature {}", config.sampling.temperature);
-        println!("device      {}", rdpm::model::device_name(&device));
+        println!("device      {}", model.device());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Parser};
+use clap::Parser;
 use rdpm::engine::{Engine, Options};
 use rdpm::model::{Model, open_device};
 use rdpm::web::{self, ClassPictures};
@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::ModelArguments;
 
-#[derive(Debug, Args, Parser)]
+#[derive(Debug, Parser)]
 pub struct Serve {
     #[command(flatten)]
     model: ModelArguments,

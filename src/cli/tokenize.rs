@@ -42,7 +42,10 @@ impl Tokenize {
         }
         let grids: Vec<Vec<&[u32]>> =
             tokenized.tokens.iter().map(|grid| grid.chunks(config.latent.grid).collect()).collect();
-        println!("{}", json!({ "model": config.name, "seed": self.seed, "steps": config.steps(), "tokens": grids }));
+        println!(
+            "{}",
+            json!({ "model": config.name, "seed": self.seed, "steps": config.steps(), "tokens": grids })
+        );
         match &self.output {
             Some(output) => save(&tokenized.reconstruction, output),
             None => Ok(()),

@@ -24,7 +24,7 @@ pub fn open_device(name: &str) -> Result<Device, ModelError> {
 }
 
 /// `cpu` or `cuda:N`.
-pub fn device_name(device: &Device) -> String {
+pub(super) fn device_name(device: &Device) -> String {
     match device.location() {
         DeviceLocation::Cpu => "cpu".into(),
         DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),

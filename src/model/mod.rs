@@ -33,7 +33,7 @@ pub mod trajectory;
 mod weights;
 
 pub use config::Config;
-pub use device::{device_name, open_device};
+pub use device::open_device;
 pub use error::ModelError;
 pub use rdpm::{Model, Preview, Tokenization};
 pub use sampler::{Drawing, Sampler, Step};

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::config::Config;
 use super::denoiser::Denoiser;
+use super::device::device_name;
 use super::sampler::{Drawing, Step};
 use super::tokenizer::{Decoder, Encoder};
 use super::trajectory::{self, Codebook, Schedule};
@@ -77,6 +78,11 @@ impl Model {
     /// The configuration it was built from.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The device it runs on: `cpu` or `cuda:N`.
+    pub fn device(&self) -> String {
+        device_name(&self.device)
     }
 
     /// Number of learned numbers in the weight file.

@@ -41,7 +41,10 @@ pub fn find_model(weights: &Path, model: Option<&str>) -> std::result::Result<Pa
         let names: Vec<String> = folders.iter().filter_map(name).collect();
         let there = if names.is_empty() { "none".into() } else { names.join(", ") };
         let wanted = model.map_or("no model".into(), |model| format!("no model {model:?}"));
-        ModelError::Config { path: weights.into(), reason: format!("{wanted} in this folder; there: {there}") }
+        ModelError::Config {
+            path: weights.into(),
+            reason: format!("{wanted} in this folder; there: {there}"),
+        }
     })
 }
 
@@ -91,11 +94,7 @@ impl Weights {
         let mut unused: Vec<_> = tensors.iter().filter(|(_, (_, used))| !used).collect();
         unused.sort_by_key(|(name, _)| *name);
         if let Some((name, (tensor, _))) = unused.first() {
-            let reason = format!(
-                "{}: tensor {name} {:?} has no place there",
-                CONFIG_FILE,
-                tensor.dims()
-            );
+            let reason = format!("{}: tensor {name} {:?} has no place there", CONFIG_FILE, tensor.dims());
             return Err(ModelError::Weights {
                 path: self.path.clone(),
                 reason: format!("disagrees with {reason}"),
