@@ -82,7 +82,7 @@ impl Generate {
             arrange(pictures, columns, cell)
         };
         let mut frames = Vec::new();
-        for (index, stage) in stages.iter().enumerate() {
+        for (index, stage) in stages.iter().enumerate().filter(|_| self.is_watched()) {
             let panels = [("tokens", &stage.tokens), ("noisy", &stage.noisy), ("clean", &stage.clean)]
                 .map(|(name, pictures)| (name, sheet(pictures)));
             if let Some(folder) = &self.steps {
@@ -106,6 +106,11 @@ impl Generate {
         }
         eprintln!("{}: seed {seed}", self.output.display());
         Ok(())
+    }
+
+    /// Whether anything of the steps before the last is asked for.
+    fn is_watched(&self) -> bool {
+        self.steps.is_some() || self.animation.is_some()
     }
 
     /// The settings of each class to draw.
@@ -141,7 +146,6 @@ impl Generate {
     /// Draws every class's images; of the steps before the last only what the flags ask for.
     fn draw(&self, model: &Model, settings: &[Settings], seed: u64) -> anyhow::Result<Vec<Stage>> {
         let steps = model.config().steps();
-        let watched = self.steps.is_some() || self.animation.is_some();
         let mut stages: Vec<Stage> = (0..steps).map(|_| Stage::default()).collect();
         // Hidden by itself where standard error is no terminal.
         let bar = ProgressBar::new((settings.len() * self.count as usize * steps) as u64);
@@ -153,7 +157,7 @@ impl Generate {
                     let Some(drawn) = sampler.next() else { bail!("the sampler ended early") };
                     let drawn = drawn?;
                     bar.inc(u64::from(count));
-                    if watched {
+                    if self.is_watched() {
                         stage.tokens.extend(drawn.iter().map(|step| model.token_picture(&step.tokens)));
                         for preview in sampler.previews()? {
                             stage.noisy.push(preview.noisy);
@@ -188,7 +192,7 @@ fn is_square(number: u32) -> bool {
 fn arrange(pictures: &[DynamicImage], columns: u32, cell: u32) -> DynamicImage {
     let count = pictures.len() as u32;
     let columns = columns.min(count).max(1);
-    let side = |cells: u32| cells * (cell + GAP) - GAP;
+    let side = |cells: u32| (cells * (cell + GAP)).saturating_sub(GAP);
     let mut sheet = RgbImage::from_pixel(side(columns), side(count.div_ceil(columns)), Rgb([255; 3]));
     for (index, picture) in (0u32..).zip(pictures) {
         let picture = picture.resize_exact(cell, cell, FilterType::Nearest).into_rgb8();
