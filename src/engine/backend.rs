@@ -18,7 +18,7 @@ pub struct ModelInfo {
 
 /// A model as the worker sees it. It is made, used and dropped on one thread, so it needn't be `Send`.
 ///
-/// [`OnDevice`] is the real one; tests have others, which fail on demand.
+/// [`Model`] is the real one; tests have others, which fail on demand.
 pub trait Backend {
     /// One image in the making.
     type Drawing: Send;
@@ -49,38 +49,31 @@ pub trait Backend {
     fn images(&self, drawings: &[&Self::Drawing]) -> Result<Vec<DynamicImage>, ModelError>;
 }
 
-/// A loaded model and the name of the device it was loaded onto.
-pub struct OnDevice {
-    pub model: Model,
-    /// `cpu`, `cuda:0`.
-    pub device: String,
-}
-
-impl Backend for OnDevice {
+impl Backend for Model {
     type Drawing = Drawing;
 
     fn info(&self) -> ModelInfo {
         ModelInfo {
-            config: self.model.config().clone(),
-            palette: self.model.palette(),
-            parameters: self.model.parameters(),
-            device: self.device.clone(),
+            config: self.config().clone(),
+            palette: self.palette(),
+            parameters: self.parameters(),
+            device: self.device(),
         }
     }
 
     fn start(&self, settings: &Settings, seed: u64, index: u32) -> Drawing {
-        self.model.start(settings, seed, index)
+        Model::start(self, settings, seed, index)
     }
 
     fn step(&self, drawings: &mut [&mut Drawing]) -> Result<Vec<Step>, ModelError> {
-        self.model.step(drawings)
+        Model::step(self, drawings)
     }
 
     fn previews(&self, drawings: &[&Drawing]) -> Result<Vec<Preview>, ModelError> {
-        self.model.previews(drawings)
+        Model::previews(self, drawings)
     }
 
     fn images(&self, drawings: &[&Drawing]) -> Result<Vec<DynamicImage>, ModelError> {
-        self.model.images(drawings)
+        Model::images(self, drawings)
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use backend::{Backend, ModelInfo, OnDevice};
+pub use backend::{Backend, ModelInfo};
 pub use job::{Event, Finished, JobId, Progress, Snapshot, Status, StepImage, Subscription};
 pub use request::{GUIDANCE, MAX_COUNT, Request, SEED_MAX, TEMPERATURE};
 

@@ -14,13 +14,28 @@
 //!   image.
 //! - codebook `e`, shape (V, c); code grid `C_t`, h × w codes below V; running latent
 //!   `z_t = z_{t−1} + e[C_t]`, `z_0 = eps`.
+//! - `b` is a batch's size, `d` the transformer's width.
 //!
-//! Reading order: [`config`], [`trajectory`], [`tokenizer`], [`denoiser`], [`sampler`].
+//! Reading order: [`config`], [`trajectory`] (the diffusion), [`tokenizer`] and [`denoiser`] (the networks),
+//! [`sampler`] (from noise to image), [`Model`] (all of it, loaded).
 
 pub mod config;
+pub mod denoiser;
+mod device;
 mod error;
+mod palette;
+mod pixels;
+mod rdpm;
 pub mod sampler;
+mod settings;
+pub mod tokenizer;
+pub mod trajectory;
+mod weights;
 
 pub use config::Config;
+pub use device::open_device;
 pub use error::ModelError;
-pub use sampler::{Drawing, Model, Preview, Settings, Step};
+pub use rdpm::{Model, Preview, Tokenization};
+pub use sampler::{Drawing, Sampler, Step};
+pub use settings::Settings;
+pub use weights::{WEIGHTS_FILE, find_model};

@@ -62,6 +62,7 @@ class Denoiser:
     muon_learning_rate: float
     class_dropout: float
     ema: float
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,18 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    samples: int
+    nearest_samples: int
+    classifier_epochs: int
+    sweep: list[list[float]]  # pairs of guidance and temperature
+    sweep_samples: int
+
+
+@dataclass(frozen=True)
 class Config:
     name: str
+    title: str
     seed: int
     data: Data
     tokenizer: Tokenizer
@@ -80,6 +91,7 @@ class Config:
     codebook: Codebook
     denoiser: Denoiser
     sampling: Sampling
+    evaluation: Evaluation
 
     @property
     def grid(self) -> int:
@@ -99,6 +111,7 @@ SECTIONS: dict[str, type] = {
     "codebook": Codebook,
     "denoiser": Denoiser,
     "sampling": Sampling,
+    "evaluation": Evaluation,
 }
 
 

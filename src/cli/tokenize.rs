@@ -1,0 +1,54 @@
+//! `rdpm tokenize`: the forward side of the paper, for one image.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::{ModelArguments, save};
+
+#[derive(Debug, Args)]
+pub struct Tokenize {
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Image to encode (PNG, JPEG, WebP, BMP, GIF). One that isn't of the model's size is cropped to its central square
+    /// and scaled.
+    #[arg(env = "RDPM_IMAGE")]
+    image: PathBuf,
+    /// Seed of the noise that the recurrence starts from.
+    #[arg(long, env = "RDPM_SEED", default_value_t = 0)]
+    seed: u64,
+    /// Where to write the image decoded from its tokens.
+    #[arg(long, short, env = "RDPM_OUTPUT", value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Tokenize {
+    /// Prints the token grids as JSON: `tokens[t − 1][row][column]` is a code of C_t.
+    pub fn run(self) -> anyhow::Result<()> {
+        let model = self.model.load()?;
+        let path = self.image.display();
+        let image = image::ImageReader::open(&self.image)
+            .and_then(image::ImageReader::with_guessed_format)
+            .with_context(|| format!("{path} can't be read"))?
+            .decode()
+            .with_context(|| format!("{path} can't be decoded"))?;
+        let tokenized = model.tokenize(&image, self.seed)?;
+        let config = model.config();
+        if let Some((width, height)) = tokenized.resized_from {
+            let size = config.image.size;
+            eprintln!("rdpm: {path} is {width} × {height}; cropped and scaled to {size} × {size}");
+        }
+        let grids: Vec<Vec<&[u32]>> =
+            tokenized.tokens.iter().map(|grid| grid.chunks(config.latent.grid).collect()).collect();
+        println!(
+            "{}",
+            json!({ "model": config.name, "seed": self.seed, "steps": config.steps(), "tokens": grids })
+        );
+        match &self.output {
+            Some(output) => save(&tokenized.reconstruction, output),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The denoiser: a bidirectional transformer that predicts the next step's codes. Mirrors
+//! `training/rdpm_training/denoiser.py`.
+//!
+//! It sees z_{t−1}, the timestep t and the class y, never eps: z_{t−1} and eps together would determine v. Adaptive layer
+//! norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv 2310.00426).
+
+use candle_core::{D, DType, Result, Tensor};
+use candle_nn::ops::{layer_norm, softmax_last_dim};
+use candle_nn::{Linear, Module, VarBuilder, linear};
+
+use super::config::Config;
+use super::trajectory::Schedule;
+
+const NORM_EPS: f32 = 1e-6;
+/// Shift, scale and gate, for attention and for the MLP.
+const CHUNKS: usize = 6;
+
+/// Layer norm without own parameters, then the condition's scale and shift.
+struct Modulate {
+    ones: Tensor,
+    zeros: Tensor,
+}
+
+impl Modulate {
+    fn new(width: usize, vb: &VarBuilder) -> Result<Self> {
+        let ones = Tensor::ones(width, DType::F32, vb.device())?;
+        Ok(Self { zeros: ones.zeros_like()?, ones })
+    }
+
+    /// (b, n, d), (b, 1, d), (b, 1, d) to (b, n, d).
+    fn forward(&self, x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+        let x = layer_norm(x, &self.ones, &self.zeros, NORM_EPS)?;
+        x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
+    }
+}
+
+struct Block {
+    heads: usize,
+    modulate: Modulate,
+    qkv: Linear,
+    proj: Linear,
+    up: Linear,
+    down: Linear,
+    /// What this layer adds to the shared modulation, (6d,).
+    offset: Tensor,
+}
+
+impl Block {
+    fn new(width: usize, heads: usize, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            heads,
+            modulate: Modulate::new(width, &vb)?,
+            qkv: linear(width, 3 * width, vb.pp("qkv"))?,
+            proj: linear(width, width, vb.pp("proj"))?,
+            up: linear(width, 4 * width, vb.pp("up"))?,
+            down: linear(4 * width, width, vb.pp("down"))?,
+            offset: vb.get(CHUNKS * width, "offset")?,
+        })
+    }
+
+    /// x (b, n, d), modulation (b, 6d) to (b, n, d).
+    fn forward(&self, x: &Tensor, modulation: &Tensor) -> Result<Tensor> {
+        let modulation = modulation.broadcast_add(&self.offset)?.unsqueeze(1)?; // (b, 1, 6d)
+        let chunks = modulation.chunk(CHUNKS, D::Minus1)?; // six of (b, 1, d)
+        let [shift1, scale1, gate1, shift2, scale2, gate2] = &chunks[..] else {
+            candle_core::bail!("modulation has {} chunks", chunks.len())
+        };
+        let attended = self.attention(&self.modulate.forward(x, shift1, scale1)?)?;
+        let x = (x + attended.broadcast_mul(gate1)?)?;
+        let h = self.up.forward(&self.modulate.forward(&x, shift2, scale2)?)?.silu()?; // (b, n, 4d)
+        let h = self.down.forward(&h)?; // (b, n, d)
+        x + h.broadcast_mul(gate2)?
+    }
+
+    /// (b, n, d) to (b, n, d).
+    fn attention(&self, x: &Tensor) -> Result<Tensor> {
+        let (b, n, d) = x.dims3()?;
+        let size = d / self.heads;
+        let qkv = self.qkv.forward(x)?.reshape((b, n, 3, self.heads, size))?;
+        let qkv = qkv.permute((2, 0, 3, 1, 4))?.contiguous()?; // (3, b, heads, n, d / heads)
+        let (q, k, v) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
+        let scores = (q.matmul(&k.t()?)? * (size as f64).powf(-0.5))?; // (b, heads, n, n)
+        let attended = softmax_last_dim(&scores)?.matmul(&v)?; // (b, heads, n, d / heads)
+        self.proj.forward(&attended.transpose(1, 2)?.flatten_from(2)?)
+    }
+}
+
+/// The transformer.
+pub struct Denoiser {
+    input: Linear,
+    position: Tensor,
+    timestep: Tensor,
+    label: Tensor,
+    condition: Linear,
+    modulation: Linear,
+    blocks: Vec<Block>,
+    last: Linear,
+    modulate: Modulate,
+    output: Linear,
+    /// 1 / standard deviation of x_t for t = 0..=T: the network sees unit variance at every step.
+    input_scale: Vec<f32>,
+    null_class: u32,
+}
+
+impl Denoiser {
+    pub fn new(config: &Config, schedule: &Schedule, vb: VarBuilder) -> Result<Self> {
+        let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len());
+        let blocks = vb.pp("blocks");
+        Ok(Self {
+            input: linear(config.latent.channels, width, vb.pp("input"))?,
+            position: vb.get((config.positions(), width), "position")?,
+            timestep: vb.get((steps, width), "timestep.weight")?,
+            label: vb.get((classes + 1, width), "label.weight")?,
+            condition: linear(width, width, vb.pp("condition"))?,
+            modulation: linear(width, CHUNKS * width, vb.pp("modulation"))?,
+            blocks: (0..config.denoiser.layers)
+                .map(|i| Block::new(width, config.denoiser.heads, blocks.pp(i)))
+                .collect::<Result<_>>()?,
+            last: linear(width, 2 * width, vb.pp("final"))?,
+            modulate: Modulate::new(width, &vb)?,
+            output: linear(width, config.trajectory.codes, vb.pp("output"))?,
+            input_scale: (0..=steps)
+                .map(|t| (schedule.alpha(t).powi(2) + schedule.beta(t).powi(2)).sqrt().recip())
+                .collect(),
+            null_class: classes as u32,
+        })
+    }
+
+    /// The class index that stands for "any class": what classifier-free guidance starts from.
+    pub fn null_class(&self) -> u32 {
+        self.null_class
+    }
+
+    /// z = z_{t−1} (b, n, c); for each of the b images its step t in 1..=T and its class, or [`Self::null_class`].
+    /// Returns logits (b, n, V) for C_t.
+    pub fn forward(&self, z: &Tensor, t: &[usize], y: &[u32]) -> Result<Tensor> {
+        let (b, device) = (z.dim(0)?, z.device());
+        let scale: Vec<f32> = t.iter().map(|&t| self.input_scale[t - 1]).collect();
+        let z = z.broadcast_mul(&Tensor::from_vec(scale, (b, 1, 1), device)?)?;
+        let mut x = self.input.forward(&z)?.broadcast_add(&self.position)?; // (b, n, d)
+
+        let t: Vec<u32> = t.iter().map(|&t| t as u32 - 1).collect();
+        let timestep = self.timestep.index_select(&Tensor::from_vec(t, b, device)?, 0)?;
+        let label = self.label.index_select(&Tensor::from_slice(y, b, device)?, 0)?;
+        let condition = self.condition.forward(&(timestep + label)?)?.silu()?; // (b, d)
+        let modulation = self.modulation.forward(&condition)?; // (b, 6d)
+        for block in &self.blocks {
+            x = block.forward(&x, &modulation)?;
+        }
+        let last = self.last.forward(&condition)?.unsqueeze(1)?.chunk(2, D::Minus1)?; // two of (b, 1, d)
+        self.output.forward(&self.modulate.forward(&x, &last[0], &last[1])?)
+    }
+}

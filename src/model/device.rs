@@ -1,0 +1,45 @@
+//! Which device computes.
+
+use candle_core::{Device, DeviceLocation};
+
+use super::ModelError;
+
+/// Opens `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`. Call it on the thread that will use
+/// the device.
+///
+/// # Errors
+/// [`ModelError::Device`] where the name is none of these, or the device named isn't there.
+pub fn open_device(name: &str) -> Result<Device, ModelError> {
+    let fault = |reason: String| ModelError::Device { requested: name.into(), reason };
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        // Built without CUDA, or built with it but no GPU answers: the CPU serves.
+        "auto" => Ok(cuda(0).unwrap_or(Device::Cpu)),
+        "cuda" => cuda(0).map_err(fault),
+        _ => match name.strip_prefix("cuda:").map(str::parse) {
+            Some(Ok(ordinal)) => cuda(ordinal).map_err(fault),
+            _ => Err(fault("allowed are auto, cpu, cuda and cuda:N".into())),
+        },
+    }
+}
+
+/// `cpu` or `cuda:N`.
+pub(super) fn device_name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".into(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+fn cuda(ordinal: usize) -> Result<Device, String> {
+    if !cfg!(feature = "cuda") {
+        return Err("this program was built without CUDA (cargo build --features cuda)".into());
+    }
+    // cudarc panics where the driver's library is missing.
+    match std::panic::catch_unwind(|| Device::new_cuda(ordinal)) {
+        Ok(Ok(device)) => Ok(device),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the CUDA driver can't be loaded".into()),
+    }
+}

@@ -1,0 +1,109 @@
+// @ts-check
+/**
+ * Follows one generation over server-sent events until it ends.
+ *
+ * EventSource reconnects by itself with Last-Event-ID after a dropped connection, but gives up
+ * for good when the reconnect is answered by an error status. Then we ask for the
+ * generation itself: it may be finished, still running (open a new stream) or unknown.
+ */
+import { getGeneration } from "./api.js";
+
+/**
+ * @typedef {object} Handlers
+ * @property {(data: any) => void} queued
+ * @property {(data: any) => void} started
+ * @property {(data: any) => void} step
+ * @property {(data: any) => void} completed
+ * @property {(data: any) => void} failed
+ * @property {(data: any) => void} canceled
+ * @property {() => void} lost        the connection dropped; we're trying again
+ * @property {() => void} restored    the connection is back
+ */
+
+const EVENTS = /** @type {const} */ (["queued", "started", "step", "completed", "failed", "canceled"]);
+const LAST = new Set(["completed", "failed", "canceled"]);
+const LONGEST_WAIT_MS = 15_000;
+
+/**
+ * @param {{self: string, events: string}} links
+ * @param {Handlers} handlers
+ * @returns {() => void} stops following
+ */
+export function follow(links, handlers) {
+  /** @type {EventSource | null} */
+  let source = null;
+  let timer = 0;
+  let wait = 500;
+  let seen = -1;
+  let ended = false;
+  let interrupted = false;
+
+  function stop() {
+    ended = true;
+    clearTimeout(timer);
+    source?.close();
+  }
+
+  /** @param {typeof EVENTS[number]} name @param {any} data */
+  function deliver(name, data) {
+    if (ended) return;
+    if (LAST.has(name)) stop();
+    handlers[name](data);
+  }
+
+  function open() {
+    source = new EventSource(links.events);
+    source.onopen = () => {
+      wait = 500;
+      if (interrupted) handlers.restored();
+      interrupted = false;
+    };
+    source.onerror = () => {
+      if (ended) return;
+      interrupted = true;
+      handlers.lost();
+      if (source?.readyState === EventSource.CLOSED) recover();
+    };
+    for (const name of EVENTS) {
+      source.addEventListener(name, (event) => {
+        const { lastEventId, data } = /** @type {MessageEvent<string>} */ (event);
+        const id = Number.parseInt(lastEventId, 10);
+        // A stream that was opened anew starts from the beginning: skip what we had.
+        if (id <= seen) return;
+        if (Number.isFinite(id)) seen = id;
+        let body;
+        try {
+          body = JSON.parse(data);
+        } catch {
+          return deliver("failed", { detail: `The server sent a “${name}” event that isn't JSON.` });
+        }
+        deliver(name, body);
+      });
+    }
+  }
+
+  async function recover() {
+    try {
+      const generation = await getGeneration(links.self);
+      if (ended) return;
+      if (generation.status === "completed") return deliver("completed", generation);
+      if (generation.status === "canceled") return deliver("canceled", generation);
+      if (generation.status === "failed") {
+        return deliver("failed", { detail: generation.detail ?? "The run failed." });
+      }
+    } catch (error) {
+      if (ended) return;
+      const status = /** @type {{status?: number}} */ (error).status;
+      if (status === 404 || status === 410) {
+        return deliver("failed", {
+          detail: "The server no longer knows this run; it may have restarted. The same seed draws the same picture.",
+        });
+      }
+    }
+    timer = window.setTimeout(open, wait);
+    wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+  }
+
+  open();
+  return stop;
+}

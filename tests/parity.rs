@@ -1,0 +1,130 @@
+//! The candle implementation against PyTorch's, on the shipped weights.
+//!
+//! `tests/fixtures/parity.safetensors` is written by `python -m rdpm_training fixture`, which computes everything in
+//! PyTorch from the checkpoint that the weights were exported from.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use image::{DynamicImage, GrayImage};
+use rdpm::model::sampler::draw_code;
+use rdpm::model::{Model, Settings, trajectory};
+
+struct Parity {
+    model: Model,
+    fixture: HashMap<String, Tensor>,
+}
+
+impl Parity {
+    fn load() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let fixture = root.join("tests/fixtures/parity.safetensors");
+        Self {
+            model: Model::load(&root.join("weights/fashion-mnist"), &Device::Cpu).unwrap(),
+            fixture: candle_core::safetensors::load(fixture, &Device::Cpu).unwrap(),
+        }
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        self.fixture[name].to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn codes(&self, name: &str) -> Vec<u32> {
+        self.fixture[name].to_dtype(DType::U32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn settings(&self) -> Vec<Settings> {
+        let strength = self.floats("guidance_temperature");
+        let rounded = |x: f32| (f64::from(x) * 1e4).round() / 1e4; // 0.8 is no f32
+        self.codes("labels")
+            .into_iter()
+            .map(|class| {
+                let settings = Settings::new(self.model.config(), class as usize).unwrap();
+                settings
+                    .with_guidance(rounded(strength[0]))
+                    .unwrap()
+                    .with_temperature(rounded(strength[1]))
+                    .unwrap()
+            })
+            .collect()
+    }
+}
+
+/// ‖a − b‖ / ‖b‖
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let norm =
+        |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn sampling_draws_the_same_ten_grids_and_the_same_pixels() {
+    let parity = Parity::load();
+    let (model, settings) = (&parity.model, parity.settings());
+    let (steps, n, codes) = (model.config().steps(), model.config().positions(), model.codebook().codes());
+    let c = model.codebook().channels();
+    let eps = parity.floats("eps");
+    let ticks = parity.floats("uniform_ticks");
+    let uniforms: Vec<f32> =
+        ticks.chunks_exact(2).map(|bytes| (bytes[0] * 256.0 + bytes[1] + 0.5) / 65536.0).collect();
+    let expected = parity.codes("sampled_tokens"); // (2, T, n)
+
+    let mut z: Vec<Vec<f32>> = eps.chunks_exact(n * c).map(<[f32]>::to_vec).collect();
+    for t in 1..=steps {
+        let images: Vec<_> = z.iter().zip(&settings).map(|(z, settings)| (&z[..], t, settings)).collect();
+        let mut logits = model.logits(&images).unwrap();
+        for (name, at) in [("logits_first", 1), ("logits_last", steps)] {
+            if t == at {
+                let error = relative_error(&logits.concat(), &parity.floats(name));
+                assert!(error < 1e-3, "{name}: relative error {error}");
+            }
+        }
+        for (i, logits) in logits.iter_mut().enumerate() {
+            let start = ((t - 1) * settings.len() + i) * n * codes;
+            let drawn: Vec<u32> = logits
+                .chunks_exact_mut(codes)
+                .zip(uniforms[start..start + n * codes].chunks_exact(codes))
+                .map(|(logits, uniforms)| draw_code(logits, &settings[i], uniforms).code)
+                .collect();
+            let at = (i * steps + t - 1) * n;
+            assert_eq!(drawn, expected[at..at + n], "image {i}, step {t}");
+            model.codebook().advance(&mut z[i], &drawn);
+        }
+    }
+    assert!(largest_difference(&z.concat(), &parity.floats("sampled_z")) < 1e-4);
+
+    let images = model.decode(&z.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+    let drawn: Vec<f32> =
+        images.iter().flat_map(|image| image.as_bytes().iter().map(|&byte| f32::from(byte))).collect();
+    let expected: Vec<f32> =
+        parity.floats("sampled_pixels").iter().map(|x| (x.clamp(-1.0, 1.0) + 1.0) * 127.5).collect();
+    // Half a level is rounding to a byte; the rest must be far below one level.
+    assert!(largest_difference(&drawn, &expected) < 0.6);
+}
+
+#[test]
+fn encoding_gives_the_same_latent_and_the_same_ten_grids() {
+    let parity = Parity::load();
+    let model = &parity.model;
+    let (size, n) = (model.config().image.size as u32, model.config().positions());
+    let len = n * model.codebook().channels();
+    let bytes: Vec<u8> = parity.fixture["images"].flatten_all().unwrap().to_vec1().unwrap();
+    let (v, eps) = (parity.floats("encoded_v"), parity.floats("eps"));
+    let expected = parity.codes("tokenized_tokens");
+    for (i, bytes) in bytes.chunks_exact((size * size) as usize).enumerate() {
+        let image = DynamicImage::ImageLuma8(GrayImage::from_raw(size, size, bytes.to_vec()).unwrap());
+        let (v, eps) = (&v[i * len..(i + 1) * len], &eps[i * len..(i + 1) * len]);
+        let encoded = model.encode(&image).unwrap();
+        assert!(relative_error(&encoded, v) < 1e-3);
+        let (grids, _) = trajectory::tokenize(model.codebook(), model.schedule(), v, eps);
+        let at = i * model.config().steps() * n;
+        assert_eq!(grids.concat(), expected[at..at + model.config().steps() * n], "image {i}");
+    }
+}

@@ -1,0 +1,96 @@
+"""The denoiser: a bidirectional transformer that predicts the next step's codes.
+
+It sees z_{t-1}, the timestep t and the class y, and gives logits (n, V) for C_t. It must not see eps beside z_{t-1}:
+the two together determine v, so training would look perfect and sampling would be incoherent.
+
+Module names are the weight file's names, except that the output table is folded into one matrix by `export`;
+`src/model/denoiser.rs` mirrors them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNKS = 6  # shift, scale and gate, for attention and for the MLP
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Layer norm without own parameters, then the condition's scale and shift: (b, n, d), (b, 1, d), (b, 1, d)."""
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with adaptive layer norm (DiT, arXiv 2212.09748). (b, n, d) kept."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+        # What this layer adds to the shared modulation (adaLN-single, PixArt-alpha, arXiv 2310.00426).
+        self.offset = nn.Parameter(torch.zeros(CHUNKS * width))
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.offset).unsqueeze(1).chunk(CHUNKS, dim=-1)
+        qkv = self.qkv(modulate(x, shift1, scale1)).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (b, heads, n, d / heads)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        x = x + gate1 * self.proj(attended)
+        return x + gate2 * self.down(F.silu(self.up(modulate(x, shift2, scale2))))
+
+
+class Denoiser(nn.Module):
+    """Logits of the next step's codes."""
+
+    codebook: Tensor
+    input_scale: Tensor
+
+    def __init__(
+        self, codebook: Tensor, schedule: list[float], positions: int, classes: int, width: int, layers: int, heads: int
+    ) -> None:
+        super().__init__()
+        codes, channels = codebook.shape
+        self.null_class = classes
+        # Buffers that follow from the codebook and the schedule; not learned, not saved.
+        s = torch.tensor(schedule)
+        # x_t has variance alpha^2 + beta^2; the network sees unit variance at every step.
+        self.register_buffer("input_scale", (s.square() + (1 - s).square()).rsqrt(), persistent=False)
+        self.register_buffer("codebook", codebook / codebook.std(), persistent=False)
+
+        self.input = nn.Linear(channels, width)
+        self.position = nn.Parameter(0.02 * torch.randn(positions, width))
+        self.timestep = nn.Embedding(len(schedule) - 1, width)
+        self.label = nn.Embedding(classes + 1, width)  # the last is the null class of classifier-free guidance
+        self.condition = nn.Linear(width, width)
+        self.modulation = nn.Linear(width, CHUNKS * width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.final = nn.Linear(width, 2 * width)
+        # The output matrix is a function of the codebook's vectors plus a free table: near codes share evidence.
+        self.code_in = nn.Linear(channels, width)
+        self.code_out = nn.Linear(width, width)
+        self.code_free = nn.Parameter(0.02 * torch.randn(codes, width))
+        self.bias = nn.Parameter(torch.zeros(codes))
+
+        for embedding in (self.timestep, self.label):
+            nn.init.normal_(embedding.weight, std=0.5)
+        for zero in (self.modulation, self.final):
+            nn.init.zeros_(zero.weight)
+            nn.init.zeros_(zero.bias)
+
+    def output_weight(self) -> Tensor:
+        """(V, d)."""
+        return self.code_out(F.silu(self.code_in(self.codebook))) + self.code_free
+
+    def forward(self, z: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        """z = z_{t-1} (b, n, c), t (b,) in 1..T, y (b,) a class or `null_class`: logits (b, n, V)."""
+        x = self.input(z * self.input_scale[t - 1][:, None, None]) + self.position
+        condition = F.silu(self.condition(self.timestep(t - 1) + self.label(y)))  # (b, d)
+        modulation = self.modulation(condition)
+        for block in self.blocks:
+            x = block(x, modulation)
+        shift, scale = self.final(condition).unsqueeze(1).chunk(2, dim=-1)
+        return F.linear(modulate(x, shift, scale), self.output_weight(), self.bias)

@@ -1,0 +1,60 @@
+"""Stage `export`: the trained parts as `config.json` and `model.safetensors`, the format that the server reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from . import codebook_stage, data, denoiser_stage, tokenizer_stage, trajectory
+from .config import Config
+
+FORMAT_VERSION = 1
+WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
+
+
+def describe(config: Config, classes: list[str]) -> dict[str, object]:
+    """`config.json`, as `src/model/config.rs` reads it."""
+    d, t = config.denoiser, config.tokenizer
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": config.name,
+        "title": config.title,
+        "image": {"size": config.data.image_size, "channels": config.data.channels},
+        "latent": {"grid": config.grid, "channels": t.latent_channels},
+        "trajectory": {"codes": config.trajectory.codes, "schedule": trajectory.schedule(config.trajectory)},
+        "tokenizer": {"widths": t.widths, "blocks": t.blocks},
+        "denoiser": {"width": d.width, "layers": d.layers, "heads": d.heads},
+        "classes": classes,
+        "sampling": {"guidance": config.sampling.guidance, "temperature": config.sampling.temperature},
+    }
+
+
+def tensors(config: Config, folder: Path, classes: int) -> dict[str, Tensor]:
+    """Everything that the server loads, by the names of the networks' modules, f32."""
+    found = dict(tokenizer_stage.trained(config, folder).state_dict())
+    found["codebook"] = codebook_stage.trained(folder)
+    denoiser = denoiser_stage.trained(config, folder, classes)
+    for name, tensor in denoiser.state_dict().items():
+        if not name.startswith("code_") and name != "bias":
+            found[f"denoiser.{name}"] = tensor
+    # The output table is a function of the codebook; only its value is needed to sample.
+    with torch.no_grad():
+        found["denoiser.output.weight"] = denoiser.output_weight()
+    found["denoiser.output.bias"] = denoiser.bias
+    return {name: tensor.detach().float().contiguous().clone() for name, tensor in sorted(found.items())}
+
+
+def export(config: Config, folder: Path, to: Path | None = None) -> None:
+    """Writes `weights/NAME/` (or the folder given)."""
+    target = to or WEIGHTS / config.name
+    target.mkdir(parents=True, exist_ok=True)
+    classes = data.load(config.data, config.seed).classes
+    save_file(tensors(config, folder, len(classes)), target / "model.safetensors")
+    (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
+    (target / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only
+    size = (target / "model.safetensors").stat().st_size / 1e6
+    print(f"{target}: {size:.1f} MB")

@@ -1,0 +1,60 @@
+"""Stage `fixture`: reference values that hold the Rust implementation to this one (`tests/parity.rs`).
+
+Everything is computed from the exported files with PyTorch in f32: guided logits, the T token grids and the pixels of two
+images from given noise and uniforms, and the encoder and recurrent tokenization of two test images.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from . import codebook_stage, data, denoiser_stage, runs, sampler, tokenizer_stage, trajectory
+from .config import Config
+
+STAGE = 9
+PATH = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures" / "parity.safetensors"
+LABELS = [7, 3]
+GUIDANCE, TEMPERATURE = 2.5, 0.8
+
+
+@torch.no_grad()
+def write(config: Config, folder: Path, to: Path = PATH) -> None:
+    dataset = data.load(config.data, config.seed)
+    tokenizer = tokenizer_stage.trained(config, folder)
+    codebook = codebook_stage.trained(folder)
+    denoiser = denoiser_stage.trained(config, folder, len(dataset.classes))
+    random = runs.generator(config.seed, STAGE)
+    codes, steps = len(codebook), config.trajectory.steps
+
+    labels = torch.tensor(LABELS)
+    eps = torch.randn(2, config.positions, codebook.shape[1], generator=random)
+    # Odd multiples of 2^-17: exact in f32, inside (0, 1), and small on disk as 16-bit integers.
+    ticks = torch.randint(1 << 16, (steps, 2, config.positions, codes), generator=random)
+    uniforms = (ticks.float() + 0.5) / (1 << 16)
+    drawn = list(sampler.sample(denoiser, codebook, steps, labels, eps, iter(uniforms), GUIDANCE, TEMPERATURE))
+    pixels = tokenizer.decode(drawn[-1].z)
+
+    images = dataset.test.images[:2]
+    v = tokenizer.encode(data.to_unit(images))
+    grids = [step.codes for step in trajectory.tokenize(v, eps, codebook, trajectory.schedule(config.trajectory))]
+    fixture: dict[str, Tensor] = {
+        "labels": labels.to(torch.uint8),
+        "guidance_temperature": torch.tensor([GUIDANCE, TEMPERATURE]),
+        "eps": eps,
+        "uniform_ticks": torch.stack([ticks // 256, ticks % 256], -1).to(torch.uint8),  # high and low byte
+        "logits_first": drawn[0].logits,
+        "logits_last": drawn[-1].logits,
+        "sampled_tokens": torch.stack([step.codes for step in drawn], 1).to(torch.int64),  # (2, T, n)
+        "sampled_z": drawn[-1].z,
+        "sampled_pixels": pixels,
+        "images": images,
+        "encoded_v": v,
+        "tokenized_tokens": torch.stack(grids, 1).to(torch.int64),
+    }
+    to.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in fixture.items()}, to)
+    print(f"{to}: {to.stat().st_size / 1e3:.0f} kB")

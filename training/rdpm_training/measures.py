@@ -1,0 +1,41 @@
+"""Figures of merit for two sets of feature vectors or images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Fréchet distance of Gaussians fitted to features (k, f) each (Heusel et al. 2017, arXiv 1706.08500)."""
+    x, y = a.double().numpy(), b.double().numpy()
+    difference = x.mean(0) - y.mean(0)
+    first, second = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    # The trace of the product's square root is the sum of the roots of its eigenvalues, which are real and >= 0.
+    roots = np.sqrt(np.clip(np.linalg.eigvals(first @ second).real, 0, None))
+    return float(difference @ difference + np.trace(first) + np.trace(second) - 2 * roots.sum())
+
+
+def _radii(features: Tensor, k: int) -> Tensor:
+    """Distance of each vector to its k-th nearest other one."""
+    # The nearest of all is the vector itself.
+    return torch.cat([torch.cdist(chunk, features).kthvalue(k + 1, dim=1).values for chunk in features.split(500)])
+
+
+def _covered(points: Tensor, features: Tensor, radii: Tensor) -> float:
+    """Share of the points inside at least one ball around a feature vector."""
+    inside = [(torch.cdist(chunk, features) <= radii).any(dim=1) for chunk in points.split(500)]
+    return torch.cat(inside).double().mean().item()
+
+
+def precision_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[float, float]:
+    """Improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991) with k neighbours."""
+    return _covered(drawn, real, _radii(real, k)), _covered(real, drawn, _radii(drawn, k))
+
+
+def nearest_distance(images: Tensor, among: Tensor) -> Tensor:
+    """Euclidean distance per pixel (root mean square, values in -1..1) of each image to its nearest among others."""
+    flat = among.flatten(1)
+    distances = [torch.cdist(chunk, flat).min(dim=1).values for chunk in images.flatten(1).split(100)]
+    return torch.cat(distances) / flat.shape[1] ** 0.5

@@ -1,0 +1,57 @@
+"""The discrete diffusion itself: schedule, codebook and recurrent tokenization (our reading of arXiv 2412.18390).
+
+    x_t = alpha_t v + beta_t eps            alpha_t = s_t, beta_t = 1 - s_t, 0 = s_0 < ... < s_T = 1
+    z_0 = eps
+    C_t = argmin_k || x_t - z_{t-1} - e_k ||^2
+    z_t = z_{t-1} + e[C_t]
+
+Each step encodes the increment still missing, so a step's quantization error is input to the next one, and z_T is off
+from v by one step's error only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import ConfigError
+from .config import Trajectory as Settings
+
+
+def schedule(settings: Settings) -> list[float]:
+    """s_0 ... s_T: T + 1 numbers rising from 0 to 1."""
+    steps = settings.steps
+    if settings.schedule == "linear":
+        return [t / steps for t in range(steps + 1)]
+    raise ConfigError(f'[trajectory]: schedule is {settings.schedule!r}; allowed is "linear"')
+
+
+def nearest(points: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the nearest codebook vector for each point: (..., c) to (...)."""
+    # argmin ||p - e||^2 = argmin ||e||^2 - 2 p.e; the points' own norms don't matter.
+    return (codebook.square().sum(1) - 2 * points @ codebook.T).argmin(-1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the recurrence. `before` is z_{t-1}, `after` z_t, both (b, n, c); `codes` C_t (b, n)."""
+
+    t: int
+    before: Tensor
+    increment: Tensor
+    codes: Tensor
+    after: Tensor
+
+
+def tokenize(v: Tensor, eps: Tensor, codebook: Tensor, s: list[float]) -> Iterator[Step]:
+    """Recurrent tokenization of latents v (b, n, c) from noise eps of the same shape: yields t = 1 ... T."""
+    z = eps
+    for t in range(1, len(s)):
+        increment = s[t] * v + (1 - s[t]) * eps - z
+        codes = nearest(increment, codebook)
+        after = z + codebook[codes]
+        yield Step(t, z, increment, codes, after)
+        z = after

@@ -1,0 +1,59 @@
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rdpm_training import data
+from rdpm_training.config import Config, Data
+
+
+def test_fashion_mnist_is_what_its_paper_says() -> None:
+    dataset = data.load(Data("fashion-mnist", "/usr/share/datasets/fashion-mnist", 28, 1), seed=1)
+    assert dataset.train.images.shape == (60_000, 1, 28, 28)
+    assert dataset.test.images.shape == (10_000, 1, 28, 28)
+    assert dataset.train.labels.bincount().tolist() == [6_000] * 10
+    assert dataset.classes[7] == "Sneaker"
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (None, "missing"),
+        (b"no gzip", "gzip"),
+        (gzip.compress(struct.pack(">4I", 2052, 1, 28, 28)), "magic"),
+        (gzip.compress(struct.pack(">4I", 2051, 2, 28, 28) + bytes(784)), "header"),
+    ],
+)
+def test_a_broken_idx_file_is_named(tmp_path: Path, content: bytes | None, named: str) -> None:
+    if content is not None:
+        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+    with pytest.raises(data.DataError, match=named):
+        data.fashion_mnist(tmp_path)
+
+
+def test_a_folder_is_split_by_class_the_same_way_each_time(tiny: Config) -> None:
+    first, again = data.load(tiny.data, tiny.seed), data.load(tiny.data, tiny.seed)
+    assert first.classes == ["cool", "warm"]
+    assert first.train.images.shape == (44, 3, 16, 16)
+    assert first.test.labels.tolist() == [0, 0, 1, 1]
+    assert first.train.images.equal(again.train.images)
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((9, 12, 4), np.uint8)).save(tmp_path / "clear.png")
+    assert (data._read_image(tmp_path / "clear.png", 8, 3) == 255).all()
+
+
+@pytest.mark.parametrize("damage", ["no folder", "one image", "no image"])
+def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path: Path, damage: str) -> None:
+    root = tmp_path / "data"
+    if damage != "no folder":
+        (root / "a").mkdir(parents=True)
+        Image.new("L", (8, 8)).save(root / "a" / "1.png")
+    if damage == "no image":
+        (root / "a" / "2.png").write_text("text")
+    with pytest.raises(data.DataError, match=str(root)):
+        data.load(Data("folder", str(root), 8, 1), seed=1)

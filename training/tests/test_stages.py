@@ -1,0 +1,122 @@
+"""The stages end to end on the tiny data set: resume, export, and the Rust program on what they made."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from rdpm_training import codebook_stage, denoiser_stage, evaluate, export, runs, tokenizer_stage
+from rdpm_training.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Stopped(Exception):
+    """The machine went away."""
+
+
+def stop_after_first_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    save = runs.save
+
+    def saving(path: Path, state: dict[str, Any]) -> None:
+        save(path, state)
+        raise Stopped
+
+    monkeypatch.setattr(runs, "save", saving)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return a.equal(b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a if key != "seconds")
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def train_tokenizer_and_codebook(config: Config, folder: Path) -> None:
+    tokenizer_stage.train(config, folder)
+    codebook_stage.train(config, folder)
+
+
+@pytest.mark.parametrize("stage", [tokenizer_stage, denoiser_stage])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    if stage is denoiser_stage:
+        for folder in (whole, parts):
+            train_tokenizer_and_codebook(tiny, folder)
+    file = stage.__name__.split(".")[-1].removesuffix("_stage") + ".pt"
+    monkeypatch.setattr(stage, "SAVE_EVERY", 4)
+    stage.train(tiny, whole)
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        stop_after_first_save(patched)
+        stage.train(tiny, parts)
+    assert runs.load(parts / file)["update"] == 4
+    stage.train(tiny, parts)
+    assert same(runs.load(whole / file), runs.load(parts / file))
+
+
+@pytest.fixture
+def binary() -> Path:
+    """The release binary; the README's test command builds it first."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    path = target / "release" / "rdpm"
+    assert path.exists(), "build it first: cargo build --release"
+    return path
+
+
+def test_what_training_exports_runs_in_rust(tiny: Config, tmp_path: Path, images: Path, binary: Path) -> None:
+    folder, weights = tmp_path / "run", tmp_path / "weights" / "tiny"
+    train_tokenizer_and_codebook(tiny, folder)
+    denoiser_stage.train(tiny, folder)
+    export.export(tiny, folder, weights)
+
+    def rdpm(*arguments: str | Path) -> str:
+        command = [binary, *arguments, "--weights", weights, "--device", "cpu"]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    assert "cool, warm" in rdpm("info")
+    rdpm("generate", "--class", "warm", "--seed", "1", "--output", tmp_path / "warm.png")
+    with Image.open(tmp_path / "warm.png") as drawn:
+        assert (drawn.size, drawn.mode) == ((16, 16), "RGB")
+
+    # The forward side: the same image, tokenized by both, decodes to the same picture but for the noise's last traces.
+    said = json.loads(rdpm("tokenize", images / "cool" / "0.png", "--output", tmp_path / "back.png"))
+    grids = torch.tensor(said["tokens"])
+    assert grids.shape == (4, 4, 4) and 0 <= grids.min() and grids.max() < 16
+
+
+def test_a_weights_file_of_another_architecture_is_refused_by_name(tiny: Config, tmp_path: Path, binary: Path) -> None:
+    folder, weights = tmp_path / "run", tmp_path / "weights"
+    train_tokenizer_and_codebook(tiny, folder)
+    denoiser_stage.train(tiny, folder)
+    export.export(tiny, folder, weights)
+    config = json.loads((weights / "config.json").read_text())
+    config["denoiser"]["layers"] = 1
+    (weights / "config.json").write_text(json.dumps(config))
+    ended = subprocess.run([binary, "info", "--weights", weights], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "denoiser.blocks.1" in ended.stderr
+
+
+def test_evaluation_reports_every_figure(tiny: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_tokenizer_and_codebook(tiny, folder)
+    denoiser_stage.train(tiny, folder)
+    evaluate.evaluate(tiny, folder)
+    report = json.loads((folder / "evaluate.json").read_text())
+    assert report["samples"] == 40
+    assert set(report["frechet"]) == {"samples", "train", "reconstructed_test"}
+    assert 0 <= report["accuracy"]["samples"] <= 1
+    cross_entropy = json.loads((folder / "denoiser.json").read_text())["test_cross_entropy_per_step"]
+    assert len(cross_entropy) == 4 and all(0 < x < 10 for x in cross_entropy)

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from rdpm_training import trajectory
+from rdpm_training.config import ConfigError, Trajectory
+
+
+def test_a_trajectory_worked_by_hand() -> None:
+    # One position, one channel, T = 2, codebook {-1, 0.25, 0.5}: v = 1, eps = 0, so x_1 = 0.5, x_2 = 1.
+    codebook = torch.tensor([[-1.0], [0.25], [0.5]])
+    v, eps = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
+    first, second = trajectory.tokenize(v, eps, codebook, [0.0, 0.5, 1.0])
+    assert (first.codes.item(), first.after.item()) == (2, 0.5)
+    assert (second.codes.item(), second.after.item()) == (2, 1.0)
+    # From eps = 0.6: x_1 = 0.8, increment 0.2 -> 0.25, z = 0.85; x_2 = 1, increment 0.15 -> 0.25, z = 1.1.
+    steps = list(trajectory.tokenize(v, torch.full((1, 1, 1), 0.6), codebook, [0.0, 0.5, 1.0]))
+    assert [step.codes.item() for step in steps] == [1, 1]
+    assert steps[-1].after.item() == pytest.approx(1.1)
+
+
+def test_the_error_left_is_the_last_steps_quantization_error() -> None:
+    random = torch.Generator().manual_seed(0)
+    v, eps, codebook = (torch.randn(shape, generator=random) for shape in ((5, 9, 3), (5, 9, 3), (32, 3)))
+    s = trajectory.schedule(Trajectory(10, "linear", 32))
+    last = list(trajectory.tokenize(v, eps, 0.2 * codebook, s))[-1]
+    expected = last.increment - 0.2 * codebook[last.codes]
+    torch.testing.assert_close(v - last.after, expected, atol=1e-6, rtol=0)
+
+
+def test_nearest_agrees_with_the_definition() -> None:
+    random = torch.Generator().manual_seed(1)
+    points, codebook = torch.randn(200, 4, generator=random), torch.randn(16, 4, generator=random)
+    by_definition = (points[:, None] - codebook).square().sum(-1).argmin(1)
+    assert trajectory.nearest(points, codebook).equal(by_definition)
+
+
+def test_an_unknown_schedule_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cosine"):
+        trajectory.schedule(Trajectory(10, "cosine", 2))
