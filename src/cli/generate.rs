@@ -11,12 +11,11 @@ use image::imageops::{FilterType, overlay};
 use image::{Delay, DynamicImage, Frame, Rgb, RgbImage};
 use indicatif::ProgressBar;
 use rand::RngExt;
+use rdpm::engine::SEED_MAX;
 use rdpm::model::{Config, Model, Sampler, Settings};
 
 use super::{ModelArguments, save};
 
-/// Seeds are below 2⁵³, so that JSON numbers hold them exactly everywhere.
-const SEEDS: u64 = 1 << 53;
 /// Pixels between two pictures of a sheet.
 const GAP: u32 = 2;
 /// Images that one pass draws together.
@@ -30,10 +29,10 @@ pub struct Generate {
     #[arg(long, env = "RDPM_CLASS", value_name = "CLASS")]
     class: String,
     /// Seed of the noise, below 2^53; drawn at random and reported where this is silent.
-    #[arg(long, env = "RDPM_SEED", value_parser = clap::value_parser!(u64).range(..SEEDS))]
+    #[arg(long, env = "RDPM_SEED", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     seed: Option<u64>,
     /// Number of images (of each class), 1 to 1024; more than one become a sheet.
-    #[arg(long, env = "RDPM_COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, env = "RDPM_COUNT", allow_negative_numbers = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     count: u32,
     /// Guidance scale, 0 to 20: how strongly the class is followed. 1 is no guidance. Default: the model's.
     #[arg(long, env = "RDPM_GUIDANCE", allow_negative_numbers = true)]
@@ -65,7 +64,7 @@ impl Generate {
     pub fn run(self) -> anyhow::Result<()> {
         let model = self.model.load()?;
         let settings = self.settings(model.config())?;
-        let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(0..SEEDS));
+        let seed = self.seed.unwrap_or_else(|| rand::rng().random_range(0..=SEED_MAX));
         if let Some(folder) = &self.steps {
             std::fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
         }

@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 
 pub use backend::{Backend, ModelInfo};
 pub use job::{Event, Finished, JobId, Progress, Snapshot, Status, StepImage, Subscription};
-pub use request::{GUIDANCE, MAX_COUNT, Request, SEED_MAX, TEMPERATURE};
+pub use request::{MAX_COUNT, Request, SEED_MAX};
 
 use job::End;
 use shared::Shared;

@@ -1,17 +1,11 @@
 //! What one job asks for.
 
-use std::ops::RangeInclusive;
-
 use crate::model::{ModelError, Settings};
 
 /// Images in one job at most.
 pub const MAX_COUNT: u32 = 16;
 /// The largest seed, 2^53 − 1: the largest integer that every JSON implementation keeps exactly.
 pub const SEED_MAX: u64 = (1 << 53) - 1;
-/// Guidance scales that [`Settings::with_guidance`] takes.
-pub const GUIDANCE: RangeInclusive<f64> = 0.0..=20.0;
-/// Temperatures that [`Settings::with_temperature`] takes.
-pub const TEMPERATURE: RangeInclusive<f64> = 0.0..=5.0;
 
 /// A job's request: `count` images of the same settings, image `i` drawn from (`seed`, `i`). Once made it is valid.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,8 @@
 //! What a person may set about an image, checked once.
 
 use super::ModelError;
+use std::ops::RangeInclusive;
+
 use super::config::{self, Config};
 
 /// Settings of one image. [`Settings::new`] and the `with_…` functions check, so a value of this type is right.
@@ -14,10 +16,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Largest guidance scale.
-    pub const MAX_GUIDANCE: f64 = 20.0;
-    /// Largest temperature.
-    pub const MAX_TEMPERATURE: f64 = 5.0;
+    /// Guidance scales.
+    pub const GUIDANCE: RangeInclusive<f64> = 0.0..=20.0;
+    /// Temperatures.
+    pub const TEMPERATURE: RangeInclusive<f64> = 0.0..=5.0;
 
     /// The model's defaults for a class.
     ///
@@ -32,26 +34,22 @@ impl Settings {
         Ok(Self { class, guidance, temperature, top_k: None, top_p: None })
     }
 
-    /// Guidance scale w, 0 to [`Self::MAX_GUIDANCE`]: logits become u + w (l − u) of the unconditional u and the
+    /// Guidance scale w, of [`Self::GUIDANCE`]: logits become u + w (l − u) of the unconditional u and the
     /// class's l (Ho & Salimans, arXiv 2207.12598). 1 is no guidance, 0 ignores the class.
     ///
     /// # Errors
     /// [`ModelError::Setting`] where it is out of range or no number.
     pub fn with_guidance(self, guidance: f64) -> Result<Self, ModelError> {
-        check("guidance", guidance, (0.0..=Self::MAX_GUIDANCE).contains(&guidance), || {
-            format!("0 to {}", Self::MAX_GUIDANCE)
-        })?;
+        within("guidance", guidance, &Self::GUIDANCE)?;
         Ok(Self { guidance, ..self })
     }
 
-    /// Temperature, 0 (always the most probable code) to [`Self::MAX_TEMPERATURE`]; logits are divided by it.
+    /// Temperature of [`Self::TEMPERATURE`], 0 being always the most probable code; logits are divided by it.
     ///
     /// # Errors
     /// [`ModelError::Setting`] where it is out of range or no number.
     pub fn with_temperature(self, temperature: f64) -> Result<Self, ModelError> {
-        check("temperature", temperature, (0.0..=Self::MAX_TEMPERATURE).contains(&temperature), || {
-            format!("0 to {}", Self::MAX_TEMPERATURE)
-        })?;
+        within("temperature", temperature, &Self::TEMPERATURE)?;
         Ok(Self { temperature, ..self })
     }
 
@@ -98,6 +96,10 @@ impl Settings {
     pub fn top_p(&self) -> Option<f64> {
         self.top_p
     }
+}
+
+fn within(field: &'static str, value: f64, range: &RangeInclusive<f64>) -> Result<(), ModelError> {
+    check(field, value, range.contains(&value), || format!("{} to {}", range.start(), range.end()))
 }
 
 fn check<T: std::fmt::Display>(

@@ -88,7 +88,7 @@ impl Codebook {
         best.1
     }
 
-    /// z + e[C]: adds each position's vector to the running latent (n · c numbers).
+    /// `z + e[C]`: adds each position's vector to the running latent (n · c numbers).
     pub fn advance(&self, z: &mut [f32], codes: &[u32]) {
         for (z, &code) in z.chunks_exact_mut(self.channels).zip(codes) {
             for (z, e) in z.iter_mut().zip(self.vector(code)) {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
-use crate::engine::{GUIDANCE, MAX_COUNT, ModelInfo, Request, SEED_MAX, TEMPERATURE};
+use crate::engine::{MAX_COUNT, ModelInfo, Request, SEED_MAX};
 use crate::model::{Config, ModelError, Settings};
 
 /// The fields, of any type so that all mistakes can be told at once. `null` is as good as absent.
@@ -84,12 +84,16 @@ impl Check<'_> {
         let range = |range: &std::ops::RangeInclusive<f64>| {
             format!("numbers from {} to {}", range.start(), range.end())
         };
-        self.set(&mut settings, "guidance", body.guidance, &range(&GUIDANCE), |settings, value| {
+        self.set(&mut settings, "guidance", body.guidance, &range(&Settings::GUIDANCE), |settings, value| {
             value.as_f64().map(|value| settings.with_guidance(value))
         });
-        self.set(&mut settings, "temperature", body.temperature, &range(&TEMPERATURE), |settings, value| {
-            value.as_f64().map(|value| settings.with_temperature(value))
-        });
+        self.set(
+            &mut settings,
+            "temperature",
+            body.temperature,
+            &range(&Settings::TEMPERATURE),
+            |settings, value| value.as_f64().map(|value| settings.with_temperature(value)),
+        );
         let codes = format!("integers from 1 to {}", config.trajectory.codes);
         self.set(&mut settings, "top_k", body.top_k, &codes, |settings, value| {
             let value = value.as_u64().and_then(|value| usize::try_from(value).ok());

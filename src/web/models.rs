@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::App;
 use super::generations::png_index;
 use super::problem::Problem;
-use crate::engine::{GUIDANCE, MAX_COUNT, ModelInfo, SEED_MAX, TEMPERATURE};
+use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
+use crate::model::Settings;
 
 /// What requests may ask for; the same names in the API and in the page's template.
 #[derive(Debug, Serialize)]
@@ -28,10 +29,10 @@ impl Limits {
     pub fn of(info: &ModelInfo) -> Self {
         Self {
             max_count: MAX_COUNT,
-            guidance_min: *GUIDANCE.start(),
-            guidance_max: *GUIDANCE.end(),
-            temperature_min: *TEMPERATURE.start(),
-            temperature_max: *TEMPERATURE.end(),
+            guidance_min: *Settings::GUIDANCE.start(),
+            guidance_max: *Settings::GUIDANCE.end(),
+            temperature_min: *Settings::TEMPERATURE.start(),
+            temperature_max: *Settings::TEMPERATURE.end(),
             seed_max: SEED_MAX,
             top_k_max: info.config.trajectory.codes,
         }

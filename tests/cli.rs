@@ -1,0 +1,264 @@
+//! The program as a person runs it: what it writes, what it says, how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{AnimationDecoder, ColorType, DynamicImage};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("weights")
+}
+
+/// `rdpm` with the shipped weights on the CPU, in a folder of its own.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdpm"));
+        command.args(arguments).current_dir(self.0.path());
+        command.env("RDPM_WEIGHTS", shipped()).env("RDPM_DEVICE", "cpu").output().unwrap()
+    }
+
+    /// Standard output of a run that must succeed.
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Standard error of a run that must end with status 2, without a panic.
+    fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    }
+
+    fn image(&self, name: &str) -> DynamicImage {
+        image::open(self.path(name)).unwrap()
+    }
+
+    /// A copy of the shipped model, to be damaged.
+    fn copy_model(&self) -> PathBuf {
+        let copy = self.path("model");
+        fs::create_dir(&copy).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(shipped().join("fashion-mnist").join(file), copy.join(file)).unwrap();
+        }
+        copy
+    }
+}
+
+#[test]
+fn generate_writes_one_image_that_the_seed_reproduces() {
+    let place = Place::new();
+    place.succeed(&["generate", "--class", "Sneaker", "--seed", "7", "--output", "a.png"]);
+    place.succeed(&["generate", "--class", "sneaker", "--seed", "7", "--output", "b.png"]);
+    place.succeed(&["generate", "--class", "7", "--seed", "8", "--output", "c.png"]);
+    let first = place.image("a.png");
+    assert_eq!((first.width(), first.height(), first.color()), (28, 28, ColorType::L8));
+    assert_eq!(first, place.image("b.png"));
+    assert_ne!(first, place.image("c.png"));
+}
+
+#[test]
+fn generate_lays_several_images_out_as_a_sheet() {
+    let place = Place::new();
+    place.succeed(&[
+        "generate",
+        "--class",
+        "Bag",
+        "--seed",
+        "1",
+        "--count",
+        "5",
+        "--scale",
+        "2",
+        "--output",
+        "sheet.png",
+    ]);
+    let sheet = place.image("sheet.png");
+    // Five cells of 56 pixels in rows of three, two pixels apart.
+    assert_eq!((sheet.width(), sheet.height()), (3 * 58 - 2, 2 * 58 - 2));
+    place.succeed(&["generate", "--class", "Bag", "--seed", "1", "--scale", "2", "--output", "one.png"]);
+    assert_eq!(sheet.crop_imm(0, 0, 56, 56).into_rgb8(), place.image("one.png").into_rgb8());
+}
+
+#[test]
+fn generate_writes_every_step_and_an_animation() {
+    let place = Place::new();
+    let arguments = "generate --class Dress --seed 3 --steps steps --animation run.gif --output last.png";
+    place.succeed(&arguments.split(' ').collect::<Vec<_>>());
+    for step in 1..=10 {
+        for name in ["tokens", "noisy", "clean"] {
+            assert_eq!(place.image(&format!("steps/step-{step:02}-{name}.png")).width(), 28);
+        }
+    }
+    assert_eq!(place.image("steps/step-10-clean.png").into_luma8(), place.image("last.png").into_luma8());
+    let gif = std::io::BufReader::new(fs::File::open(place.path("run.gif")).unwrap());
+    let frames = image::codecs::gif::GifDecoder::new(gif).unwrap().into_frames().collect_frames().unwrap();
+    assert_eq!(frames.len(), 10);
+}
+
+#[test]
+fn tokenize_prints_ten_grids_and_writes_a_reconstruction_near_the_image() {
+    let place = Place::new();
+    // A bright rectangle on black: near enough to trousers.
+    let mut picture = image::GrayImage::new(28, 28);
+    (0..28 * 28)
+        .map(|i| (i % 28, i / 28))
+        .filter(|(x, y)| (9..19).contains(x) && (2..26).contains(y))
+        .for_each(|(x, y)| picture.put_pixel(x, y, image::Luma([180])));
+    picture.save(place.path("in.png")).unwrap();
+    let said: Value =
+        serde_json::from_str(&place.succeed(&["tokenize", "in.png", "--output", "back.png"])).unwrap();
+    let grids = said["tokens"].as_array().unwrap();
+    assert_eq!(grids.len(), 10);
+    let codes: Vec<u64> = grids
+        .iter()
+        .flat_map(|grid| grid.as_array().unwrap())
+        .flat_map(|row| row.as_array().unwrap())
+        .map(|code| code.as_u64().unwrap())
+        .collect();
+    assert_eq!(codes.len(), 490);
+    assert!(codes.iter().all(|&code| code < 256));
+    let back = place.image("back.png").into_luma8();
+    let error: f64 =
+        picture.iter().zip(back.iter()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+    let rms = (error / (28.0 * 28.0)).sqrt();
+    assert!(rms < 40.0, "off by {rms} of 255 levels");
+}
+
+#[test]
+fn tokenize_scales_an_image_of_another_size_and_says_so() {
+    let place = Place::new();
+    image::RgbaImage::new(60, 40).save(place.path("wide.png")).unwrap();
+    let output = place.run(&["tokenize", "wide.png"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("60 × 40; cropped and scaled to 28 × 28"));
+}
+
+#[test]
+fn info_names_model_classes_and_device() {
+    let said = Place::new().succeed(&["info"]);
+    for expected in ["Fashion-MNIST", "7 × 7, 256 codes, 10 steps", "Ankle boot", "device      cpu"] {
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn bad_settings_are_named_with_what_is_allowed() {
+    let place = Place::new();
+    for (flags, expected) in [
+        ("--class hat", "allowed: all, T-shirt/top, Trouser"),
+        ("--class 10", "class is 10; allowed: 0 to 9"),
+        ("--class Bag --guidance NaN", "guidance is NaN; allowed: 0 to 20"),
+        ("--class Bag --guidance -1", "guidance is -1; allowed: 0 to 20"),
+        ("--class Bag --temperature 5.5", "temperature is 5.5; allowed: 0 to 5"),
+        ("--class Bag --top-k 0", "top_k is 0; allowed: 1 to 256"),
+        ("--class Bag --top-p 1.5", "top_p is 1.5; allowed: above 0, up to 1"),
+        ("--class Bag --count 0", "'0' for '--count"),
+        ("--class Bag --seed -1", "--seed"),
+        ("--class Bag --output no/such/folder/x.png", "no/such/folder/x.png can't be written"),
+        ("--class Bag --output x.unknown", "x.unknown can't be written"),
+        ("--class Bag --device tpu", "device \"tpu\": allowed are auto, cpu, cuda and cuda:N"),
+        ("--class Bag --weights nowhere", "nowhere"),
+        ("--class Bag --model emoji", "no model \"emoji\" in this folder; there: fashion-mnist"),
+    ] {
+        let arguments: Vec<&str> = std::iter::once("generate").chain(flags.split(' ')).collect();
+        let said = place.fail(&arguments);
+        assert!(said.contains(expected), "{flags}: {said}");
+    }
+}
+
+#[test]
+fn an_image_that_cannot_be_decoded_is_named() {
+    let place = Place::new();
+    fs::write(place.path("no.png"), "text").unwrap();
+    assert!(place.fail(&["tokenize", "no.png"]).contains("no.png can't be decoded"));
+    assert!(place.fail(&["tokenize", "gone.png"]).contains("gone.png can't be read"));
+}
+
+#[test]
+fn damaged_weights_are_named() {
+    let place = Place::new();
+    let model = place.copy_model();
+    let (config, tensors) = (model.join("config.json"), model.join("model.safetensors"));
+    let weights = model.to_str().unwrap();
+    let (good_config, good_tensors) = (fs::read_to_string(&config).unwrap(), fs::read(&tensors).unwrap());
+    assert!(place.succeed(&["info", "--weights", weights]).contains("Fashion-MNIST"));
+
+    fs::write(&tensors, &good_tensors[..good_tensors.len() / 2]).unwrap();
+    assert!(place.fail(&["info", "--weights", weights]).contains("model.safetensors: truncated"));
+    fs::remove_file(&tensors).unwrap();
+    assert!(place.fail(&["info", "--weights", weights]).contains("model.safetensors"));
+    fs::write(&tensors, &good_tensors).unwrap();
+
+    for (from, to, expected) in [
+        ("\"width\": 192", "\"width\": 200", "tensor denoiser.input.weight"),
+        ("\"layers\": 6", "\"layers\": 5", "tensor denoiser.blocks.5"),
+        ("\"layers\": 6", "\"layers\": 7", "denoiser.blocks.6"),
+        (
+            "\"codes\": 256",
+            "\"codes\": 128",
+            "tensor codebook disagrees with config.json, expected: [128, 4], got: [256, 4]",
+        ),
+        ("\"format_version\": 1", "\"format_version\": 2", "format_version is 2; this program reads 1"),
+        ("\"grid\": 7", "\"grid\": 8", "size must be 4 × grid"),
+        ("\"heads\": 4", "\"heads\": 5", "no multiple of heads 5"),
+        ("\"name\"", "\"nome\"", "unknown field `nome`"),
+        ("{", "", "config.json"),
+    ] {
+        assert!(good_config.contains(from));
+        fs::write(&config, good_config.replacen(from, to, 1)).unwrap();
+        let said = place.fail(&["info", "--weights", weights]);
+        assert!(said.contains(expected), "{to}: {said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_before_the_model_is_loaded() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = place.fail(&["serve", "--port", &port, "--weights", "nowhere"]);
+    assert!(said.contains(&format!("127.0.0.1:{port} can't be listened on")), "{said}");
+}
+
+#[test]
+fn every_flag_has_an_environment_variable_and_a_sentence() {
+    let place = Place::new();
+    for command in ["serve", "generate", "tokenize", "info"] {
+        let help = place.succeed(&[command, "--help"]);
+        // A flag begins a line near its start; its sentence and its variable follow, wrapped.
+        let mut flags: Vec<String> = Vec::new();
+        for line in help.lines() {
+            let text = line.trim_start();
+            if text.starts_with('-') && line.len() - text.len() <= 6 {
+                flags.push(text.into());
+            } else if let Some(flag) = flags.last_mut() {
+                flag.push(' ');
+                flag.push_str(text);
+            }
+        }
+        flags.retain(|flag| !flag.contains("--help"));
+        assert!(flags.len() >= 3, "{help}");
+        for flag in flags {
+            assert!(flag.contains("[env: RDPM_"), "{command} {flag}");
+            let sentence = flag.split_once("  ").map_or("", |(_, rest)| rest.trim());
+            assert!(sentence.split(' ').count() > 4, "{command} {flag}");
+        }
+    }
+}
