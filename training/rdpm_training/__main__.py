@@ -13,6 +13,7 @@ from . import config, data, runs
 STAGES = {
     "tokenizer": ("tokenizer_stage", "train"),
     "codebook": ("codebook_stage", "train"),
+    "decoder": ("decoder_stage", "train"),
     "denoiser": ("denoiser_stage", "train"),
     "export": ("export", "export"),
     "evaluate": ("evaluate", "evaluate"),

@@ -1,7 +1,7 @@
 """An independent judge: a small convolutional classifier trained on real training images only.
 
-It shares nothing with the tokenizer or the denoiser. Its last hidden layer is the feature space of the Fréchet distance,
-precision and recall; the space is this project's own, so figures compare within it only.
+It shares nothing with the tokenizer or the denoiser. Its last hidden layer is the feature space of the Fréchet
+distance, precision and recall; the space is this project's own, so figures compare within it only.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ tokenizing again. No gradient, no straight-through estimator, nothing that could
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
@@ -56,7 +57,7 @@ def train(config: Config, folder: Path) -> None:
     settings, codes = config.codebook, config.trajectory.codes
     s = trajectory.schedule(config.trajectory)
     train_latents, test_latents = latents(config, folder)
-    random, clock = runs.generator(config.seed, STAGE), runs.Clock()
+    random, start = runs.generator(config.seed, STAGE), time.monotonic()
 
     chosen = torch.randperm(len(train_latents), generator=random)[: settings.images]
     v = train_latents[chosen]
@@ -69,7 +70,8 @@ def train(config: Config, folder: Path) -> None:
         points = increments[torch.randint(len(increments), (SAMPLE,), generator=random)]
         codebook = kmeans(points, codebook, settings.iterations, random)
     runs.save(folder / "codebook.pt", {"codebook": codebook})
-    runs.report(folder, "codebook", {"seconds": round(clock.seconds())} | measure(config, folder, test_latents, codebook))
+    seconds = round(time.monotonic() - start)
+    runs.report(folder, "codebook", {"seconds": seconds} | measure(config, folder, test_latents, codebook))
 
 
 def measure(config: Config, folder: Path, test_latents: Tensor, codebook: Tensor) -> dict[str, object]:

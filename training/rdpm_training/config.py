@@ -50,6 +50,13 @@ class Codebook:
 
 
 @dataclass(frozen=True)
+class Decoder:
+    updates: int
+    batch_size: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Denoiser:
     width: int
     layers: int
@@ -89,6 +96,7 @@ class Config:
     tokenizer: Tokenizer
     trajectory: Trajectory
     codebook: Codebook
+    decoder: Decoder
     denoiser: Denoiser
     sampling: Sampling
     evaluation: Evaluation
@@ -109,6 +117,7 @@ SECTIONS: dict[str, type] = {
     "tokenizer": Tokenizer,
     "trajectory": Trajectory,
     "codebook": Codebook,
+    "decoder": Decoder,
     "denoiser": Denoiser,
     "sampling": Sampling,
     "evaluation": Evaluation,

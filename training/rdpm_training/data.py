@@ -79,7 +79,7 @@ def fashion_mnist(folder: Path) -> Dataset:
 
 
 def image_folder(data: Data, seed: int) -> Dataset:
-    """FOLDER/CLASS/IMAGE. Images are scaled to fill the square and cropped at the centre; transparency is laid on white.
+    """FOLDER/CLASS/IMAGE. Images are cropped to their central square and scaled; transparency is laid on white.
 
     A seeded share of each class (`test_fraction`, at least one image) is held out as the test set.
     """

@@ -33,16 +33,16 @@ def trained(config: Config, folder: Path, classes: int) -> Denoiser:
     return denoiser.eval().requires_grad_(False)
 
 
-def optimizers(config: Config, denoiser: Denoiser) -> list[torch.optim.Optimizer]:
+def optimizers(config: Config, denoiser: Denoiser) -> tuple[Muon, torch.optim.AdamW]:
     """Muon for the matrices inside the blocks, Adam for everything else."""
     matrices = [p for p in denoiser.blocks.parameters() if p.ndim == 2]
     taken = {id(p) for p in matrices}
     rest = [p for p in denoiser.parameters() if id(p) not in taken]
     settings = config.denoiser
-    return [
+    return (
         Muon(matrices, lr=settings.muon_learning_rate),
         torch.optim.AdamW(rest, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    )
 
 
 def rate(update: int, updates: int, warmup: int, decay: float) -> float:
@@ -74,36 +74,28 @@ def train(config: Config, folder: Path) -> None:
     denoiser = build(config, codebook.cpu(), len(dataset.classes)).to(on)
     average = copy.deepcopy(denoiser).requires_grad_(False)
     forward = torch.compile(denoiser) if settings.compile else denoiser
-    optimizer = optimizers(config, denoiser)
-    base = [group["lr"] for o in optimizer for group in o.param_groups]
+    muon, adam = optimizers(config, denoiser)
     random = runs.generator(config.seed, STAGE)
-    path, first, clock = folder / "denoiser.pt", 0, runs.Clock()
-    if path.exists():
-        state = runs.load(path)
-        denoiser.load_state_dict(state["model"])
-        average.load_state_dict(state["ema"])
-        for o, saved in zip(optimizer, state["optimizers"], strict=True):
-            o.load_state_dict(saved)
-        random.set_state(state["random"])
-        first, clock = state["update"], runs.Clock(state["seconds"])
+    parts = {"model": denoiser, "ema": average, "muon": muon, "adam": adam}
+    checkpoint = runs.Checkpoint(folder / "denoiser.pt", parts, random)
     epochs = runs.Epochs(len(train_latents), settings.batch_size, config.seed)
 
-    def checkpoint(update: int) -> None:
-        state = {"model": denoiser.state_dict(), "ema": average.state_dict(), "update": update}
-        state |= {"optimizers": [o.state_dict() for o in optimizer], "random": random.get_state()}
-        runs.save(path, state | {"seconds": clock.seconds()})
-
+    first = checkpoint.first
     progress = tqdm(range(first, settings.updates), "denoiser", settings.updates, initial=first, unit="update")
     running = None
     for update in progress:
         share = rate(update, settings.updates, settings.warmup, settings.decay)
-        for group, lr in zip((g for o in optimizer for g in o.param_groups), base, strict=True):
-            group["lr"] = share * lr
+        for optimizer in (muon, adam):
+            runs.set_rate(optimizer, share)
         indices = epochs.batch(update)
         v, y = train_latents[indices], dataset.train.labels[indices]
         eps = torch.randn(v.shape, generator=random)
         # Every batch holds all timesteps equally often (the images are shuffled, so which image gets which is random).
-        t = 1 + (torch.arange(len(v)) + torch.randint(config.trajectory.steps, (1,), generator=random)) % config.trajectory.steps
+        t = (
+            1
+            + (torch.arange(len(v)) + torch.randint(config.trajectory.steps, (1,), generator=random))
+            % config.trajectory.steps
+        )
         dropped = torch.rand(len(v), generator=random) < settings.class_dropout
         y = torch.where(dropped, denoiser.null_class, y)
         v, y, eps, t = v.to(on), y.to(on), eps.to(on), t.to(on)
@@ -111,12 +103,12 @@ def train(config: Config, folder: Path) -> None:
         with runs.autocast(on):
             logits = forward(seen, t, y)
         loss = F.cross_entropy(logits.float().flatten(0, 1), said.flatten())
-        for o in optimizer:
-            o.zero_grad(set_to_none=True)
+        for optimizer in (muon, adam):
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
-        for o in optimizer:
-            o.step()
+        for optimizer in (muon, adam):
+            optimizer.step()
         decay = min(settings.ema, (1 + update) / (10 + update))
         for kept, new in zip(average.parameters(), denoiser.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
@@ -124,8 +116,8 @@ def train(config: Config, folder: Path) -> None:
             running = loss.item() if running is None else 0.9 * running + 0.1 * loss.item()
             progress.set_postfix(loss=f"{running:.4f}")
         if (update + 1) % SAVE_EVERY == 0:
-            checkpoint(update + 1)
-    checkpoint(settings.updates)
+            checkpoint.save(update + 1)
+    checkpoint.save(settings.updates)
 
     losses = cross_entropy(config, average, test_latents, dataset.test.labels, codebook)
     runs.report(
@@ -134,7 +126,7 @@ def train(config: Config, folder: Path) -> None:
         {
             "parameters": sum(p.numel() for p in denoiser.parameters()),
             "updates": settings.updates,
-            "seconds": round(clock.seconds()),
+            "seconds": round(checkpoint.seconds()),
             "hardware": runs.hardware(),
             "test_cross_entropy_per_step": [round(x, 4) for x in losses],
             "test_cross_entropy": round(sum(losses) / len(losses), 4),

@@ -6,6 +6,7 @@ floor), and the tokenizer's reconstruction of the test images (what a perfect de
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,13 @@ BATCH = 250
 
 
 def draw(
-    config: Config, tokenizer: Tokenizer, denoiser: Denoiser, codebook: Tensor, labels: Tensor, guidance: float, temperature: float
+    config: Config,
+    tokenizer: Tokenizer,
+    denoiser: Denoiser,
+    codebook: Tensor,
+    labels: Tensor,
+    guidance: float,
+    temperature: float,
 ) -> Tensor:
     """One image (channels, size, size) in -1..1 for each label."""
     on, steps = runs.device(), config.trajectory.steps
@@ -38,20 +45,17 @@ def draw(
                 ticks = torch.randint(1 << 23, (count, config.positions, len(codebook)), generator=random)
                 yield ((ticks.float() + 0.5) / (1 << 23)).to(on)
 
-        last = None
         with runs.autocast(on):
-            for last in sampler.sample(
+            *_, last = sampler.sample(
                 denoiser, codebook, steps, chunk.to(on), eps.to(on), uniforms(len(chunk)), guidance, temperature
-            ):
-                pass
-        assert last is not None
+            )
         images.append(tokenizer_stage.decode_all(tokenizer, last.z.float(), on))
     return torch.cat(images)
 
 
 def evaluate(config: Config, folder: Path) -> None:
     on, settings = runs.device(), config.evaluation
-    clock = runs.Clock()
+    start = time.monotonic()
     dataset = data.load(config.data, config.seed)
     classes = len(dataset.classes)
     judge = classifier.trained(config, folder, dataset)
@@ -73,7 +77,10 @@ def evaluate(config: Config, folder: Path) -> None:
         labels = torch.arange(settings.sweep_samples) % classes
         drawn = draw(config, tokenizer, denoiser, codebook, labels, guidance, temperature)
         features, predicted = classifier.judge(judge, drawn, on)
-        figures = {"accuracy": accuracy(predicted, labels), "frechet": round(measures.frechet(features, test_features), 3)}
+        figures = {
+            "accuracy": accuracy(predicted, labels),
+            "frechet": round(measures.frechet(features, test_features), 3),
+        }
         sweep.append({"guidance": guidance, "temperature": temperature} | figures)
         print(sweep[-1], flush=True)
 
@@ -124,7 +131,7 @@ def evaluate(config: Config, folder: Path) -> None:
                 (nearest["samples"] < threshold).double().mean().item(), 4
             ),
             "sweep": {"samples": settings.sweep_samples, "figures": sweep},
-            "seconds": round(clock.seconds()),
+            "seconds": round(time.monotonic() - start),
             "hardware": runs.hardware(),
         },
     )
@@ -134,7 +141,5 @@ def reconstruct(config: Config, folder: Path, tokenizer: Tokenizer, codebook: Te
     """The test images after T quantized steps and back."""
     _, latents = codebook_stage.latents(config, folder)
     eps = torch.randn(latents.shape, generator=runs.generator(config.seed, STAGE, 1))
-    z = eps
-    for step in trajectory.tokenize(latents, eps, codebook, trajectory.schedule(config.trajectory)):
-        z = step.after
+    z = trajectory.last(latents, eps, codebook, trajectory.schedule(config.trajectory))
     return tokenizer_stage.decode_all(tokenizer, z, runs.device())

@@ -1,7 +1,7 @@
 """Stage `fixture`: reference values that hold the Rust implementation to this one (`tests/parity.rs`).
 
-Everything is computed from the exported files with PyTorch in f32: guided logits, the T token grids and the pixels of two
-images from given noise and uniforms, and the encoder and recurrent tokenization of two test images.
+Everything is computed from the exported files with PyTorch in f32: guided logits, the T token grids and the pixels of
+two images from given noise and uniforms, and the encoder and recurrent tokenization of two test images.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -92,11 +93,45 @@ class Epochs:
         return self._order[index * self.batch_size : (index + 1) * self.batch_size]
 
 
-class Clock:
-    """Seconds spent, carried over when a run resumes."""
+class Stateful(Protocol):
+    """Networks and optimizers."""
 
-    def __init__(self, before: float = 0.0) -> None:
-        self.before, self.start = before, time.monotonic()
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+class Checkpoint:
+    """All that a run needs to go on exactly: its parts, its generator, the update reached and the seconds spent.
+
+    Restores itself from `path` where that exists; `first` is the update to go on with.
+    """
+
+    def __init__(self, path: Path, parts: dict[str, Stateful], random: torch.Generator) -> None:
+        self.path, self.parts, self.random = path, parts, random
+        self.first, self._before, self._start = 0, 0.0, time.monotonic()
+        if path.exists():
+            state = load(path)
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            random.set_state(state["random"])
+            self.first, self._before = state["update"], state["seconds"]
 
     def seconds(self) -> float:
-        return self.before + time.monotonic() - self.start
+        """Spent on the run so far, over all its sessions."""
+        return self._before + time.monotonic() - self._start
+
+    def save(self, update: int) -> None:
+        """Notes that `update` updates are done."""
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        save(self.path, state | {"random": self.random.get_state(), "update": update, "seconds": self.seconds()})
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets every group's learning rate to a share of the one it was made with."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.setdefault("full_lr", group["lr"])
+
+
+def warm_cosine(update: int, updates: int, warmup: int = 50) -> float:
+    """Share of the learning rate: linear warm-up, then a cosine to zero."""
+    return min(1.0, (update + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * update / updates))

@@ -25,9 +25,11 @@ def build(config: Config) -> Tokenizer:
 
 
 def trained(config: Config, folder: Path) -> Tokenizer:
-    """The tokenizer that this stage left in `folder`, ready for use."""
+    """The tokenizer in `folder`, ready for use: with the decoder of stage `decoder` where that was run."""
     tokenizer = build(config)
     tokenizer.load_state_dict(runs.load(folder / "tokenizer.pt")["model"])
+    if (folder / "decoder.pt").exists():
+        tokenizer.decoder.load_state_dict(runs.load(folder / "decoder.pt")["model"])
     return tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
@@ -54,25 +56,13 @@ def train(config: Config, folder: Path) -> None:
     tokenizer = build(config).to(on, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     random = runs.generator(config.seed, STAGE)
-    path, first, clock = folder / "tokenizer.pt", 0, runs.Clock()
-    if path.exists():
-        state = runs.load(path)
-        tokenizer.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        random.set_state(state["random"])
-        first, clock = state["update"], runs.Clock(state["seconds"])
+    checkpoint = runs.Checkpoint(folder / "tokenizer.pt", {"model": tokenizer, "optimizer": optimizer}, random)
     epochs = runs.Epochs(len(dataset.train), settings.batch_size, config.seed)
 
-    def checkpoint(update: int) -> None:
-        state = {"model": tokenizer.state_dict(), "optimizer": optimizer.state_dict(), "update": update}
-        runs.save(path, state | {"random": random.get_state(), "seconds": clock.seconds()})
-
+    first = checkpoint.first
     progress = tqdm(range(first, settings.updates), "tokenizer", settings.updates, initial=first, unit="update")
     for update in progress:
-        # Linear warm-up, then a cosine to zero.
-        rate = min(1.0, (update + 1) / 50) * 0.5 * (1 + math.cos(math.pi * update / settings.updates))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate
+        runs.set_rate(optimizer, runs.warm_cosine(update, settings.updates))
         images = data.to_unit(dataset.train.images[epochs.batch(update)].to(on))
         images = images.contiguous(memory_format=torch.channels_last)
         with runs.autocast(on):
@@ -95,7 +85,7 @@ def train(config: Config, folder: Path) -> None:
         if update % 10 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}", kl=f"{divergence.item():.3f}")
         if (update + 1) % SAVE_EVERY == 0:
-            checkpoint(update + 1)
+            checkpoint.save(update + 1)
 
     tokenizer.eval()
     tokenizer.latent_mean.zero_()
@@ -103,7 +93,7 @@ def train(config: Config, folder: Path) -> None:
     latents = encode_all(tokenizer, dataset.train.images, on).flatten(0, 1)
     tokenizer.latent_mean.copy_(latents.mean(0))
     tokenizer.latent_std.copy_(latents.std(0))
-    checkpoint(settings.updates)
+    checkpoint.save(settings.updates)
 
     test = dataset.test.images
     decoded = decode_all(tokenizer, encode_all(tokenizer, test, on), on)
@@ -114,7 +104,7 @@ def train(config: Config, folder: Path) -> None:
         {
             "parameters": sum(p.numel() for p in tokenizer.parameters()),
             "updates": settings.updates,
-            "seconds": round(clock.seconds()),
+            "seconds": round(checkpoint.seconds()),
             "hardware": runs.hardware(),
             "test_mse": mse,
             "test_psnr_continuous_db": psnr(mse),

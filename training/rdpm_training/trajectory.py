@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .config import ConfigError
@@ -55,3 +54,11 @@ def tokenize(v: Tensor, eps: Tensor, codebook: Tensor, s: list[float]) -> Iterat
         after = z + codebook[codes]
         yield Step(t, z, increment, codes, after)
         z = after
+
+
+def last(v: Tensor, eps: Tensor, codebook: Tensor, s: list[float]) -> Tensor:
+    """z_T (b, n, c): what T quantized steps make of v."""
+    z = eps
+    for step in tokenize(v, eps, codebook, s):
+        z = step.after
+    return z

@@ -37,6 +37,10 @@ codes = 16
 images = 40
 rounds = 2
 iterations = 3
+[decoder]
+updates = 6
+batch_size = 8
+learning_rate = 1e-3
 [denoiser]
 width = 16
 layers = 2

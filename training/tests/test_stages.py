@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rdpm_training import codebook_stage, denoiser_stage, evaluate, export, runs, tokenizer_stage
+from rdpm_training import codebook_stage, decoder_stage, denoiser_stage, evaluate, export, runs, tokenizer_stage
 from rdpm_training.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,12 +47,12 @@ def train_tokenizer_and_codebook(config: Config, folder: Path) -> None:
     codebook_stage.train(config, folder)
 
 
-@pytest.mark.parametrize("stage", [tokenizer_stage, denoiser_stage])
+@pytest.mark.parametrize("stage", [tokenizer_stage, decoder_stage, denoiser_stage])
 def test_a_resumed_run_equals_an_uninterrupted_one(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    if stage is denoiser_stage:
+    if stage is not tokenizer_stage:
         for folder in (whole, parts):
             train_tokenizer_and_codebook(tiny, folder)
     file = stage.__name__.split(".")[-1].removesuffix("_stage") + ".pt"
