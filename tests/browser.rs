@@ -1,52 +1,18 @@
 //! The page in a real browser: headless Chromium, driven over WebDriver, against the real program with the shipped
 //! weights. Needs Debian's `chromium` and `chromium-driver`.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod program;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use image::DynamicImage;
+use program::{Program, rdpm};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// A program that is ended when the test is.
-struct Program(Child);
-
-impl Program {
-    /// Starts a program and waits for a line of its output; returns what follows `prefix` on it.
-    fn start(command: &mut Command, prefix: &str) -> (Self, String) {
-        let mut child =
-            command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.contains(prefix) {
-            line.clear();
-            assert!(output.read_line(&mut line).unwrap() > 0, "{command:?} ended before it said {prefix:?}");
-        }
-        // Keep reading, so that the program never waits for room in the pipe.
-        std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        let said = line.split_once(prefix).unwrap().1.trim().trim_end_matches('.').to_owned();
-        (Self(child), said)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn rdpm() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rdpm"));
-    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
-    command.env("RDPM_WEIGHTS", weights).env("RDPM_DEVICE", "cpu");
-    command
-}
 
 /// A server, a browser, and the page in it.
 struct Site {

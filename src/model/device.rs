@@ -14,7 +14,10 @@ pub fn open_device(name: &str) -> Result<Device, ModelError> {
     match name {
         "cpu" => Ok(Device::Cpu),
         // Built without CUDA, or built with it but no GPU answers: the CPU serves.
-        "auto" => Ok(cuda(0).unwrap_or(Device::Cpu)),
+        "auto" => Ok(cuda(0).unwrap_or_else(|reason| {
+            tracing::info!(reason, "no CUDA device; the CPU computes");
+            Device::Cpu
+        })),
         "cuda" => cuda(0).map_err(fault),
         _ => match name.strip_prefix("cuda:").map(str::parse) {
             Some(Ok(ordinal)) => cuda(ordinal).map_err(fault),

@@ -1,0 +1,41 @@
+//! Helpers for tests that run real programs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A program that is ended when the test is.
+pub struct Program(pub Child);
+
+impl Program {
+    /// Starts a program and waits for a line of its output; returns what follows `prefix` on it.
+    pub fn start(command: &mut Command, prefix: &str) -> (Self, String) {
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(prefix) {
+            line.clear();
+            assert!(output.read_line(&mut line).unwrap() > 0, "{command:?} ended before it said {prefix:?}");
+        }
+        // Keep reading, so that the program never waits for room in the pipe.
+        std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
+        let said = line.split_once(prefix).unwrap().1.trim().trim_end_matches('.').to_owned();
+        (Self(child), said)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The program under test, with the shipped weights, on the CPU.
+pub fn rdpm() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rdpm"));
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
+    command.env("RDPM_WEIGHTS", weights).env("RDPM_DEVICE", "cpu").env("RDPM_LOG", "warn");
+    command
+}

@@ -1,0 +1,119 @@
+//! The server as a program with the shipped weights, over real HTTP.
+
+mod program;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use candle_core::Device;
+use program::{Program, rdpm};
+use rdpm::model::{Model, Sampler, Settings};
+use serde_json::{Value, json};
+
+fn serve() -> (Program, String) {
+    let (server, address) =
+        Program::start(rdpm().args(["serve", "--port", "0", "--drain-timeout", "60"]), "http://");
+    (server, format!("http://{address}"))
+}
+
+async fn post(url: &str, body: Value) -> Value {
+    let response =
+        reqwest::Client::new().post(format!("{url}/api/v1/generations")).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), 202);
+    response.json().await.unwrap()
+}
+
+async fn text(url: String) -> String {
+    let response = reqwest::get(&url).await.unwrap();
+    assert_eq!(response.status(), 200, "{url}");
+    response.text().await.unwrap()
+}
+
+/// The data of a stream's events of one kind.
+fn data(stream: &str, event: &str) -> Vec<Value> {
+    let head = format!("event: {event}\n");
+    let of_kind = stream.split("\n\n").filter(|message| message.contains(&head));
+    of_kind
+        .map(|message| message.lines().find_map(|line| line.strip_prefix("data: ")).unwrap())
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_generation_streams_the_samplers_own_tokens_and_keeps_its_images() {
+    let (_server, url) = serve();
+    // Two jobs at once, so that they share batches.
+    let settings = json!({"class": "ankle BOOT", "seed": 5, "count": 3, "guidance": 2.5, "top_k": 100});
+    let (job, other) = tokio::join!(post(&url, settings), post(&url, json!({"class": 0, "seed": 5})));
+    assert_eq!(
+        (&job["class"], &job["seed"], &job["model"]),
+        (&json!("Ankle boot"), &json!(5), &json!("fashion-mnist"))
+    );
+
+    let events = |job: &Value| format!("{url}{}", job["links"]["events"].as_str().unwrap());
+    let (stream, _) = tokio::join!(text(events(&job)), text(events(&other)));
+    let steps = data(&stream, "step");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
+    let model = Model::load(&folder, &Device::Cpu).unwrap();
+    let settings = Settings::new(model.config(), 9).unwrap().with_guidance(2.5).unwrap();
+    let settings = settings.with_top_k(model.config(), 100).unwrap();
+    let mut sampler = Sampler::new(&model, &settings, 5, 0..3);
+    for t in 1..=10 {
+        for (index, expected) in sampler.next().unwrap().unwrap().into_iter().enumerate() {
+            let seen = steps
+                .iter()
+                .filter(|step| step["step"] == t && step["steps"] == 10)
+                .flat_map(|step| step["images"].as_array().unwrap())
+                .find(|image| image["index"] == index)
+                .unwrap();
+            let rows: Vec<&[u32]> = expected.tokens.chunks(7).collect();
+            assert_eq!(seen["tokens"], json!(rows), "image {index}, step {t}");
+            assert_eq!(seen["entropy"].as_array().unwrap().len(), 7);
+            for preview in ["noisy", "clean"] {
+                assert!(seen[preview].as_str().unwrap().starts_with("data:image/png;base64,"));
+            }
+        }
+    }
+
+    let done: Value =
+        serde_json::from_str(&text(format!("{url}{}", job["links"]["self"].as_str().unwrap())).await)
+            .unwrap();
+    assert_eq!((&done["status"], &done["count"]), (&json!("completed"), &json!(3)));
+    assert_eq!(data(&stream, "completed"), [done.clone()]);
+    for (image, expected) in done["images"].as_array().unwrap().iter().zip(sampler.images().unwrap()) {
+        let png =
+            base64::engine::general_purpose::STANDARD.decode(image["png_base64"].as_str().unwrap()).unwrap();
+        assert_eq!(image::load_from_memory(&png).unwrap(), expected);
+        let file = reqwest::get(format!("{url}{}", image["url"].as_str().unwrap())).await.unwrap();
+        assert_eq!(file.headers()["content-type"], "image/png");
+        assert_eq!(file.bytes().await.unwrap(), png);
+    }
+}
+
+#[tokio::test]
+async fn every_class_has_a_picture_that_the_page_can_show() {
+    let (_server, url) = serve();
+    let classes: Value = serde_json::from_str(&text(format!("{url}/api/v1/classes")).await).unwrap();
+    let classes = classes["classes"].as_array().unwrap();
+    assert_eq!(classes.len(), 10);
+    for class in classes {
+        let picture = reqwest::get(format!("{url}{}", class["picture"].as_str().unwrap())).await.unwrap();
+        let picture = image::load_from_memory(&picture.bytes().await.unwrap()).unwrap();
+        assert_eq!((picture.width(), picture.height()), (28, 28), "{class}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_ends_the_server_and_its_streams_in_order() {
+    let (mut server, url) = serve();
+    let job = post(&url, json!({"class": "Bag", "count": 8})).await;
+    let events = tokio::spawn(text(format!("{url}{}", job["links"]["events"].as_str().unwrap())));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(Command::new("kill").arg(server.0.id().to_string()).status().unwrap().success());
+    // The job gets its time to finish, and the stream its last event.
+    assert_eq!(data(&events.await.unwrap(), "completed").len(), 1);
+    assert!(tokio::task::spawn_blocking(move || server.0.wait().unwrap()).await.unwrap().success());
+}
