@@ -1,4 +1,4 @@
-"""Stage `export`: the trained parts as `config.json` and `model.safetensors`, the format that the server reads."""
+"""Stage `export`: the trained parts as `config.json`, `model.safetensors` and a model card, as the server reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import codebook_stage, data, denoiser_stage, tokenizer_stage, trajectory
+from . import card, codebook_stage, data, denoiser_stage, tokenizer_stage, trajectory
 from .config import Config
 
 FORMAT_VERSION = 1
@@ -54,7 +54,8 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     target.mkdir(parents=True, exist_ok=True)
     classes = data.load(config.data, config.seed).classes
     save_file(tensors(config, folder, len(classes)), target / "model.safetensors")
-    (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
     (target / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only
+    (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
+    card.write(config, folder, target)
     size = (target / "model.safetensors").stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB")

@@ -75,6 +75,12 @@ def report(folder: Path, stage: str, values: dict[str, Any]) -> None:
     print(json.dumps(values, indent=2))
 
 
+def read_report(folder: Path, stage: str) -> Any:
+    """What `report` kept, or None where the stage has not been run."""
+    path = folder / f"{stage}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 class Epochs:
     """Endless shuffled batches of indices. The order follows from (seed, epoch), so a resumed run sees the same."""
 

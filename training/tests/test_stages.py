@@ -120,3 +120,8 @@ def test_evaluation_reports_every_figure(tiny: Config, tmp_path: Path) -> None:
     assert 0 <= report["accuracy"]["samples"] <= 1
     cross_entropy = json.loads((folder / "denoiser.json").read_text())["test_cross_entropy_per_step"]
     assert len(cross_entropy) == 4 and all(0 < x < 10 for x in cross_entropy)
+
+    export.export(tiny, folder, tmp_path / "weights")
+    card = (tmp_path / "weights" / "README.md").read_text()
+    assert f"**{report['accuracy']['samples']:.3f}**" in card and f"**{report['frechet']['samples']:.2f}**" in card
+    assert "| `denoiser` | 6 |" in card

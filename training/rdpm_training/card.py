@@ -1,0 +1,133 @@
+"""The model card: every figure in it is read from the stages' own reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import runs
+from .config import Config
+
+STAGES = ["tokenizer", "codebook", "decoder", "denoiser", "evaluate"]
+
+
+def write(config: Config, folder: Path, target: Path) -> None:
+    """Writes `README.md` into a weights folder; figures of stages that weren't run are left out."""
+    reports = {stage: runs.read_report(folder, stage) for stage in STAGES}
+    parts = [_head(config), _making(config, reports)]
+    if all(reports[stage] for stage in ("codebook", "denoiser")):
+        parts.append(_networks(reports))
+    if reports["evaluate"]:
+        parts.append(_evaluation(reports["evaluate"]))
+    parts.append(_limits(config))
+    (target / "README.md").write_text("\n".join(parts))
+
+
+def _table(head: list[str], rows: list[list[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def _head(config: Config) -> str:
+    t, d = config.trajectory, config.denoiser
+    size, colours = config.data.image_size, "grey" if config.data.channels == 1 else "RGB"
+    return f"""# {config.title}
+
+An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project's own reading of it) that draws
+{size} × {size} {colours} images of a class in {t.steps} steps of {config.grid} × {config.grid} tokens.
+
+- **Files**: `config.json` describes the networks, `model.safetensors` holds their tensors (f32), `classes/` has one
+  sample of each class.
+- **Tokenizer**: a convolutional VAE that shrinks an image by four, {config.tokenizer.latent_channels} channels; {t.codes}
+  codes shared by all steps; {t.schedule} schedule.
+- **Denoiser**: a bidirectional transformer, {d.layers} layers, width {d.width}, {d.heads} heads.
+- **Defaults**: guidance {config.sampling.guidance:g}, temperature {config.sampling.temperature:g}.
+- **Data**: {config.data.license}
+"""
+
+
+def _making(config: Config, reports: dict[str, Any]) -> str:
+    rows = [
+        [f"`{stage}`", report.get("updates", ""), f"{report['seconds'] / 60:.0f} min", report.get("hardware", "")]
+        for stage, report in reports.items()
+        if report
+    ]
+    return f"""## How it was made
+
+In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
+
+    python -m rdpm_training STAGE --config configs/{config.name}.toml
+
+for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it.
+
+{_table(["stage", "updates", "time", "on"], rows)}"""
+
+
+def _networks(reports: dict[str, Any]) -> str:
+    codes = reports["decoder"] or reports["codebook"]
+    losses = reports["denoiser"]["test_cross_entropy_per_step"]
+    steps = [str(t) for t in range(1, len(losses) + 1)]
+    return f"""## The parts, on the test set
+
+- Reconstruction: {codes["test_psnr_continuous_db"]:.1f} dB from the continuous latent,
+  {codes["test_psnr_quantized_db"]:.1f} dB after {
+        len(losses)
+    } quantized steps (peak signal-to-noise ratio); the latent's
+  mean squared error after them is {codes["latent_mse_after_T_steps"]:.4f} of its variance.
+- Codes in use: {codes["codes_used"]} of {codes["codes"]}.
+- Denoiser: {reports["denoiser"]["parameters"] / 1e6:.1f} million parameters; mean cross-entropy
+  {reports["denoiser"]["test_cross_entropy"]:.3f} nats.
+
+{
+        _table(
+            ["step", *steps],
+            [
+                ["perplexity of the codes", *(f"{x:.0f}" for x in codes["perplexity_per_step"])],
+                ["cross-entropy, nats", *(f"{x:.2f}" for x in losses)],
+            ],
+        )
+    }"""
+
+
+def _evaluation(report: dict[str, Any]) -> str:
+    accuracy, frechet, pr = report["accuracy"], report["frechet"], report["precision_recall"]
+    nearest = report["nearest_training_image_rms"]
+    bounds = [
+        ["**samples**", f"**{accuracy['samples']:.3f}**", f"**{frechet['samples']:.2f}**", *pr["samples"]],
+        ["test images, tokenized and decoded", accuracy["reconstructed_test"], frechet["reconstructed_test"], "", ""],
+        ["training images", "", frechet["train"], *pr["train"]],
+        ["test images", accuracy["test"], "0", "1", "1"],
+    ]
+    classes = accuracy["samples_per_class"]
+    sweep = [
+        [row["guidance"], row["temperature"], row["accuracy"], row["frechet"]] for row in report["sweep"]["figures"]
+    ]
+    return f"""## What it scores
+
+`evaluate` draws {report["samples"]:,} samples, equally many of each class, with guidance {report["guidance"]:g} and
+temperature {report["temperature"]:g}. An independent convolutional classifier, trained on the real training images only,
+says what they show; its 128 features are the space of the Fréchet distance, precision and recall (against the test
+images). That space is this project's own: its figures don't compare with anybody else's FID.
+
+{_table(["images", "accuracy", "Fréchet distance", "precision", "recall"], bounds)}
+Accuracy on the samples of each class:
+
+{_table(list(classes), [list(classes.values())])}
+**Memorization.** Distance of an image to the nearest training image (root mean square per pixel, values in −1…1):
+
+{_table(["images", "median", "smallest"], [[name, d["median"], d["smallest"]] for name, d in nearest.items()])}
+{100 * report["samples_nearer_than_1_percent_of_reconstructed_test"]:.1f} % of the samples are nearer to a training image than
+the nearest 1 % of unseen test images are after tokenizing and decoding, which is the fair comparison: blur brings any
+image nearer to all others.
+
+**Settings** ({report["sweep"]["samples"]:,} samples each; the Fréchet distance of so few is biased upwards):
+
+{_table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
+
+
+def _limits(config: Config) -> str:
+    return f"""## Limits
+
+It knows {config.title} and nothing else: {config.data.image_size} × {config.data.image_size} pixels, one object, the
+classes listed in `config.json`.
+"""
