@@ -1,4 +1,4 @@
-"""Stage `export`: the trained parts as `config.json`, `model.safetensors` and a model card, as the server reads them."""
+"""Stage `export`: the trained parts as the server reads them (`config.json`, `model.safetensors`) and a model card."""
 
 from __future__ import annotations
 
