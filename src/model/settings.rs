@@ -1,8 +1,8 @@
 //! What a person may set about an image, checked once.
 
-use super::ModelError;
 use std::ops::RangeInclusive;
 
+use super::ModelError;
 use super::config::{self, Config};
 
 /// Settings of one image. [`Settings::new`] and the `with_…` functions check, so a value of this type is right.

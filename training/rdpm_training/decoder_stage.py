@@ -43,10 +43,7 @@ def train(config: Config, folder: Path) -> None:
         with runs.autocast(on):
             decoded = tokenizer.decode(z).float()
         loss = F.l1_loss(decoded, images) + F.mse_loss(decoded, images)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
+        runs.descend(loss, decoder, optimizer)
         if update % 10 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}")
         if (update + 1) % SAVE_EVERY == 0:

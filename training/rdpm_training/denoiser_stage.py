@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from . import codebook_stage, data, runs, trajectory
@@ -65,7 +65,7 @@ def pairs(v: Tensor, eps: Tensor, t: Tensor, codebook: Tensor, s: list[float]) -
 
 
 def train(config: Config, folder: Path) -> None:
-    settings, on = config.denoiser, runs.device()
+    settings, steps, on = config.denoiser, config.trajectory.steps, runs.device()
     dataset = data.load(config.data, config.seed)
     train_latents, test_latents = codebook_stage.latents(config, folder)
     codebook = codebook_stage.trained(folder).to(on)
@@ -91,11 +91,8 @@ def train(config: Config, folder: Path) -> None:
         v, y = train_latents[indices], dataset.train.labels[indices]
         eps = torch.randn(v.shape, generator=random)
         # Every batch holds all timesteps equally often (the images are shuffled, so which image gets which is random).
-        t = (
-            1
-            + (torch.arange(len(v)) + torch.randint(config.trajectory.steps, (1,), generator=random))
-            % config.trajectory.steps
-        )
+        first_step = torch.randint(steps, (1,), generator=random)
+        t = 1 + (torch.arange(len(v)) + first_step) % steps
         dropped = torch.rand(len(v), generator=random) < settings.class_dropout
         y = torch.where(dropped, denoiser.null_class, y)
         v, y, eps, t = v.to(on), y.to(on), eps.to(on), t.to(on)
@@ -103,12 +100,7 @@ def train(config: Config, folder: Path) -> None:
         with runs.autocast(on):
             logits = forward(seen, t, y)
         loss = F.cross_entropy(logits.float().flatten(0, 1), said.flatten())
-        for optimizer in (muon, adam):
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
-        for optimizer in (muon, adam):
-            optimizer.step()
+        runs.descend(loss, denoiser, muon, adam)
         decay = min(settings.ema, (1 + update) / (10 + update))
         for kept, new in zip(average.parameters(), denoiser.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)

@@ -138,6 +138,16 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.setdefault("full_lr", group["lr"])
 
 
+def descend(loss: torch.Tensor, network: torch.nn.Module, *optimizers: torch.optim.Optimizer) -> None:
+    """One update of a network's parameters, their gradient clipped to norm 1."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+
+
 def warm_cosine(update: int, updates: int, warmup: int = 50) -> float:
     """Share of the learning rate: linear warm-up, then a cosine to zero."""
     return min(1.0, (update + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * update / updates))

@@ -78,10 +78,7 @@ def train(config: Config, folder: Path) -> None:
         error = F.l1_loss(decoded, images) + F.mse_loss(decoded, images)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         loss = error + settings.kl_weight * divergence
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
-        optimizer.step()
+        runs.descend(loss, tokenizer, optimizer)
         if update % 10 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}", kl=f"{divergence.item():.3f}")
         if (update + 1) % SAVE_EVERY == 0:
