@@ -8,13 +8,15 @@ from typing import Any
 from . import runs
 from .config import Config
 
-STAGES = ["tokenizer", "codebook", "decoder", "denoiser", "evaluate"]
+STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser", "evaluate"]
 
 
 def write(config: Config, folder: Path, target: Path) -> None:
     """Writes `README.md` into a weights folder; figures of stages that weren't run are left out."""
     reports = {stage: runs.read_report(folder, stage) for stage in STAGES}
     parts = [_head(config), _making(config, reports)]
+    if reports["data"]:
+        parts.append(_data(config, reports["data"]))
     if all(reports[stage] for stage in ("codebook", "denoiser")):
         parts.append(_networks(reports))
     if reports["evaluate"]:
@@ -23,7 +25,8 @@ def write(config: Config, folder: Path, target: Path) -> None:
     (target / "README.md").write_text("\n".join(parts))
 
 
-def _table(head: list[str], rows: list[list[object]]) -> str:
+def table(head: list[str], rows: list[list[object]]) -> str:
+    """Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
@@ -38,7 +41,7 @@ An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project
 
 - **Files**: `config.json` describes the networks, `model.safetensors` holds their tensors (f32), `classes/` has one
   sample of each class.
-- **Tokenizer**: a convolutional VAE that shrinks an image by four, {config.tokenizer.latent_channels} channels; {t.codes}
+- **Tokenizer**: a convolutional VAE that shrinks an image by {config.shrink}, {config.tokenizer.latent_channels} channels; {t.codes}
   codes shared by all steps; {t.schedule} schedule.
 - **Denoiser**: a bidirectional transformer, {d.layers} layers, width {d.width}, {d.heads} heads.
 - **Defaults**: guidance {config.sampling.guidance:g}, temperature {config.sampling.temperature:g}.
@@ -50,7 +53,7 @@ def _making(config: Config, reports: dict[str, Any]) -> str:
     rows = [
         [f"`{stage}`", report.get("updates", ""), f"{report['seconds'] / 60:.0f} min", report.get("hardware", "")]
         for stage, report in reports.items()
-        if report
+        if report and "seconds" in report
     ]
     return f"""## How it was made
 
@@ -60,7 +63,21 @@ In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
 
 for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it.
 
-{_table(["stage", "updates", "time", "on"], rows)}"""
+{table(["stage", "updates", "time", "on"], rows)}"""
+
+
+def _data(config: Config, report: dict[str, Any]) -> str:
+    styles = [[name, s["images"], f"`{s['package']}`", s["license"]] for name, s in report["styles"].items()]
+    classes = [[name, c["train"], c["test"]] for name, c in report["classes"].items()]
+    return f"""## What it was trained on
+
+{report["images"]:,} pictures of {report["emoji"]:,} emoji in {len(styles)} drawing styles; stage `data` builds the set from these packages and
+checks the licence that each states. {report["test_emoji"]} emoji are held out for tests, in all styles. Skin tones and genders of one emoji
+are bounded, so that they don't crowd out the rest. Each training image comes in {config.data.variants} variants on average (shifted, turned,
+scaled, mirrored), in more where its class is small.
+
+{table(["style", "pictures", "package", "licence"], styles)}
+{table(["class", "training pictures", "test pictures"], classes)}"""
 
 
 def _networks(reports: dict[str, Any]) -> str:
@@ -79,7 +96,7 @@ def _networks(reports: dict[str, Any]) -> str:
   {reports["denoiser"]["test_cross_entropy"]:.3f} nats.
 
 {
-        _table(
+        table(
             ["step", *steps],
             [
                 ["perplexity of the codes", *(f"{x:.0f}" for x in codes["perplexity_per_step"])],
@@ -109,13 +126,13 @@ temperature {report["temperature"]:g}. An independent convolutional classifier, 
 says what they show; its 128 features are the space of the Fréchet distance, precision and recall (against the test
 images). That space is this project's own: its figures don't compare with anybody else's FID.
 
-{_table(["images", "accuracy", "Fréchet distance", "precision", "recall"], bounds)}
+{table(["images", "accuracy", "Fréchet distance", "precision", "recall"], bounds)}
 Accuracy on the samples of each class:
 
-{_table(list(classes), [list(classes.values())])}
+{table(list(classes), [list(classes.values())])}
 **Memorization.** Distance of an image to the nearest training image (root mean square per pixel, values in −1…1):
 
-{_table(["images", "median", "smallest"], [[name.replace("_", " "), d["median"], d["smallest"]] for name, d in nearest.items()])}
+{table(["images", "median", "smallest"], [[name.replace("_", " "), d["median"], d["smallest"]] for name, d in nearest.items()])}
 {100 * report["samples_nearer_than_1_percent_of_reconstructed_test"]:.1f} % of the samples are nearer to a training image than
 the nearest 1 % of unseen test images are after tokenizing and decoding, which is the fair comparison: blur brings any
 image nearer to all others.
@@ -123,7 +140,7 @@ image nearer to all others.
 **Settings** ({report["sweep"]["samples"]:,} samples each; the Fréchet distance of so few is biased upwards). The defaults were chosen from
 such a table, against the same test images:
 
-{_table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
+{table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
 
 
 def _limits(config: Config) -> str:

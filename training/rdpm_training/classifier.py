@@ -62,8 +62,9 @@ def trained(config: Config, folder: Path, dataset: data.Dataset) -> Classifier:
     progress = tqdm(range(updates), "classifier", unit="update")
     for update in progress:
         indices = epochs.batch(update)
-        images = data.to_unit(dataset.train.images[indices].to(on)).contiguous(memory_format=torch.channels_last)
-        loss = F.cross_entropy(classifier(images)[1], dataset.train.labels[indices].to(on), label_smoothing=0.05)
+        images, labels = (part.to(on) for part in dataset.train.batch(indices))
+        images = images.contiguous(memory_format=torch.channels_last)
+        loss = F.cross_entropy(classifier(images)[1], labels, label_smoothing=0.05)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -34,14 +34,14 @@ def kmeans(points: Tensor, centers: Tensor, iterations: int, random: torch.Gener
 
 
 def latents(config: Config, folder: Path) -> tuple[Tensor, Tensor]:
-    """Standardized latents (b, n, c) of the training and the test images; computed once and kept."""
+    """Standardized latents (b, n, c) of the training and the test images: kept by stage `tokenizer`, else made here."""
     path = folder / "latents.pt"
     if not path.exists():
         dataset, on = data.load(config.data, config.seed), runs.device()
         tokenizer = tokenizer_stage.trained(config, folder)
         parts = {
-            "train": tokenizer_stage.encode_all(tokenizer, dataset.train.images, on),
-            "test": tokenizer_stage.encode_all(tokenizer, dataset.test.images, on),
+            "train": tokenizer_stage.encode_all(tokenizer, dataset.train, on),
+            "test": tokenizer_stage.encode_all(tokenizer, dataset.test, on),
         }
         runs.save(path, parts)
     kept = runs.load(path)
@@ -53,15 +53,13 @@ def trained(folder: Path) -> Tensor:
     return runs.load(folder / "codebook.pt")["codebook"]
 
 
-def train(config: Config, folder: Path) -> None:
+def fit(config: Config, train_latents: Tensor) -> Tensor:
+    """The codebook e (V, c) for the configuration's trajectory, from some of the training latents (b, n, c)."""
     settings, codes = config.codebook, config.trajectory.codes
-    s = trajectory.schedule(config.trajectory)
-    train_latents, test_latents = latents(config, folder)
-    random, start = runs.generator(config.seed, STAGE), time.monotonic()
-
+    s, random = trajectory.schedule(config.trajectory), runs.generator(config.seed, STAGE)
     chosen = torch.randperm(len(train_latents), generator=random)[: settings.images]
     v = train_latents[chosen]
-    eps = torch.randn(v.shape, generator=random)
+    eps = trajectory.noise(config.trajectory, v.shape, random)
     # The first centers cover the increments that a perfect quantizer would meet.
     ideal = (v - eps).flatten(0, 1) / config.trajectory.steps
     codebook = ideal[torch.randperm(len(ideal), generator=random)[:codes]].clone()
@@ -69,6 +67,13 @@ def train(config: Config, folder: Path) -> None:
         increments = torch.cat([step.increment.flatten(0, 1) for step in trajectory.tokenize(v, eps, codebook, s)])
         points = increments[torch.randint(len(increments), (SAMPLE,), generator=random)]
         codebook = kmeans(points, codebook, settings.iterations, random)
+    return codebook
+
+
+def train(config: Config, folder: Path) -> None:
+    train_latents, test_latents = latents(config, folder)
+    start = time.monotonic()
+    codebook = fit(config, train_latents)
     runs.save(folder / "codebook.pt", {"codebook": codebook})
     seconds = round(time.monotonic() - start)
     runs.report(folder, "codebook", {"seconds": seconds} | measure(config, folder, test_latents, codebook))
@@ -77,7 +82,7 @@ def train(config: Config, folder: Path) -> None:
 def measure(config: Config, folder: Path, test_latents: Tensor, codebook: Tensor) -> dict[str, object]:
     """How well T quantized steps render the test set, and how the codes are used."""
     s, on = trajectory.schedule(config.trajectory), runs.device()
-    eps = torch.randn(test_latents.shape, generator=runs.generator(config.seed, STAGE, 1))
+    eps = trajectory.noise(config.trajectory, test_latents.shape, runs.generator(config.seed, STAGE, 1))
     perplexities, used = [], torch.zeros(len(codebook), dtype=torch.bool)
     z = eps
     for step in trajectory.tokenize(test_latents, eps, codebook, s):

@@ -20,7 +20,34 @@ class Data:
     image_size: int
     channels: int
     license: str = "unknown"
-    test_fraction: float = 0.1  # of a folder's images; Fashion-MNIST has its own test set
+    test_fraction: float = 0.1  # of a folder's images, of all emoji; Fashion-MNIST has its own test set
+    variants: int = 1  # of each training image, shifted, turned, scaled and mirrored; emoji only
+
+
+@dataclass(frozen=True)
+class Style:
+    """An icon set: a package of the npm registry at a version, the SHA-256 of its archive, the licence it states."""
+
+    package: str
+    version: str
+    sha256: str
+    license: str
+
+
+@dataclass(frozen=True)
+class EmojiClass:
+    subgroups: list[str]  # of Unicode's, `*` allowed
+    without: list[str] = dataclasses.field(default_factory=list)  # names of emoji left out, `*` allowed
+    looks: int = 1  # skin tones and genders taken of one emoji in one style
+    limit: int | None = None  # pictures taken from one style
+    flip: bool = True  # whether a mirrored picture is as good
+
+
+@dataclass(frozen=True)
+class Emoji:
+    unicode: str
+    styles: dict[str, Style]
+    classes: dict[str, EmojiClass]
 
 
 @dataclass(frozen=True)
@@ -33,6 +60,7 @@ class Tokenizer:
     learning_rate: float
     kl_weight: float
     latent_noise: float
+    edge_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,8 @@ class Trajectory:
     steps: int
     schedule: str
     codes: int
+    exponent: float = 1.0  # of schedule "power"
+    noise: float = 1.0  # standard deviation of eps; the server draws with 1, the ablations also ask for 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +84,8 @@ class Decoder:
     updates: int
     batch_size: int
     learning_rate: float
+    adversarial_weight: float = 0.0  # of looking real to a discriminator; 0: there is none
+    feature_weight: float = 0.0  # of agreeing with the image in the discriminator's features
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,7 @@ class Denoiser:
     class_dropout: float
     ema: float
     compile: bool = False
+    seconds: float = 0.0  # of training time (`trainer.Clock`), instead of `updates`; 0: the updates count
 
 
 @dataclass(frozen=True)
@@ -100,11 +133,17 @@ class Config:
     denoiser: Denoiser
     sampling: Sampling
     evaluation: Evaluation
+    emoji: Emoji | None = None
+
+    @property
+    def shrink(self) -> int:
+        """By how much the tokenizer shrinks an image: by two for each of its levels."""
+        return 2 ** len(self.tokenizer.widths)
 
     @property
     def grid(self) -> int:
-        """Side of the token grid: the tokenizer shrinks an image by four."""
-        return self.data.image_size // 4
+        """Side of the token grid."""
+        return self.data.image_size // self.shrink
 
     @property
     def positions(self) -> int:
@@ -124,14 +163,28 @@ SECTIONS: dict[str, type] = {
 }
 
 
-def _record(kind: type, values: dict[str, Any], where: str) -> Any:
+def _named(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    return {name: record(kind, entry, f"{where[:-1]}.{name}]") for name, entry in values.items()}
+
+
+def record(kind: type, values: dict[str, Any], where: str) -> Any:
+    """A dataclass from a table of TOML. Raises ConfigError, naming a key that is unknown or missing."""
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := values.keys() - fields.keys():
         raise ConfigError(f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(fields)}")
-    required = {n for n, f in fields.items() if f.default is dataclasses.MISSING}
+    missing_default = dataclasses.MISSING
+    required = {n for n, f in fields.items() if f.default is missing_default and f.default_factory is missing_default}
     if missing := required - values.keys():
         raise ConfigError(f"{where}: {sorted(missing)[0]!r} is missing")
     return kind(**values)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A TOML file as it is. Raises ConfigError where it can't be read."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def load(path: Path) -> Config:
@@ -139,21 +192,48 @@ def load(path: Path) -> Config:
 
     Raises ConfigError, naming the key and what is allowed.
     """
-    try:
-        raw = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    raw = read(path)
     for section, kind in SECTIONS.items():
         if section not in raw:
             raise ConfigError(f"{path}: section [{section}] is missing")
-        raw[section] = _record(kind, raw[section], f"{path} [{section}]")
-    config: Config = _record(Config, raw, str(path))
-    if config.data.image_size % 4:
-        raise ConfigError(f"{path} [data]: image_size is {config.data.image_size}; it must be a multiple of 4")
-    if config.data.channels not in (1, 3):
-        raise ConfigError(f"{path} [data]: channels is {config.data.channels}; it must be 1 or 3")
-    if config.denoiser.width % config.denoiser.heads:
-        raise ConfigError(f"{path} [denoiser]: width {config.denoiser.width} is no multiple of heads")
-    if any(width % 8 for width in config.tokenizer.widths) or len(config.tokenizer.widths) != 2:
-        raise ConfigError(f"{path} [tokenizer]: widths must be two multiples of 8 (GroupNorm has 8 groups)")
+        raw[section] = record(kind, raw[section], f"{path} [{section}]")
+    if "emoji" in raw:
+        where, emoji = f"{path} [emoji]", raw["emoji"]
+        for key, kind in (("styles", Style), ("classes", EmojiClass)):
+            emoji[key] = _named(kind, emoji.get(key, {}), f"{path} [emoji.{key}]")
+        raw["emoji"] = record(Emoji, emoji, where)
+    config: Config = record(Config, raw, str(path))
+    check(config, str(path))
     return config
+
+
+def override(config: Config, changes: dict[str, Any], where: str) -> Config:
+    """The configuration with some values changed: {section: {key: value}}, as TOML reads `section.key = value`.
+
+    Raises ConfigError, naming what isn't known.
+    """
+    for section, values in changes.items():
+        if section not in SECTIONS:
+            raise ConfigError(f"{where}: unknown section {section!r}; known are {', '.join(SECTIONS)}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: {section} is a section; name a key of it")
+        former = dataclasses.asdict(getattr(config, section))
+        changed = record(SECTIONS[section], former | values, f"{where} [{section}]")
+        config = dataclasses.replace(config, **{section: changed})
+    check(config, where)
+    return config
+
+
+def check(config: Config, where: str) -> None:
+    """Raises ConfigError where values don't fit each other."""
+    if any(width % 8 for width in config.tokenizer.widths) or not 1 <= len(config.tokenizer.widths) <= 4:
+        raise ConfigError(f"{where} [tokenizer]: widths must be one to four multiples of 8 (GroupNorm has 8 groups)")
+    if len(config.tokenizer.blocks) != len(config.tokenizer.widths):
+        raise ConfigError(f"{where} [tokenizer]: blocks must be as many as widths")
+    size, shrink = config.data.image_size, config.shrink
+    if size % shrink:
+        raise ConfigError(f"{where} [data]: image_size is {size}; it must be a multiple of {shrink}")
+    if config.data.channels not in (1, 3):
+        raise ConfigError(f"{where} [data]: channels is {config.data.channels}; it must be 1 or 3")
+    if config.denoiser.width % config.denoiser.heads:
+        raise ConfigError(f"{where} [denoiser]: width {config.denoiser.width} is no multiple of heads")

@@ -1,4 +1,5 @@
-"""Images and labels: Fashion-MNIST's IDX files, or any folder with one sub-folder per class."""
+"""Images and labels: Fashion-MNIST's IDX files, the emoji that stage `data` built, or any folder with one sub-folder
+per class."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -24,7 +26,7 @@ class DataError(ValueError):
     """Data that cannot be trained on; the message names the file."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Split:
     """Images (b, channels, size, size) as bytes, labels (b,) as class indices."""
 
@@ -32,7 +34,15 @@ class Split:
     labels: Tensor
 
     def __len__(self) -> int:
+        """How many different indices `batch` takes."""
         return len(self.labels)
+
+    def label(self, indices: Tensor) -> Tensor:
+        return self.labels[indices]
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images in -1..1 and their labels."""
+        return to_unit(self.images[indices]), self.label(indices)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,31 @@ def fashion_mnist(folder: Path) -> Dataset:
         return Split(images[:, None], labels.long())
 
     return Dataset(split("train"), split("t10k"), list(FASHION_MNIST_CLASSES))
+
+
+def emoji(data: Data, seed: int) -> Dataset:
+    """The file that stage `data` built; the training split comes in `variants`."""
+    from .augment import Variants  # it needs this module itself
+
+    path = Path(data.path)
+    if not path.exists():
+        raise DataError(f"{path} is missing: run stage `data` first")
+    with np.load(path) as kept:
+        sources, labels, test = (torch.from_numpy(kept[name]) for name in ("images", "labels", "test"))
+        classes, flips = kept["classes"].tolist(), torch.from_numpy(kept["flips"])
+    images = halved(sources)
+    train = ~test
+    return Dataset(
+        Variants(images[train], labels[train], sources[train], flips[labels[train]], data.variants, seed),
+        Split(images[test], labels[test]),
+        classes,
+    )
+
+
+def halved(images: Tensor) -> Tensor:
+    """Byte images at half their size: the mean of two by two pixels."""
+    parts = [F.avg_pool2d(chunk.float(), 2).round().to(torch.uint8) for chunk in images.split(500)]
+    return torch.cat(parts)
 
 
 def image_folder(data: Data, seed: int) -> Dataset:
@@ -129,10 +164,12 @@ def load(data: Data, seed: int) -> Dataset:
     """
     if data.source == "fashion-mnist":
         dataset = fashion_mnist(Path(data.path))
+    elif data.source == "emoji":
+        dataset = emoji(data, seed)
     elif data.source == "folder":
         dataset = image_folder(data, seed)
     else:
-        raise DataError(f'source is {data.source!r}; allowed are "fashion-mnist" and "folder"')
+        raise DataError(f'source is {data.source!r}; allowed are "fashion-mnist", "emoji" and "folder"')
     expected = (data.channels, data.image_size, data.image_size)
     if tuple(dataset.train.images.shape[1:]) != expected:
         raise DataError(f"images are {tuple(dataset.train.images.shape[1:])}, the configuration says {expected}")

@@ -50,15 +50,24 @@ class Denoiser(nn.Module):
     input_scale: Tensor
 
     def __init__(
-        self, codebook: Tensor, schedule: list[float], positions: int, classes: int, width: int, layers: int, heads: int
+        self,
+        codebook: Tensor,
+        schedule: list[float],
+        positions: int,
+        classes: int,
+        width: int,
+        layers: int,
+        heads: int,
+        noise: float = 1.0,
     ) -> None:
         super().__init__()
         codes, channels = codebook.shape
         self.null_class = classes
         # Buffers that follow from the codebook and the schedule; not learned, not saved.
         s = torch.tensor(schedule)
-        # x_t has variance alpha^2 + beta^2; the network sees unit variance at every step.
-        self.register_buffer("input_scale", (s.square() + (1 - s).square()).rsqrt(), persistent=False)
+        # x_t has variance alpha^2 + beta^2 noise^2; the network sees unit variance at every step (or zeros).
+        variance = s.square() + (noise * (1 - s)).square()
+        self.register_buffer("input_scale", variance.where(variance > 0, 1.0).rsqrt(), persistent=False)
         self.register_buffer("codebook", codebook / codebook.std(), persistent=False)
 
         self.input = nn.Linear(channels, width)
@@ -87,7 +96,11 @@ class Denoiser(nn.Module):
 
     def forward(self, z: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """z = z_{t-1} (b, n, c), t (b,) in 1..T, y (b,) a class or `null_class`: logits (b, n, V)."""
-        x = self.input(z * self.input_scale[t - 1][:, None, None]) + self.position
+        return self.transform(self.input(z * self.input_scale[t - 1][:, None, None]), t, y)
+
+    def transform(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        """From embedded positions (b, n, d) to logits."""
+        x = x + self.position
         condition = F.silu(self.condition(self.timestep(t - 1) + self.label(y)))  # (b, d)
         modulation = self.modulation(condition)
         for block in self.blocks:

@@ -10,7 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from . import card, codebook_stage, data, denoiser_stage, tokenizer_stage, trajectory
-from .config import Config
+from .config import Config, ConfigError
+from .denoiser import Denoiser
+from .tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
@@ -33,11 +35,10 @@ def describe(config: Config, classes: list[str]) -> dict[str, object]:
     }
 
 
-def tensors(config: Config, folder: Path, classes: int) -> dict[str, Tensor]:
+def tensors(tokenizer: Tokenizer, codebook: Tensor, denoiser: Denoiser) -> dict[str, Tensor]:
     """Everything that the server loads, by the names of the networks' modules, f32."""
-    found = dict(tokenizer_stage.trained(config, folder).state_dict())
-    found["codebook"] = codebook_stage.trained(folder)
-    denoiser = denoiser_stage.trained(config, folder, classes)
+    found = dict(tokenizer.state_dict())
+    found["codebook"] = codebook
     for name, tensor in denoiser.state_dict().items():
         if not name.startswith("code_") and name != "bias":
             found[f"denoiser.{name}"] = tensor
@@ -48,14 +49,26 @@ def tensors(config: Config, folder: Path, classes: int) -> dict[str, Tensor]:
     return {name: tensor.detach().float().contiguous().clone() for name, tensor in sorted(found.items())}
 
 
+def write(config: Config, classes: list[str], tensors: dict[str, Tensor], target: Path) -> None:
+    """Writes the two files that the server needs."""
+    # A server may have the old file mapped: the new one takes its name, not its place on the disk.
+    new = target / "model.safetensors.new"
+    save_file(tensors, new)
+    new.chmod(0o644)  # safetensors writes it for its owner only
+    new.replace(target / "model.safetensors")
+    (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
+
+
 def export(config: Config, folder: Path, to: Path | None = None) -> None:
     """Writes `weights/NAME/` (or the folder given)."""
+    if config.trajectory.noise != 1:
+        raise ConfigError(f"[trajectory]: noise is {config.trajectory.noise:g}; the server draws with 1")
     target = to or WEIGHTS / config.name
     target.mkdir(parents=True, exist_ok=True)
     classes = data.load(config.data, config.seed).classes
-    save_file(tensors(config, folder, len(classes)), target / "model.safetensors")
-    (target / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only
-    (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
+    tokenizer = tokenizer_stage.trained(config, folder)
+    denoiser = denoiser_stage.trained(config, folder, len(classes))
+    write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target)
     card.write(config, folder, target)
     size = (target / "model.safetensors").stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB")

@@ -2,21 +2,25 @@
 
 Everything is computed from the exported files with PyTorch in f32: guided logits, the T token grids and the pixels of
 two images from given noise and uniforms, and the encoder and recurrent tokenization of two test images.
+
+`eighth` does as much for what no shipped model may have: a tokenizer of another depth, in colour, with random weights.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import codebook_stage, data, denoiser_stage, runs, sampler, tokenizer_stage, trajectory
+from . import codebook_stage, data, denoiser_stage, export, runs, sampler, tokenizer_stage, trajectory
 from .config import Config
 
 STAGE = 9
-PATH = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures" / "parity.safetensors"
+FIXTURES = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures"
+PATH = FIXTURES / "parity.safetensors"
 LABELS = [7, 3]
 GUIDANCE, TEMPERATURE = 2.5, 0.8
 
@@ -35,7 +39,8 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     # Odd multiples of 2^-17: exact in f32, inside (0, 1), and small on disk as 16-bit integers.
     ticks = torch.randint(1 << 16, (steps, 2, config.positions, codes), generator=random)
     uniforms = (ticks.float() + 0.5) / (1 << 16)
-    drawn = list(sampler.sample(denoiser, codebook, steps, labels, eps, iter(uniforms), GUIDANCE, TEMPERATURE))
+    settings = sampler.Settings(GUIDANCE, TEMPERATURE)
+    drawn = list(sampler.sample(denoiser, codebook, steps, labels, eps, iter(uniforms), settings))
     pixels = tokenizer.decode(drawn[-1].z)
 
     images = dataset.test.images[:2]
@@ -58,3 +63,29 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in fixture.items()}, to)
     print(f"{to}: {to.stat().st_size / 1e3:.0f} kB")
+    eighth(config, FIXTURES / "eighth")
+
+
+@torch.no_grad()
+def eighth(config: Config, to: Path) -> None:
+    """A small model with three levels and random weights, and what it makes of two random images."""
+    config = dataclasses.replace(
+        config,
+        name="eighth",
+        title="Three levels",
+        data=dataclasses.replace(config.data, image_size=24, channels=3),
+        tokenizer=dataclasses.replace(config.tokenizer, latent_channels=3, widths=[8, 24, 16], blocks=[1, 0, 2]),
+        trajectory=dataclasses.replace(config.trajectory, codes=16),
+        denoiser=dataclasses.replace(config.denoiser, width=8, layers=1, heads=2),
+    )
+    torch.manual_seed(config.seed + STAGE)
+    codebook, classes = 0.3 * torch.randn(16, 3), ["one", "two"]
+    tokenizer, denoiser = tokenizer_stage.build(config), denoiser_stage.build(config, codebook, len(classes))
+    for tensor in tokenizer.state_dict().values():
+        tensor.add_(0.2 * torch.randn_like(tensor))  # off the initial values, some of which are zeros and ones
+    to.mkdir(parents=True, exist_ok=True)
+    export.write(config, classes, export.tensors(tokenizer, codebook, denoiser), to)
+    images = torch.randint(256, (2, 3, 24, 24), dtype=torch.uint8)
+    v = tokenizer.encode(data.to_unit(images))
+    expected = {"images": images, "v": v.contiguous(), "pixels": tokenizer.decode(v).contiguous()}
+    save_file(expected, to / "expected.safetensors")

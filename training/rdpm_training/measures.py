@@ -34,8 +34,8 @@ def precision_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[float, fl
     return _covered(drawn, real, _radii(real, k)), _covered(real, drawn, _radii(drawn, k))
 
 
-def nearest_distance(images: Tensor, among: Tensor) -> Tensor:
-    """Euclidean distance per pixel (root mean square, values in -1..1) of each image to its nearest among others."""
+def nearest(images: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+    """The k nearest others of each image: distances (b, k) per pixel (root mean square of -1..1) and indices."""
     flat = among.flatten(1)
-    distances = [torch.cdist(chunk, flat).min(dim=1).values for chunk in images.flatten(1).split(100)]
-    return torch.cat(distances) / flat.shape[1] ** 0.5
+    parts = [torch.cdist(chunk, flat).topk(k, dim=1, largest=False) for chunk in images.flatten(1).split(100)]
+    return torch.cat([part.values for part in parts]) / flat.shape[1] ** 0.5, torch.cat([p.indices for p in parts])

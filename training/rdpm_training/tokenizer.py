@@ -1,4 +1,4 @@
-"""The tokenizer's networks: a small VAE that shrinks an image by four.
+"""The tokenizer's networks: a small VAE that shrinks an image by two for each of its levels.
 
 Cheap on a CPU by design: pixel-unshuffle brings the image to half resolution before the first convolution, so none
 runs at full resolution. Module names are the weight file's names; `src/model/tokenizer.rs` mirrors them.
@@ -6,11 +6,34 @@ runs at full resolution. Module names are the weight file's names; `src/model/to
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 8
+LEVELS = ["half", "quarter", "eighth", "sixteenth"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution: names of its blocks and of the convolutions to the next smaller one and back, and that one's
+    width (None: there is none)."""
+
+    blocks: str
+    down: str
+    up: str
+    wider: int | None
+
+
+def levels(widths: list[int]) -> list[Level]:
+    """From half resolution down, one for each width."""
+    suffixes = [""] + [f"_{name}" for name in LEVELS[1:]]  # between half and quarter it is just `down` and `up`
+    return [
+        Level(f"{name}_blocks", f"down{suffix}", f"up{suffix}", wider)
+        for name, suffix, wider in zip(LEVELS, suffixes, [*widths[1:], None], strict=False)
+    ]
 
 
 class ResidualBlock(nn.Module):
@@ -31,49 +54,51 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(b, channels, size, size) in -1..1 to mean and log-variance, each (b, c, size/4, size/4)."""
+    """(b, channels, size, size) in -1..1 to mean and log-variance, each (b, c, h, w)."""
 
     def __init__(self, channels: int, widths: list[int], blocks: list[int], latent_channels: int) -> None:
         super().__init__()
-        half, quarter = widths
-        self.stem = nn.Conv2d(4 * channels, half, 3, padding=1)
-        self.half_blocks = nn.ModuleList(ResidualBlock(half) for _ in range(blocks[0]))
-        self.down = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
-        self.quarter_blocks = nn.ModuleList(ResidualBlock(quarter) for _ in range(blocks[1]))
-        self.norm = nn.GroupNorm(GROUPS, quarter)
-        self.out = nn.Conv2d(quarter, 2 * latent_channels, 1)
+        self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
+        self.levels = levels(widths)
+        for level, width, count in zip(self.levels, widths, blocks, strict=True):
+            self.add_module(level.blocks, nn.ModuleList(ResidualBlock(width) for _ in range(count)))
+            if level.wider:
+                self.add_module(level.down, nn.Conv2d(width, level.wider, 3, stride=2, padding=1))
+        self.norm = nn.GroupNorm(GROUPS, widths[-1])
+        self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(F.pixel_unshuffle(image, 2))
-        for block in self.half_blocks:
-            x = block(x)
-        x = self.down(x)
-        for block in self.quarter_blocks:
-            x = block(x)
+        for level in self.levels:
+            for block in self.get_submodule(level.blocks):
+                x = block(x)
+            if level.wider:
+                x = self.get_submodule(level.down)(x)
         mean, log_variance = self.out(F.silu(self.norm(x))).chunk(2, dim=1)
         return mean, log_variance.clamp(-12.0, 4.0)
 
 
 class Decoder(nn.Module):
-    """(b, c, size/4, size/4) to (b, channels, size, size), about -1..1 (not clamped)."""
+    """(b, c, h, w) to (b, channels, size, size), about -1..1 (not clamped)."""
 
     def __init__(self, channels: int, widths: list[int], blocks: list[int], latent_channels: int) -> None:
         super().__init__()
-        half, quarter = widths
-        self.stem = nn.Conv2d(latent_channels, quarter, 3, padding=1)
-        self.quarter_blocks = nn.ModuleList(ResidualBlock(quarter) for _ in range(blocks[1]))
-        self.up = nn.Conv2d(quarter, 4 * half, 3, padding=1)
-        self.half_blocks = nn.ModuleList(ResidualBlock(half) for _ in range(blocks[0]))
-        self.norm = nn.GroupNorm(GROUPS, half)
-        self.out = nn.Conv2d(half, 4 * channels, 3, padding=1)
+        self.stem = nn.Conv2d(latent_channels, widths[-1], 3, padding=1)
+        self.levels = levels(widths)
+        for level, width, count in zip(self.levels, widths, blocks, strict=True):
+            if level.wider:
+                self.add_module(level.up, nn.Conv2d(level.wider, 4 * width, 3, padding=1))
+            self.add_module(level.blocks, nn.ModuleList(ResidualBlock(width) for _ in range(count)))
+        self.norm = nn.GroupNorm(GROUPS, widths[0])
+        self.out = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
 
     def forward(self, latent: Tensor) -> Tensor:
         x = self.stem(latent)
-        for block in self.quarter_blocks:
-            x = block(x)
-        x = F.pixel_shuffle(self.up(x), 2)
-        for block in self.half_blocks:
-            x = block(x)
+        for level in reversed(self.levels):
+            if level.wider:
+                x = F.pixel_shuffle(self.get_submodule(level.up)(x), 2)
+            for block in self.get_submodule(level.blocks):
+                x = block(x)
         return F.pixel_shuffle(self.out(F.silu(self.norm(x))), 2)
 
 

@@ -11,27 +11,47 @@ from v by one step's error only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .config import ConfigError
 from .config import Trajectory as Settings
 
+CHUNK = 8192  # points whose distances to all codes are in memory at once
+
 
 def schedule(settings: Settings) -> list[float]:
-    """s_0 ... s_T: T + 1 numbers rising from 0 to 1."""
+    """s_0 ... s_T: T + 1 numbers rising from 0 to 1.
+
+    "linear": equal steps. "power": s_t = 1 - (1 - t / T)^exponent; above 1 its steps become smaller, so the last ones
+    have time to put right what the codes before them missed. "residual": s_t = 1 from the first step on, so each step
+    encodes all that is left; without noise that is plain residual quantization with one codebook.
+    """
     steps = settings.steps
     if settings.schedule == "linear":
         return [t / steps for t in range(steps + 1)]
-    raise ConfigError(f'[trajectory]: schedule is {settings.schedule!r}; allowed is "linear"')
+    if settings.schedule == "power":
+        return [1 - (1 - t / steps) ** settings.exponent for t in range(steps + 1)]
+    if settings.schedule == "residual":
+        return [0.0] + [1.0] * steps
+    raise ConfigError(f'[trajectory]: schedule is {settings.schedule!r}; allowed are "linear", "power" and "residual"')
+
+
+def noise(settings: Settings, shape: Sequence[int], random: torch.Generator) -> Tensor:
+    """eps: Gaussian noise, or zeros where the settings ask for none."""
+    return settings.noise * torch.randn(shape, generator=random)
 
 
 def nearest(points: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest codebook vector for each point: (..., c) to (...)."""
     # argmin ||p - e||^2 = argmin ||e||^2 - 2 p.e; the points' own norms don't matter.
-    return (codebook.square().sum(1) - 2 * points @ codebook.T).argmin(-1)
+    norms, doubled = codebook.square().sum(1), 2 * codebook.T
+    # In parts: the table of all distances can be larger than the memory, and small ones stay in the cache.
+    parts = [(norms - part @ doubled).argmin(-1) for part in points.flatten(0, -2).split(CHUNK)]
+    return torch.cat(parts).view(points.shape[:-1])
 
 
 @dataclass(frozen=True)

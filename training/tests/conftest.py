@@ -41,6 +41,8 @@ iterations = 3
 updates = 6
 batch_size = 8
 learning_rate = 1e-3
+adversarial_weight = 0.05
+feature_weight = 0.5
 [denoiser]
 width = 16
 layers = 2

@@ -18,6 +18,13 @@ def test_the_shipped_configuration_is_valid() -> None:
     assert shipped.positions == 49
 
 
+def test_the_emoji_configuration_is_valid() -> None:
+    emoji = config.load(Path(__file__).parent.parent / "configs" / "emoji.toml")
+    assert emoji.positions == 64
+    assert emoji.emoji is not None and 10 <= len(emoji.emoji.classes) <= 16
+    assert all("SA" not in style.license for style in emoji.emoji.styles.values())
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -26,7 +33,9 @@ def test_the_shipped_configuration_is_valid() -> None:
         (("channels = 3", "channels = 2"), "channels"),
         (("heads = 2", "heads = 3"), "heads"),
         (("widths = [8, 16]", "widths = [8, 15]"), "widths"),
+        (("blocks = [1, 1]", "blocks = [1]"), "blocks"),
         (("codes = 16\n", ""), "codes"),
+        (("[sampling]", "[emoji.classes.Face]\nlook = 1\n[sampling]"), "emoji.classes.Face"),
         (("[sampling]", "[sampler]"), "sampling"),
         (("seed = 3", "seed ="), "run.toml"),
     ],
@@ -34,3 +43,25 @@ def test_the_shipped_configuration_is_valid() -> None:
 def test_a_bad_configuration_names_the_key(tmp_path: Path, change: tuple[str, str], named: str) -> None:
     with pytest.raises(config.ConfigError, match=named):
         config.load(write(tmp_path, TOML.format(path="x").replace(*change)))
+
+
+def test_an_override_changes_what_it_names_and_nothing_else(tiny: config.Config) -> None:
+    changed = config.override(tiny, {"trajectory": {"steps": 2}, "denoiser": {"seconds": 5.0}}, "here")
+    assert (changed.trajectory.steps, changed.denoiser.seconds) == (2, 5.0)
+    assert config.override(changed, {"trajectory": {"steps": 4}, "denoiser": {"seconds": 0.0}}, "here") == tiny
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"trajectory": {"step": 2}}, "'step'"),
+        ({"trajectories": {"steps": 2}}, "'trajectories'"),
+        ({"trajectory": 2}, "trajectory is a section"),
+        ({"denoiser": {"width": 17}}, "heads"),
+    ],
+)
+def test_an_override_that_makes_no_sense_is_refused(
+    tiny: config.Config, changes: dict[str, object], named: str
+) -> None:
+    with pytest.raises(config.ConfigError, match=named):
+        config.override(tiny, changes, "here")

@@ -1,7 +1,5 @@
 """Figures of merit against closed forms."""
 
-import math
-
 import pytest
 import torch
 
@@ -26,7 +24,8 @@ def test_precision_and_recall_of_sets_apart_and_within() -> None:
     assert precision == 1.0 and 0.2 < recall < 0.5
 
 
-def test_nearest_distance_is_per_pixel() -> None:
-    images, among = torch.zeros(1, 1, 2, 2), torch.tensor([1.0, 0.5]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
-    assert measures.nearest_distance(images, among).item() == pytest.approx(0.5)
-    assert not math.isnan(measures.nearest_distance(images, images).item())
+def test_nearest_images_come_in_order_with_distances_per_pixel() -> None:
+    images, among = torch.zeros(1, 1, 2, 2), torch.tensor([1.0, 0.5, 2.0]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    distances, indices = measures.nearest(images, among, k=2)
+    assert distances.tolist() == [[pytest.approx(0.5), pytest.approx(1.0)]] and indices.tolist() == [[1, 0]]
+    assert measures.nearest(images, images)[0].item() == pytest.approx(0, abs=1e-6)

@@ -12,7 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from rdpm_training import codebook_stage, decoder_stage, denoiser_stage, evaluate, export, runs, tokenizer_stage
+from rdpm_training import (
+    codebook_stage,
+    decoder_stage,
+    denoiser_stage,
+    evaluate,
+    export,
+    runs,
+    tokenizer_stage,
+    trainer,
+)
 from rdpm_training.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -56,7 +65,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         for folder in (whole, parts):
             train_tokenizer_and_codebook(tiny, folder)
     file = stage.__name__.split(".")[-1].removesuffix("_stage") + ".pt"
-    monkeypatch.setattr(stage, "SAVE_EVERY", 4)
+    monkeypatch.setattr(trainer if stage is denoiser_stage else stage, "SAVE_EVERY", 4)
     stage.train(tiny, whole)
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         stop_after_first_save(patched)

@@ -37,3 +37,31 @@ def test_nearest_agrees_with_the_definition() -> None:
 def test_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(ConfigError, match="cosine"):
         trajectory.schedule(Trajectory(10, "cosine", 2))
+
+
+def test_nearest_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(2)
+    points, codebook = torch.randn(7, 9, 4, generator=random), torch.randn(16, 4, generator=random)
+    whole = trajectory.nearest(points, codebook)
+    monkeypatch.setattr(trajectory, "CHUNK", 10)
+    assert whole.shape == (7, 9) and trajectory.nearest(points, codebook).equal(whole)
+
+
+def test_a_power_schedule_has_ever_smaller_steps() -> None:
+    s = trajectory.schedule(Trajectory(8, "power", 2, exponent=1.5))
+    steps = [after - before for before, after in zip(s, s[1:], strict=False)]
+    assert (s[0], s[-1]) == (0, 1) and steps == sorted(steps, reverse=True) and steps[-1] > 0
+    straight = trajectory.schedule(Trajectory(8, "power", 2, exponent=1.0))
+    assert straight == pytest.approx(trajectory.schedule(Trajectory(8, "linear", 2)))
+
+
+def test_the_residual_schedule_without_noise_is_residual_quantization() -> None:
+    settings = Trajectory(3, "residual", 16, noise=0.0)
+    random = torch.Generator().manual_seed(3)
+    v, codebook = torch.randn(4, 5, 2, generator=random), torch.randn(16, 2, generator=random)
+    eps = trajectory.noise(settings, v.shape, random)
+    left = v
+    for step in trajectory.tokenize(v, eps, codebook, trajectory.schedule(settings)):
+        torch.testing.assert_close(step.increment, left)
+        left = left - codebook[trajectory.nearest(left, codebook)]
+    torch.testing.assert_close(v - step.after, left)

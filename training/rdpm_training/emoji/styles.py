@@ -1,0 +1,119 @@
+"""Icon sets as the npm registry ships them: fetched at a pinned version, checked, and drawn.
+
+Two layouts are understood: an Iconify collection (`icons.json` with SVG bodies, `info.json` with the licence) and a
+folder `assets/` of WebP files named by code points.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import tarfile
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..config import Style
+from ..data import DataError
+from . import unicode
+
+Draw = Callable[[], Image.Image]
+
+
+def fetch(style: Style, cache: Path) -> Path:
+    """The package's archive, downloaded by npm where it isn't in `cache`. Its content is checked against the config."""
+    stem = style.package.removeprefix("@").replace("/", "-")
+    path = cache / f"{stem}-{style.version}.tgz"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "pack", "--silent", "--pack-destination", cache, f"{style.package}@{style.version}"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise DataError("npm is missing; `apt-get install npm` brings it") from error
+        except subprocess.CalledProcessError as error:
+            raise DataError(f"npm could not fetch {style.package}@{style.version}: {error.stderr.strip()}") from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != style.sha256:
+        raise DataError(f"{path} has SHA-256 {digest}, the configuration says {style.sha256}")
+    return path
+
+
+def pictures(archive: Path, license: str, emoji: list[unicode.Emoji]) -> dict[str, Draw]:
+    """Emoji key -> a function that draws it (RGBA), for all emoji that the icon set has.
+
+    Raises DataError where the package states another licence than the configuration.
+    """
+    with tarfile.open(archive) as tar:
+        files = {member.name.removeprefix("package/"): member for member in tar if member.isfile()}
+
+        def load(name: str) -> Any:
+            return json.loads(_content(tar, files[name]))
+
+        iconify = "icons.json" in files
+        stated = load("info.json")["license"]["spdx"] if iconify else load("package.json")["license"]
+        if stated != license:
+            raise DataError(f"{archive} is under {stated}, the configuration says {license}")
+        if iconify:
+            return _iconify(load("icons.json"), load("chars.json"), emoji)
+        images = {Path(name): _content(tar, member) for name, member in files.items() if name.endswith(".webp")}
+    return {unicode.key(path.stem.split("-")): _opener(content) for path, content in images.items()}
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None  # only regular files get here
+    return file.read()
+
+
+def _opener(content: bytes) -> Draw:
+    return lambda: Image.open(io.BytesIO(content)).convert("RGBA")
+
+
+def plain_name(name: str) -> str:
+    """What is left of a name for comparing: Unicode's `flag: Côte d’Ivoire` and an icon's `flag-for-cote-divoire`."""
+    ascii_only = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    ascii_only = re.sub(r"^flag-for-(flag-)?", "flag-", ascii_only)
+    return re.sub(r"[^a-z0-9]", "", ascii_only)
+
+
+def _iconify(collection: dict[str, Any], chars: dict[str, str], emoji: list[unicode.Emoji]) -> dict[str, Draw]:
+    """By code points where the collection lists them (`chars`), by name where it doesn't."""
+    icons = {name: icon for name, icon in collection["icons"].items()}
+    for name, alias in collection.get("aliases", {}).items():
+        if alias.keys() == {"parent"} and alias["parent"] in icons:
+            icons[name] = icons[alias["parent"]]
+    by_key = {unicode.key(points.split("-")): name for points, name in chars.items()}
+    by_name = {plain_name(name): name for name in icons}
+    found = {}
+    for one in emoji:
+        named = plain_name(one.name)
+        name = by_key.get(one.key) or by_name.get(named) or by_name.get(named + "face")
+        if name in icons:
+            found[one.key] = _renderer(_svg(icons[name], collection))
+    return found
+
+
+def _svg(icon: dict[str, Any], collection: dict[str, Any]) -> str:
+    left, top, width, height = (
+        icon.get(name, collection.get(name, default))
+        for name, default in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
+    )
+    namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {namespaces} viewBox="{left} {top} {width} {height}">{icon["body"]}</svg>'
+
+
+def _renderer(svg: str, side: int = 256) -> Draw:
+    def draw() -> Image.Image:
+        import resvg_py  # only the stage `data` needs it
+
+        png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=side, height=side, skip_system_fonts=True))
+        return Image.open(io.BytesIO(png)).convert("RGBA")
+
+    return draw

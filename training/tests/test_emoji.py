@@ -1,0 +1,174 @@
+"""Stage `data` on two icon sets made here: which pictures are taken, how they look, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rdpm_training import card, data
+from rdpm_training import config as configuration
+from rdpm_training.config import Config, Emoji, EmojiClass, Style
+from rdpm_training.emoji import build, styles, unicode
+
+from .conftest import TOML
+
+EMOJI_TEST = """
+# group: People & Body
+# subgroup: person-role
+1F9D1 200D 1F373 ; fully-qualified     # 🧑‍🍳 E12.1 cook
+1F9D1 1F3FB 200D 1F373 ; fully-qualified # 🧑🏻‍🍳 E12.1 cook: light skin tone
+1F468 200D 1F373 ; fully-qualified     # 👨‍🍳 E4.0 man cook
+1F469 1F3FF 200D 1F373 ; fully-qualified # 👩🏿‍🍳 E4.0 woman cook: dark skin tone
+# subgroup: heart
+2764 FE0F ; fully-qualified     # ❤️ E0.6 red heart
+2764      ; unqualified         # ❤ E0.6 red heart
+1F499     ; fully-qualified     # 💙 E0.6 blue heart
+1F49B     ; fully-qualified     # 💛 E0.6 yellow heart
+1F49A     ; fully-qualified     # 💚 E0.6 green heart
+1F48C     ; fully-qualified     # 💌 E0.6 love letter
+# subgroup: country-flag
+1F1E8 1F1EE ; fully-qualified   # 🇨🇮 E2.0 flag: Côte d’Ivoire
+# subgroup: arrow
+2B06 FE0F ; fully-qualified     # ⬆️ E0.6 up arrow
+"""
+SVG = '<rect x="2" y="6" width="12" height="4" fill="{}"/>'
+
+
+def archive(path: Path, files: dict[str, bytes]) -> str:
+    """An npm package; its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def emoji(tmp_path: Path) -> Config:
+    """Hearts and cooks in two styles: one lists code points, the other names only, a third is a folder of pictures."""
+    (tmp_path / "emoji-test.txt").write_text(EMOJI_TEST)
+    packages = tmp_path / "run" / "packages"
+
+    def iconify(name: str, icons: dict[str, str], chars: dict[str, str]) -> str:
+        collection = {"width": 16, "height": 16, "icons": {n: {"body": SVG.format(c)} for n, c in icons.items()}}
+        collection["aliases"] = {"old-heart": {"parent": "red-heart"}, "turned": {"parent": "red-heart", "rotate": 1}}
+        files = {"icons.json": collection, "chars.json": chars, "info.json": {"license": {"spdx": "MIT"}}}
+        return archive(packages / f"x-{name}-1.0.0.tgz", {n: json.dumps(f).encode() for n, f in files.items()})
+
+    hearts = {"red-heart": "red", "blue-heart": "blue", "yellow-heart": "gold", "green-heart": "green"}
+    cooks = {"cook": "grey", "pale": "pink", "man-cook": "black", "dark": "brown"}
+    chars = {"1f9d1-1f3fb-200d-1f373": "pale", "1f469-1f3ff-200d-1f373": "dark", "2764-fe0f": "red-heart"}
+    webp = io.BytesIO()
+    Image.new("RGBA", (20, 10), "red").save(webp, "webp", lossless=True)
+    folder = {"package.json": b'{"license": "MIT"}', "assets/2764-fe0f.webp": webp.getvalue()}
+    sets = {
+        "listed": iconify("listed", hearts | cooks, chars),
+        "named": iconify("named", hearts | {"love-letter": "red", "flag-for-flag-cote-divoire": "orange"}, {}),
+        "folder": archive(packages / "x-folder-1.0.0.tgz", folder),
+    }
+    settings = Emoji(
+        unicode=str(tmp_path / "emoji-test.txt"),
+        styles={name: Style(f"@x/{name}", "1.0.0", digest, "MIT") for name, digest in sets.items()},
+        classes={
+            "Heart": EmojiClass(["heart"], without=["love*"]),
+            "Cook": EmojiClass(["person-*"], looks=3, flip=False),
+            "Flag": EmojiClass(["country-flag"]),
+        },
+    )
+    file = tmp_path / "emoji.toml"
+    file.write_text(TOML.format(path=tmp_path / "images.npz").replace('"folder"', '"emoji"'))
+    tiny = configuration.load(file)
+    kind = dataclasses.replace(tiny.data, test_fraction=0.25, variants=4)
+    return dataclasses.replace(tiny, data=kind, emoji=settings)
+
+
+def test_looks_of_one_emoji_share_their_base(tmp_path: Path) -> None:
+    (tmp_path / "emoji-test.txt").write_text(EMOJI_TEST)
+    found = unicode.read(tmp_path / "emoji-test.txt")
+    cooks = [one for one in found if one.subgroup == "person-role"]
+    assert {one.base for one in cooks} == {"1f9d1-200d-1f373"}
+    assert [one.plain for one in cooks] == [True, False, False, False]
+    assert [one.key for one in found].count("2764") == 1  # the unqualified form is no second emoji
+    assert unicode.base("1f3c3-1f3fd-200d-2642") == unicode.base("1f3c3")  # man running: medium skin tone
+    assert unicode.base("1f468") == "1f468"  # a man is no look of a person
+
+
+def test_the_data_set_is_what_the_configuration_says(emoji: Config, tmp_path: Path) -> None:
+    build.build(emoji, tmp_path / "run")
+    report = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert report["classes"] == {
+        "Heart": {"train": 6, "test": 3},
+        "Cook": {"train": 3, "test": 0},
+        "Flag": {"train": 1, "test": 0},
+    }
+    assert {name: style["images"] for name, style in report["styles"].items()} == {"listed": 7, "named": 5, "folder": 1}
+    with np.load(tmp_path / "images.npz") as kept:
+        names, test = kept["names"].tolist(), kept["test"]
+        red = kept["images"][names.index("red heart (folder)")]
+    # One heart of four is held out, in every style that has it.
+    assert {name.split(" (")[0] for name in np.array(names)[test]} == {"red heart"}
+    # Of four looks three are taken, the plain one among them.
+    assert len([name for name in names if "cook" in name]) == 3 and "cook (listed)" in names
+    # What is drawn lies in the middle, as wide as the margins let it, on white.
+    assert red.shape == (3, 32, 32)
+    assert red[:, 16, 16].tolist() == [255, 0, 0] and red[:, 16, 3].tolist() == [255, 0, 0]
+    assert red[:, 16, 0].tolist() == [255, 255, 255] and red[:, 4, 16].tolist() == [255, 255, 255]
+    assert (tmp_path / "run" / "sheets" / "00-heart.png").exists()
+
+    card.write(emoji, tmp_path / "run", tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "| listed | 7 | `@x/listed@1.0.0` | MIT |" in text and "| Heart | 6 | 3 |" in text
+
+    before = (tmp_path / "images.npz").read_bytes()
+    build.build(emoji, tmp_path / "run")
+    with np.load(io.BytesIO(before)) as first, np.load(tmp_path / "images.npz") as second:
+        assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_the_built_set_is_loaded_with_variants(emoji: Config, tmp_path: Path) -> None:
+    build.build(emoji, tmp_path / "run")
+    dataset = data.load(emoji.data, emoji.seed)
+    assert dataset.classes == ["Heart", "Cook", "Flag"]
+    assert len(dataset.train) > 2 * len(dataset.train.images)
+    images, labels = dataset.train.batch(torch.arange(len(dataset.train)))
+    assert images.shape[1:] == (3, 16, 16) and -1.001 <= images.min() and images.max() <= 1.001
+    assert labels.unique().tolist() == [0, 1, 2]
+    again = data.load(emoji.data, emoji.seed).train.batch(torch.tensor([5]))[0]
+    assert again.equal(images[5:6])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"sha256": "0" * 64}, "SHA-256"),
+        ({"license": "CC-BY-4.0"}, "under MIT"),
+    ],
+)
+def test_a_package_other_than_the_configured_one_is_refused(
+    emoji: Config, tmp_path: Path, change: dict[str, str], named: str
+) -> None:
+    assert emoji.emoji is not None
+    style = dataclasses.replace(emoji.emoji.styles["listed"], **change)
+    with pytest.raises(data.DataError, match=named):
+        styles.pictures(styles.fetch(style, tmp_path / "run" / "packages"), style.license, [])
+
+
+def test_a_data_set_not_yet_built_is_asked_for(emoji: Config) -> None:
+    with pytest.raises(data.DataError, match="stage `data`"):
+        data.load(emoji.data, emoji.seed)
+
+
+def test_only_a_configuration_with_emoji_can_be_built(tiny: Config, tmp_path: Path) -> None:
+    with pytest.raises(configuration.ConfigError, match="emoji"):
+        build.build(tiny, tmp_path)

@@ -1,0 +1,75 @@
+"""The masked-prediction reference: what it hides, what it keeps, that it learns and draws."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rdpm_training import codebook_stage, data, drawing, maskgit, residual, runs, tokenizer_stage
+from rdpm_training.config import Config
+from rdpm_training.sampler import Settings
+
+
+def network(levels: int, positions: int = 9) -> maskgit.MaskGit:
+    torch.manual_seed(0)
+    codebooks = torch.randn(levels, 6, 3)
+    return maskgit.MaskGit(codebooks, positions, classes=2, width=8, layers=1, heads=2)
+
+
+@pytest.mark.parametrize(("levels", "steps"), [(1, 1), (1, 4), (1, 9), (3, 5), (1, 20)])
+def test_every_code_is_drawn_once_and_none_is_left(levels: int, steps: int) -> None:
+    labels = torch.tensor([0, 1, 1])
+    numbers = drawing.uniforms((3, 9 * levels, 7), runs.generator(1))
+    drawn = list(maskgit.sample(network(levels), steps, labels, numbers, Settings(2.0, 1.0)))
+    assert len(drawn) == steps and not drawn[-1].masked.any()
+    for before, after in itertools.pairwise(drawn):
+        known = ~before.masked
+        assert not (after.masked & known).any(), "what is known stays known"
+        assert after.tokens[known].equal(before.tokens[known]), "and stays what it is"
+        counts = after.masked.flatten(1).sum(1)
+        assert counts.unique().numel() == 1 and (counts < before.masked.flatten(1).sum(1)).all() or counts.eq(0).all()
+
+
+def test_the_cosine_schedule_hides_all_at_first_and_nothing_at_last() -> None:
+    assert [maskgit.hidden(progress, 100) for progress in (0, 0.5, 1)] == [100, 70, 0]
+
+
+def test_training_hides_between_one_code_and_all_of_them() -> None:
+    counts = maskgit.mask(torch.Size((2000, 5, 2)), runs.generator(4)).flatten(1).sum(1)
+    assert counts.min() == 1 and counts.max() >= 9
+    # The mean of cos(pi/2 u) is 2 / pi.
+    assert counts.double().mean().item() / 10 == pytest.approx(2 / torch.pi, abs=0.06)
+
+
+def test_hidden_codes_are_not_seen() -> None:
+    model = network(2)
+    torch.nn.init.normal_(model.modulation.weight)
+    torch.nn.init.normal_(model.final.weight)
+    y = torch.tensor([1])
+    masked = torch.zeros(1, 9, 2, dtype=torch.bool)
+    masked[0, 4, 1] = True
+    tokens = torch.randint(6, (1, 9, 2))
+    hidden, seen = tokens.clone(), tokens.clone()
+    hidden[0, 4, 1] = (tokens[0, 4, 1] + 1) % 6
+    seen[0, 4, 0] = (tokens[0, 4, 0] + 1) % 6
+    logits = model(tokens, masked, y)
+    assert model(hidden, masked, y).equal(logits)
+    assert not model(seen, masked, y).allclose(logits)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_it_learns_resumes_and_draws(tiny: Config, tmp_path: Path, levels: int) -> None:
+    tokenizer_stage.train(tiny, tmp_path)
+    dataset = data.load(tiny.data, tiny.seed)
+    latents, _ = codebook_stage.latents(tiny, tmp_path)
+    runs.save(tmp_path / "codebook.pt", {"codebook": residual.fit_latents(tiny, latents, levels)})
+    longer = replace(tiny, denoiser=replace(tiny.denoiser, updates=12))
+    assert maskgit.learn(tiny, tmp_path, dataset).updates == 6
+    assert maskgit.learn(longer, tmp_path, dataset).updates == 12
+    model = maskgit.reference(tiny, tmp_path, len(dataset.classes))
+    images = drawing.draw(model, torch.tensor([0, 1, 1]), Settings(2.0, 1.0), seed=1)
+    assert images.shape == (3, 3, 16, 16) and images.isfinite().all()

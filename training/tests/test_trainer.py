@@ -1,0 +1,74 @@
+"""The training loop: its clock, its budgets, its rates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rdpm_training import runs, trainer
+from rdpm_training.config import Config
+
+
+class Line(nn.Module):
+    """The least that has blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(2, 2)])
+        self.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks[0](x) + self.bias
+
+
+def test_the_clock_counts_only_what_it_is_told_to() -> None:
+    ticks = count()
+    clock = trainer.Clock(lambda: float(next(ticks)))
+    for _ in range(3):
+        with clock:
+            pass  # from one tick to the next
+        next(ticks)  # a tick that doesn't count
+    assert clock.seconds == 3
+    resumed = trainer.Clock(lambda: float(next(ticks)))
+    resumed.load_state_dict(clock.state_dict())
+    with resumed:
+        pass
+    assert resumed.seconds == 4
+
+
+def test_a_budget_of_seconds_survives_being_stopped(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every update takes one second of this clock; ten are allowed, the machine goes away in the seventh.
+    ticks = count()
+    monkeypatch.setattr(trainer.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 2)
+    settings = replace(tiny.denoiser, seconds=10.0, updates=0)
+    updates = []
+
+    def train(stop: int) -> trainer.Outcome:
+        def loss(forward: nn.Module, update: int) -> Tensor:
+            if update == stop:
+                raise InterruptedError
+            updates.append(update)
+            return forward(torch.ones(1, 2)).square().sum()
+
+        return trainer.train(Line(), loss, settings, tmp_path / "line.pt", runs.generator(1))
+
+    with pytest.raises(InterruptedError):
+        train(stop=7)
+    outcome = train(stop=-1)
+    assert updates == [0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9]
+    assert (outcome.updates, outcome.training_seconds) == (10, 10)
+    assert train(stop=0).updates == 10, "a finished run has nothing left to do"
+
+
+def test_the_rate_warms_up_stays_and_goes_down_to_zero(tiny: Config) -> None:
+    settings = replace(tiny.denoiser, warmup=2, decay=0.5)
+    assert [trainer.rate(update, update / 10, settings) for update in (0, 1, 5, 9)] == pytest.approx([0.5, 1, 1, 0.2])
+    assert trainer.rate(10, 1.0, settings) == 0
