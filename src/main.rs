@@ -1,14 +1,11 @@
-//! The command line: parse, dispatch, report.
+//! The command line: dispatch, report.
 
 mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
-    match cli::run(arguments) {
+    match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rdpm: {error:#}");

@@ -7,7 +7,6 @@
  * @typedef {{id: string, status: string, model: string, class: string, seed: number, links: Links}} Accepted
  * @typedef {{index: number, png_base64: string, url?: string}} Picture
  * @typedef {{id: string, status: string, class: string, seed: number, detail?: string, images?: Picture[]}} Generation
- * @typedef {{name: string, codebook?: {size: number, colors?: string[]}}} Model
  */
 
 /** A refused or failed request. */
@@ -36,7 +35,7 @@ async function request(url, init) {
   try {
     response = await fetch(url, { cache: "no-store", ...init });
   } catch {
-    throw new ApiError("The server can't be reached. Is it still running?");
+    throw new ApiError("The server can’t be reached. Is it still running?");
   }
   const body = await response.json().catch(() => null);
   if (response.ok) return body;
@@ -57,11 +56,14 @@ function retryAfter(header) {
 }
 
 /** @param {object} settings @returns {Promise<Accepted>} */
-export const createGeneration = (settings) =>
-  request("/api/v1/generations", {
+export const createGeneration = (settings) => send("/api/v1/generations", settings);
+
+/** @param {string} url @param {object} body */
+const send = (url, body) =>
+  request(url, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(settings),
+    body: JSON.stringify(body),
   });
 
 /** @param {string} url @returns {Promise<Generation>} */
@@ -70,20 +72,10 @@ export const getGeneration = (url) => request(url);
 /** @param {string} url */
 export const cancelGeneration = (url) => request(url, { method: "DELETE" });
 
-/** @returns {Promise<Model[]>} */
-export const listModels = async () => (await request("/api/v1/models"))?.models ?? [];
-
 /**
- * The same request for a shell.
- * @param {object} settings
+ * @typedef {{step: number, tokens: number[][], noisy: string, clean: string}} TokenizedStep
+ * @typedef {{model: string, seed: number, steps: TokenizedStep[], input: {png_base64: string}, reconstruction: {png_base64: string}}} Tokenization
  */
-export function curlCommand(settings) {
-  const json = JSON.stringify(settings).replaceAll("'", "'\\''");
-  const url = `${location.origin}/api/v1/generations`;
-  return [
-    `curl -s ${url} \\`,
-    `  -H 'content-type: application/json' \\`,
-    `  -d '${json}'`,
-    `# The answer names an id. Watch it:  curl -N ${url}/ID/events`,
-  ].join("\n");
-}
+
+/** @param {{image: string, seed: number, model: string}} body `image` is a data URL @returns {Promise<Tokenization>} */
+export const tokenize = (body) => send("/api/v1/tokenizations", body);

@@ -2,29 +2,28 @@
 /** Copies text; where the browser won't (no permission, no https), shows it selected instead. */
 
 /**
- * @param {HTMLButtonElement} button says what happened
- * @param {HTMLTextAreaElement} fallback
  * @param {string} text
+ * @param {HTMLElement} place says what happened
+ * @param {HTMLTextAreaElement} fallback
  */
-export async function copy(button, fallback, text) {
+export async function copy(text, place, fallback) {
   fallback.value = text;
   try {
     await navigator.clipboard.writeText(text);
     fallback.hidden = true;
-    say(button, "Copied");
+    say(place, "Copied.");
   } catch {
     fallback.hidden = false;
     fallback.focus();
     fallback.select();
-    say(button, "Copy it below");
+    say(place, "Copy it from below.");
   }
 }
 
-/** @param {HTMLButtonElement} button @param {string} text */
-function say(button, text) {
-  button.dataset.label ??= button.textContent ?? "";
-  button.textContent = text;
+/** @param {HTMLElement} place @param {string} text */
+export function say(place, text) {
+  place.textContent = text;
   setTimeout(() => {
-    button.textContent = button.dataset.label ?? "";
-  }, 1800);
+    if (place.textContent === text) place.textContent = "";
+  }, 4000);
 }

@@ -1,23 +1,64 @@
 // @ts-check
-/** Colours of codes, and noise to look at before there is anything else. */
+/** Colours: of codes, of quantities, and of the noise that there is before there is anything else. */
 
-/** @typedef {[number, number, number]} Rgb */
+/** @typedef {[number, number, number]} Rgb 0…255 */
 
-/** @param {string} hex "#rrggbb" @returns {Rgb | null} */
+/** @param {string} hex "#rrggbb" @returns {Rgb} */
 export function parseHex(hex) {
   const match = /^#([0-9a-f]{6})$/i.exec(hex);
-  if (!match) return null;
+  if (!match) return [128, 128, 128];
   const n = Number.parseInt(match[1], 16);
   return [n >> 16, (n >> 8) & 255, n & 255];
 }
 
-/** Stand-in palette until (or if never) the codebook's own colours are known. @param {number} size @returns {Rgb[]} */
-export function fallbackPalette(size) {
-  return Array.from({ length: size }, (_, code) => {
-    const level = 70 + Math.round((130 * code) / Math.max(1, size - 1));
-    return [level, level, Math.min(255, level + 10)];
-  });
+/** @param {Rgb} color */
+export const css = ([r, g, b]) => `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
+
+/** @param {number} c 0…255 sRGB */
+const linear = (c) => (c <= 10.31 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+
+/** Relative luminance as WCAG defines it. @param {Rgb} color */
+const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+
+/** Black or white, whichever is read more easily on a colour. @param {Rgb} color */
+export const inkOn = (color) => (luminance(color) > 0.179 ? "#000" : "#fff");
+
+/** OKLab (Ottosson 2020), in which the palette was made. @param {Rgb} color */
+function oklab([r, g, b]) {
+  const [R, G, B] = [linear(r), linear(g), linear(b)];
+  const l = Math.cbrt(0.4122214708 * R + 0.5363325363 * G + 0.0514459929 * B);
+  const m = Math.cbrt(0.2119034982 * R + 0.6806995451 * G + 0.1073969566 * B);
+  const s = Math.cbrt(0.0883024619 * R + 0.2817188376 * G + 0.6299787005 * B);
+  return [
+    0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s,
+    1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
+    0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s,
+  ];
 }
+
+/** How far apart two codes' colours are, hence, roughly, the codes: 0…1. @param {Rgb} a @param {Rgb} b */
+export function distance(a, b) {
+  const [x, y] = [oklab(a), oklab(b)];
+  return Math.min(1, Math.hypot(...x.map((v, i) => v - y[i])) / 0.45);
+}
+
+/** Colours along a scale from 0 to 1. @param {string[]} stops */
+function scale(stops) {
+  const colors = stops.map(parseHex);
+  /** @param {number} x @returns {Rgb} */
+  return (x) => {
+    const place = Math.max(0, Math.min(1, x)) * (colors.length - 1);
+    const i = Math.min(colors.length - 2, Math.floor(place));
+    return mix(colors[i], colors[i + 1], place - i);
+  };
+}
+
+/** @param {Rgb} a @param {Rgb} b @param {number} x @returns {Rgb} */
+export const mix = (a, b, x) => [a[0] + (b[0] - a[0]) * x, a[1] + (b[1] - a[1]) * x, a[2] + (b[2] - a[2]) * x];
+
+// The legends in stage.css show the same stops.
+export const entropyColor = scale(["#16152b", "#5b2a6e", "#b5445c", "#f08a4b", "#fbe3b0"]);
+export const changeColor = scale(["#3a3835", "#2f6f73", "#56b39a", "#d9f2b4"]);
 
 /** A small deterministic generator (mulberry32): for decoration only. @param {number} seed */
 export function decorativeNoise(seed) {
@@ -28,21 +69,4 @@ export function decorativeNoise(seed) {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
-}
-
-/** A grey noise picture as a data URL. @param {number} size @param {number} seed @param {number} contrast 0…1 */
-export function noisePicture(size, seed, contrast) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = size;
-  const context = canvas.getContext("2d");
-  if (!context) return "/static/empty.svg";
-  const pixels = context.createImageData(size, size);
-  const random = decorativeNoise(seed);
-  for (let i = 0; i < size * size; i++) {
-    const bell = random() + random() + random() - 1.5;
-    const level = 118 + 150 * contrast * bell;
-    pixels.data.set([level, level, level, 255], 4 * i);
-  }
-  context.putImageData(pixels, 0, 0);
-  return canvas.toDataURL();
 }

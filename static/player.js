@@ -1,84 +1,98 @@
 // @ts-check
 /**
- * Decides which step is on show. The server is often faster than the eye, so live steps are
- * paced; the viewer may pause, seek and replay at any time.
+ * Decides which step is on show. The server is often faster than the eye: the viewer sets the pace, or says "live" and
+ * sees steps as they arrive. Steps that have arrived can be sought and played again at any time.
  */
 
-/** Shortest time a step stays on show while steps arrive, and when they are played again. */
-export const LIVE_MS = 240;
-export const REPLAY_MS = 420;
+/** A step's time on show at speed 1. */
+const STEP_MS = 420;
+/** Longest crossfade from one step to the next. */
+const FADE_MS = 260;
+
+/** @typedef {number | "live"} Speed */
 
 export class Player {
   /**
    * @param {object} options
-   * @param {number} options.steps
-   * @param {() => number} options.reached    last step available
-   * @param {(step: number) => void} options.show
+   * @param {() => number} options.first      first step that there is
+   * @param {() => number} options.reached    last step available, 0 for none
+   * @param {number} options.steps            last step that there will be
+   * @param {(step: number, fade: number) => void} options.show
    * @param {(playing: boolean) => void} options.changed
    */
-  constructor({ steps, reached, show, changed }) {
-    this.steps = steps;
+  constructor({ first, reached, steps, show, changed }) {
+    this.first = first;
     this.reached = reached;
+    this.steps = steps;
     this.show = show;
     this.changed = changed;
     this.step = 0;
     this.playing = false;
-    this.interval = LIVE_MS;
+    /** @type {Speed} */
+    this.speed = 1;
     this.timer = 0;
     /** When the next step may be shown, in performance.now() time. */
     this.due = 0;
-    /** @type {(() => void) | null} */
+    /** Called once the playback has caught up with a run that has ended. @type {(() => void) | null} */
     this.settled = null;
+  }
+
+  /** Milliseconds between steps. */
+  get interval() {
+    return this.speed === "live" ? 0 : STEP_MS / this.speed;
   }
 
   /** Back to before the first step, following a new run. */
   follow() {
     this.settled = null;
-    this.step = 0;
     this.due = 0;
-    this.interval = LIVE_MS;
-    this.show(0);
+    this.#go(0);
     this.#setPlaying(true);
   }
 
-  /** New steps are available, or none will come any more. */
+  /** New steps are available, or none will come any more. @returns {void} */
   advance() {
     if (!this.playing) return this.#settle();
     if (this.timer) return;
-    if (this.step >= this.reached()) {
-      // At the end of a replay, or caught up with a run whose end is known.
+    const reached = this.reached();
+    if (this.step >= reached) {
+      // At the end of a replay, or caught up with a run that has ended.
       if (this.step >= this.steps || this.settled) this.pause();
       return;
     }
-    const wait = document.hidden ? 0 : Math.max(0, this.due - performance.now());
+    if (this.speed === "live" || document.hidden) {
+      this.#go(reached);
+      return this.advance();
+    }
     this.timer = window.setTimeout(() => {
       this.timer = 0;
-      this.#go(this.step + 1);
+      this.#go(Math.max(this.step + 1, this.first()));
       this.advance();
-    }, wait);
+    }, Math.max(0, this.due - performance.now()));
   }
 
-  /** Calls back once the playback has caught up (at once when the viewer has paused it).
-   * @param {() => void} callback */
+  /** Calls back once the playback has caught up, at once when the viewer has paused it. @param {() => void} callback */
   whenSettled(callback) {
     this.settled = callback;
     this.advance();
   }
 
   play() {
-    this.interval = this.settled || this.reached() < this.steps ? LIVE_MS : REPLAY_MS;
-    if (this.step >= this.steps) {
-      this.#go(1);
-    } else {
-      this.due = 0;
-    }
+    if (this.step >= this.reached()) this.#go(Math.min(this.first(), this.reached()));
+    else this.due = 0;
     this.#setPlaying(true);
+    // A replay is paced even where the run was watched live.
+    if (this.speed === "live" && this.reached() >= this.steps) this.#replay();
+    else this.advance();
+  }
+
+  #replay() {
+    this.speed = 1;
     this.advance();
+    this.speed = "live";
   }
 
   pause() {
-    clearTimeout(this.timer);
-    this.timer = 0;
     this.#setPlaying(false);
     this.#settle();
   }
@@ -88,17 +102,36 @@ export class Player {
     else this.play();
   }
 
+  /** @param {Speed} speed */
+  setSpeed(speed) {
+    this.speed = speed;
+    if (!this.playing) return;
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.due = 0;
+    this.advance();
+  }
+
   /** @param {number} step */
   seek(step) {
     this.pause();
-    this.#go(Math.max(Math.min(step, this.reached()), Math.min(1, this.reached())));
+    const reached = this.reached();
+    this.#go(Math.max(Math.min(step, reached), Math.min(this.first(), reached)));
+  }
+
+  /** The newest step at once, without playing up to it. */
+  jump() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (this.step !== this.reached()) this.#go(this.reached());
+    this.advance();
   }
 
   /** @param {number} step */
   #go(step) {
     this.step = step;
     this.due = performance.now() + this.interval;
-    this.show(step);
+    this.show(step, Math.min(FADE_MS, 0.7 * this.interval));
   }
 
   #settle() {

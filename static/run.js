@@ -1,58 +1,48 @@
 // @ts-check
-/** Everything received of one run, by picture and step. The images of a run may be at different steps. */
+/** Pictures in the making: everything known of each, step by step. Any step can be looked at again at any time. */
+import { decode } from "./pictures.js";
 
 /**
  * @typedef {object} Frame
- * @property {number[][]} tokens       code per position, h rows of w
- * @property {number[][]} [entropy]    bits per position
- * @property {number[][]} [probability] of the drawn code
- * @property {string} noisy            data URL
- * @property {string} clean            data URL
+ * @property {number[][]} tokens         code per position, h rows of w
+ * @property {number[][]} [entropy]      bits per position
+ * @property {number[][]} [probability]  of the drawn code
+ * @property {{codes: number[][][], probabilities: number[][][]}} [alternatives]  the likeliest codes per position
+ * @property {CanvasImageSource} noisy
+ * @property {CanvasImageSource} clean
+ *
+ * @typedef {Omit<Frame, "noisy" | "clean"> & {noisy: string, clean: string}} Received  previews as data URLs
  */
 
-export class Run {
-  /** @param {{count: number, steps: number}} shape */
-  constructor({ count, steps }) {
-    this.count = count;
-    this.steps = steps;
-    /** @type {Map<number, Frame>[]} step → frame, for each picture */
-    this.frames = Array.from({ length: count }, () => new Map());
+/** Decodes the previews of a step. @param {Received} received @returns {Promise<Frame>} */
+export async function toFrame(received) {
+  const [noisy, clean] = await Promise.all([decode(received.noisy), decode(received.clean)]);
+  return { ...received, noisy, clean };
+}
+
+/** One picture. */
+export class Picture {
+  /** @param {{label: string, seed: number, first?: number}} about `first`: its first step, later than 1 for variations */
+  constructor({ label, seed, first = 1 }) {
+    this.label = label;
+    this.seed = seed;
+    this.first = first;
+    /** @type {Frame[]} by step */
+    this.frames = [];
+    /** The finished picture: a PNG's data URL. */
+    this.result = "";
   }
 
-  /** @param {{step: number, images: ({index: number} & Frame)[]}} event */
-  add({ step, images }) {
-    for (const image of images ?? []) this.frames[image.index]?.set(step, image);
+  /** The newest step up to which every step is here; 0 before the first. */
+  get reached() {
+    let step = this.first - 1;
+    while (this.frames[step + 1]) step++;
+    return step < this.first ? 0 : step;
   }
 
-  /** @param {number} index @param {number} step @returns {Frame | undefined} */
-  frame(index, step) {
-    return this.frames[index]?.get(step);
-  }
-
-  /** The newest frame at or before `step`. @param {number} index @param {number} step */
-  latest(index, step) {
-    for (let t = step; t > 0; t--) {
-      const frame = this.frame(index, t);
-      if (frame) return frame;
-    }
-    return undefined;
-  }
-
-  /** The last step up to which every step of a picture is here. @param {number} index */
-  reached(index) {
-    let step = 0;
-    while (this.frame(index, step + 1)) step++;
-    return step;
-  }
-
-  /** How many pictures have all their steps. */
-  finished() {
-    return this.frames.filter((frames) => frames.size >= this.steps).length;
-  }
-
-  /** Mean entropy over the positions, in bits. @param {number} index @param {number} step */
-  meanEntropy(index, step) {
-    const bits = this.frame(index, step)?.entropy?.flat();
+  /** Mean entropy over the positions, in bits. @param {number} step */
+  meanEntropy(step) {
+    const bits = this.frames[step]?.entropy?.flat();
     return bits?.length ? bits.reduce((sum, x) => sum + x, 0) / bits.length : undefined;
   }
 }

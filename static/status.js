@@ -1,44 +1,32 @@
 // @ts-check
-/** The status line: one sentence, announced politely; the step count beside it is for the eye only. */
+/** The status line: one sentence, announced politely, with a way out where something went wrong. */
 
-/** @typedef {"idle" | "queued" | "running" | "completed" | "failed" | "canceled"} State */
+/** @typedef {"idle" | "queued" | "running" | "offline" | "completed" | "failed" | "canceled"} Look */
 
 export class Status {
-  /** @param {HTMLElement} root the stage @param {() => void} onRetry */
+  /** @param {HTMLElement} root @param {() => void} onRetry */
   constructor(root, onRetry) {
-    /** @param {string} selector @returns {any} */
-    const find = (selector) => root.querySelector(selector);
-    this.line = /** @type {HTMLElement} */ (find("#status"));
-    this.text = /** @type {HTMLElement} */ (find("#status-text"));
-    this.count = /** @type {HTMLElement} */ (find("#status-progress"));
-    this.retry = /** @type {HTMLButtonElement} */ (find("#retry"));
+    /** @param {string} name @returns {any} */
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.line = /** @type {HTMLElement} */ (part("status"));
+    this.text = /** @type {HTMLElement} */ (part("status-text"));
+    this.retry = /** @type {HTMLButtonElement} */ (part("retry"));
     this.retry.addEventListener("click", onRetry);
     this.timer = 0;
   }
 
-  /** @returns {State} */
-  get state() {
-    return /** @type {State} */ (this.line.dataset.state);
-  }
-
-  /** @param {State} state @param {string} sentence */
-  say(state, sentence) {
+  /** @param {Look} look @param {string} sentence */
+  say(look, sentence) {
     clearInterval(this.timer);
-    this.line.dataset.state = state;
+    this.line.dataset.state = look;
     if (this.text.textContent !== sentence) this.text.textContent = sentence;
     this.retry.hidden = true;
   }
 
-  /** @param {string} text */
-  progress(text) {
-    this.count.textContent = text;
-  }
-
-  /** An error with a way out. @param {string} sentence @param {number} [seconds] to wait, as the server asks */
+  /** An error, and the button to try again. @param {string} sentence @param {number} [seconds] to wait, as the server asks */
   fail(sentence, seconds = 0) {
     this.say("failed", sentence);
     this.retry.hidden = false;
-    this.retry.disabled = seconds > 0;
     let left = seconds;
     const tick = () => {
       this.retry.textContent = left > 0 ? `Try again in ${left} s` : "Try again";
@@ -48,4 +36,29 @@ export class Status {
     tick();
     if (seconds > 0) this.timer = window.setInterval(tick, 1000);
   }
+
+  /**
+   * Says how a session stands, but for its completion, which comes with a sentence of its own.
+   * @param {import("./session.js").Session} session @param {string} running what is being done
+   */
+  follow(session, running) {
+    const { state, connected, detail, refusal } = session;
+    if (!session.ended && !connected) return this.say("offline", "The connection is gone. Trying again; nothing is lost.");
+    switch (state) {
+      case "asking": return this.say("queued", "Asking the server…");
+      case "queued": return this.say("queued", queued(session.queue));
+      case "running": return this.say("running", running);
+      case "failed": return this.fail(detail, refusal?.retryAfter);
+      case "canceled": return this.say("canceled", "Canceled.");
+      case "gone": return this.fail("The server doesn’t know this run any more; it may have been restarted. The same seed draws the same picture.");
+    }
+  }
+}
+
+/** @param {{position?: number, eta_seconds?: number} | undefined} queue */
+function queued({ position = 0, eta_seconds } = {}) {
+  const place = position > 1 ? `In the queue, at position ${position}` : position === 1 ? "Next in the queue" : "In the queue";
+  if (typeof eta_seconds !== "number" || eta_seconds < 1) return `${place}.`;
+  const wait = eta_seconds < 90 ? `${Math.ceil(eta_seconds)} s` : `${Math.ceil(eta_seconds / 60)} min`;
+  return `${place}; begins in about ${wait}.`;
 }

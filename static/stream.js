@@ -2,9 +2,9 @@
 /**
  * Follows one generation over server-sent events until it ends.
  *
- * EventSource reconnects by itself with Last-Event-ID after a dropped connection, but gives up
- * for good when the reconnect is answered by an error status. Then we ask for the
- * generation itself: it may be finished, still running (open a new stream) or unknown.
+ * An EventSource reconnects by itself with Last-Event-ID after a dropped connection, but gives up for good when the
+ * reconnect is answered by an error status. Then we ask for the generation itself: it may have ended, still run (a new
+ * stream is opened, and what was seen already is skipped) or be unknown.
  */
 import { getGeneration } from "./api.js";
 
@@ -16,16 +16,17 @@ import { getGeneration } from "./api.js";
  * @property {(data: any) => void} completed
  * @property {(data: any) => void} failed
  * @property {(data: any) => void} canceled
+ * @property {() => void} gone        the server doesn't know it (any more)
  * @property {() => void} lost        the connection dropped; we're trying again
  * @property {() => void} restored    the connection is back
  */
 
 const EVENTS = /** @type {const} */ (["queued", "started", "step", "completed", "failed", "canceled"]);
-const LAST = new Set(["completed", "failed", "canceled"]);
+const LAST = new Set(["completed", "failed", "canceled", "gone"]);
 const LONGEST_WAIT_MS = 15_000;
 
 /**
- * @param {{self: string, events: string}} links
+ * @param {import("./api.js").Links} links
  * @param {Handlers} handlers
  * @returns {() => void} stops following
  */
@@ -42,13 +43,27 @@ export function follow(links, handlers) {
     ended = true;
     clearTimeout(timer);
     source?.close();
+    removeEventListener("online", hurry);
   }
 
-  /** @param {typeof EVENTS[number]} name @param {any} data */
+  /** @param {typeof EVENTS[number] | "gone"} name @param {any} [data] */
   function deliver(name, data) {
     if (ended) return;
     if (LAST.has(name)) stop();
     handlers[name](data);
+  }
+
+  function lose() {
+    if (!interrupted) handlers.lost();
+    interrupted = true;
+  }
+
+  /** The network is back: no need to wait any longer. */
+  function hurry() {
+    if (!interrupted) return;
+    source?.close();
+    clearTimeout(timer);
+    open();
   }
 
   function open() {
@@ -60,50 +75,43 @@ export function follow(links, handlers) {
     };
     source.onerror = () => {
       if (ended) return;
-      interrupted = true;
-      handlers.lost();
+      lose();
       if (source?.readyState === EventSource.CLOSED) recover();
     };
-    for (const name of EVENTS) {
-      source.addEventListener(name, (event) => {
-        const { lastEventId, data } = /** @type {MessageEvent<string>} */ (event);
-        const id = Number.parseInt(lastEventId, 10);
-        // A stream that was opened anew starts from the beginning: skip what we had.
-        if (id <= seen) return;
-        if (Number.isFinite(id)) seen = id;
-        let body;
-        try {
-          body = JSON.parse(data);
-        } catch {
-          return deliver("failed", { detail: `The server sent a “${name}” event that isn't JSON.` });
-        }
-        deliver(name, body);
-      });
+    for (const name of EVENTS) source.addEventListener(name, (event) => receive(name, /** @type {MessageEvent<string>} */ (event)));
+  }
+
+  /** @param {typeof EVENTS[number]} name @param {MessageEvent<string>} event */
+  function receive(name, { lastEventId, data }) {
+    const id = Number.parseInt(lastEventId, 10);
+    // A stream that was opened anew starts from the beginning: skip what we had.
+    if (id <= seen) return;
+    if (Number.isFinite(id)) seen = id;
+    let body;
+    try {
+      body = JSON.parse(data);
+    } catch {
+      return deliver("failed", { detail: `The server sent a “${name}” event that isn’t JSON.` });
     }
+    deliver(name, body);
   }
 
   async function recover() {
     try {
       const generation = await getGeneration(links.self);
       if (ended) return;
-      if (generation.status === "completed") return deliver("completed", generation);
-      if (generation.status === "canceled") return deliver("canceled", generation);
-      if (generation.status === "failed") {
-        return deliver("failed", { detail: generation.detail ?? "The run failed." });
-      }
+      const { status } = generation;
+      if (status === "completed" || status === "canceled" || status === "failed") return deliver(status, generation);
     } catch (error) {
       if (ended) return;
       const status = /** @type {{status?: number}} */ (error).status;
-      if (status === 404 || status === 410) {
-        return deliver("failed", {
-          detail: "The server no longer knows this run; it may have restarted. The same seed draws the same picture.",
-        });
-      }
+      if (status === 404 || status === 410) return deliver("gone");
     }
     timer = window.setTimeout(open, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
   }
 
+  addEventListener("online", hurry);
   open();
   return stop;
 }

@@ -1,23 +1,21 @@
 // @ts-check
-/** The token grid on a canvas: colours, crossfade, and the cell that is pointed at or focused. */
+/** The token grid on a canvas: colours that fade into each other, numbers, and the cell that is pointed at. */
+import { animate, ease, isStill } from "./animation.js";
+import { css, inkOn, mix } from "./colors.js";
 
 /**
  * @typedef {import("./colors.js").Rgb} Rgb
  * @typedef {{row: number, column: number}} Cell
  */
 
-const FADE_MS = 200;
-const STAGGER_MS = 70;
-const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-
-/** @param {number} x */
-const ease = (x) => (x < 0.5 ? 2 * x * x : 1 - (2 - 2 * x) ** 2 / 2);
+/** Cells turn over one after the other, like leaves, within this share of the fade. */
+const STAGGER = 0.35;
 
 export class TokenCanvas {
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {number} grid
-   * @param {(cell: Cell | null, byKeyboard: boolean) => void} onCell
+   * @param {(cell: Cell | null, how: {pinned: boolean, byKeyboard: boolean}) => void} onCell
    */
   constructor(canvas, grid, onCell) {
     this.canvas = canvas;
@@ -27,35 +25,36 @@ export class TokenCanvas {
     const cells = grid * grid;
     /** @type {Rgb[]} */
     this.from = Array.from({ length: cells }, () => [128, 128, 128]);
-    /** @type {Rgb[]} */
     this.to = this.from;
-    /** Each cell's delay, so that the grid turns over like leaves, not like a slide. */
-    this.delay = Array.from({ length: cells }, (_, i) => (((i * 37) % cells) / cells) * STAGGER_MS);
-    this.start = -Infinity;
-    this.request = 0;
-    /** @type {Cell | null} */
+    this.delay = Array.from({ length: cells }, (_, i) => (((i * 37) % cells) / cells) * STAGGER);
+    /** @type {string[]} */
+    this.texts = [];
+    this.start = 0;
+    this.fade = 0;
+    /** The cell that is marked. @type {Cell | null} */
     this.cell = null;
-    this.byKeyboard = false;
+    /** The cell that stays marked when the pointer leaves: clicked, or chosen by keyboard. @type {Cell | null} */
+    this.pinned = null;
+    this.paint = this.#paint.bind(this);
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#listen();
   }
 
-  /** @param {Rgb[]} colors one for each cell, row by row @param {boolean} [fade] */
-  show(colors, fade = true) {
+  /** @param {Rgb[]} colors one for each cell, row by row @param {number} [fade] milliseconds @param {string[]} [texts] */
+  show(colors, fade = 0, texts = []) {
     const now = performance.now();
-    this.from = this.#now(now);
+    this.from = this.to.map((_, i) => this.#color(i, now));
     this.to = colors;
-    this.start = fade && !reducedMotion.matches ? now : -Infinity;
-    this.#draw();
+    this.texts = texts;
+    this.start = now;
+    this.fade = isStill() ? 0 : fade;
+    animate(this.paint);
   }
 
-  /** The colours at this moment. @param {number} now @returns {Rgb[]} */
-  #now(now) {
-    return this.to.map((to, i) => {
-      const x = ease(Math.min(1, Math.max(0, (now - this.start - this.delay[i]) / FADE_MS)));
-      const from = this.from[i];
-      return /** @type {Rgb} */ (to.map((c, k) => from[k] + (c - from[k]) * x));
-    });
+  /** The colour of a cell at this moment. @param {number} i @param {number} now @returns {Rgb} */
+  #color(i, now) {
+    const x = this.fade ? ((now - this.start) / this.fade - this.delay[i]) / (1 - STAGGER) : 1;
+    return x >= 1 ? this.to[i] : mix(this.from[i], this.to[i], ease(Math.max(0, x)));
   }
 
   #resize() {
@@ -63,49 +62,51 @@ export class TokenCanvas {
     if (this.canvas.width === size) return;
     // Resizing clears the canvas: paint before the browser shows it.
     this.canvas.width = this.canvas.height = size;
-    this.#paint(this.#now(performance.now()));
+    this.#paint(performance.now());
   }
 
-  #draw() {
-    if (this.request) return;
-    this.request = requestAnimationFrame(() => {
-      this.request = 0;
-      const now = performance.now();
-      this.#paint(this.#now(now));
-      if (now - this.start < FADE_MS + STAGGER_MS) this.#draw();
-    });
-  }
-
-  /** @param {Rgb[]} colors */
-  #paint(colors) {
+  /** @param {number} now */
+  #paint(now) {
     const { context, grid } = this;
     const size = this.canvas.width;
     const pitch = size / grid;
-    const gap = Math.max(1, Math.round(pitch * 0.035));
-    const radius = pitch * 0.06;
     context.clearRect(0, 0, size, size);
-    colors.forEach(([r, g, b], i) => {
-      const [x, y, w, h] = this.#box(Math.floor(i / grid), i % grid, pitch, gap);
-      context.fillStyle = `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
+    for (let i = 0; i < grid * grid; i++) {
+      const color = this.#color(i, now);
+      const [x, y, w, h] = this.#box(Math.floor(i / grid), i % grid, pitch);
+      context.fillStyle = css(color);
       context.beginPath();
-      context.roundRect(x, y, w, h, radius);
+      context.roundRect(x, y, w, h, pitch * 0.05);
       context.fill();
-    });
-    if (!this.cell) return;
-    const [x, y, w, h] = this.#box(this.cell.row, this.cell.column, pitch, gap);
+      const text = this.texts[i];
+      if (!text) continue;
+      context.fillStyle = inkOn(color);
+      context.font = `500 ${Math.round(pitch * 0.26)}px "Atkinson Next", system-ui, sans-serif`;
+      context.textAlign = "center";
+      context.textBaseline = "middle";
+      context.fillText(text, x + w / 2, y + h / 2 + pitch * 0.015);
+    }
+    if (this.cell) this.#mark(this.cell, pitch);
+    return now - this.start < this.fade;
+  }
+
+  /** Dark and light together are seen on any colour. @param {Cell} cell @param {number} pitch */
+  #mark(cell, pitch) {
+    const { context } = this;
+    const [x, y, w, h] = this.#box(cell.row, cell.column, pitch);
     const line = Math.max(2, pitch * 0.035);
-    // Dark and light together are seen on any colour.
     for (const [style, inset] of /** @type {[string, number][]} */ ([["#fff", line / 2], ["#000", line * 1.5]])) {
       context.strokeStyle = style;
       context.lineWidth = line;
       context.beginPath();
-      context.roundRect(x + inset, y + inset, w - 2 * inset, h - 2 * inset, radius);
+      context.roundRect(x + inset, y + inset, w - 2 * inset, h - 2 * inset, pitch * 0.05);
       context.stroke();
     }
   }
 
-  /** Whole pixels, so that edges are crisp. @param {number} row @param {number} column @param {number} pitch @param {number} gap */
-  #box(row, column, pitch, gap) {
+  /** Whole pixels, so that edges are crisp. @param {number} row @param {number} column @param {number} pitch */
+  #box(row, column, pitch) {
+    const gap = Math.max(1, Math.round(pitch * 0.03));
     const last = this.grid - 1;
     const x = Math.round(column * pitch) + (column ? Math.ceil(gap / 2) : 0);
     const y = Math.round(row * pitch) + (row ? Math.ceil(gap / 2) : 0);
@@ -114,13 +115,19 @@ export class TokenCanvas {
     return [x, y, right - x, bottom - y];
   }
 
-  /** @param {Cell | null} cell @param {boolean} byKeyboard */
-  #point(cell, byKeyboard) {
-    if (cell?.row === this.cell?.row && cell?.column === this.cell?.column) return;
+  /** Marks a cell without telling anybody. @param {Cell | null} cell @param {boolean} pinned */
+  mark(cell, pinned) {
     this.cell = cell;
-    this.byKeyboard = byKeyboard;
-    this.#draw();
-    this.onCell(cell, byKeyboard);
+    if (pinned) this.pinned = cell;
+    animate(this.paint);
+  }
+
+  /** @param {Cell | null} cell @param {{pin?: boolean, byKeyboard?: boolean}} [how] */
+  #point(cell, { pin = false, byKeyboard = false } = {}) {
+    if (pin) this.pinned = cell;
+    if (cell?.row === this.cell?.row && cell?.column === this.cell?.column) return;
+    this.mark(cell, pin);
+    this.onCell(cell, { pinned: pin, byKeyboard });
   }
 
   #listen() {
@@ -135,15 +142,15 @@ export class TokenCanvas {
         column: clamp(Math.floor(((event.clientX - box.left) / box.width) * grid)),
       };
     };
-    canvas.addEventListener("pointermove", (event) => this.#point(under(event), false));
-    canvas.addEventListener("pointerdown", (event) => this.#point(under(event), false));
-    canvas.addEventListener("pointerleave", (event) => {
-      if (event.pointerType === "mouse" && !this.byKeyboard) this.#point(null, false);
+    canvas.addEventListener("pointermove", (event) => {
+      // A finger that moves scrolls the page.
+      if (event.pointerType === "mouse") this.#point(under(event));
     });
+    canvas.addEventListener("pointerdown", (event) => this.#point(under(event), { pin: true }));
+    canvas.addEventListener("pointerleave", () => this.#point(this.pinned));
     canvas.addEventListener("focus", () => {
-      if (!this.cell && canvas.matches(":focus-visible")) this.#point({ row: 0, column: 0 }, true);
+      if (!this.cell && canvas.matches(":focus-visible")) this.#point({ row: 0, column: 0 }, { pin: true, byKeyboard: true });
     });
-    canvas.addEventListener("blur", () => this.#point(null, false));
     canvas.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const { row, column } = this.cell ?? { row: 0, column: 0 };
@@ -155,10 +162,10 @@ export class TokenCanvas {
         Home: { row, column: 0 },
         End: { row, column: grid - 1 },
       }[event.key];
-      if (event.key === "Escape") this.#point(null, true);
+      if (event.key === "Escape") this.#point(null, { pin: true, byKeyboard: true });
       if (!target) return;
       event.preventDefault();
-      this.#point({ row: clamp(target.row), column: clamp(target.column) }, true);
+      this.#point({ row: clamp(target.row), column: clamp(target.column) }, { pin: true, byKeyboard: true });
     });
   }
 }

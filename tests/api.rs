@@ -7,32 +7,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Fault, STEPS, Script, Server, options, toy_engine, within};
+use common::{Fault, STEPS, Script, Server, config, fields, options, problem, toy_engine, within};
 use rdpm::engine::Options;
 use rdpm::web::ClassPictures;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
-
-/// A response that must be a problem with this status.
-async fn problem(response: Response, status: u16) -> Value {
-    assert_eq!(response.status(), status);
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    let body: Value = response.json().await.unwrap();
-    assert_eq!(body["status"], status, "{body}");
-    for field in ["type", "title", "detail"] {
-        assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} in {body}");
-    }
-    body
-}
-
-/// The fields that a problem names.
-fn fields(problem: &Value) -> Vec<&str> {
-    let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    assert!(errors.iter().all(|error| error["allowed"].is_string() && error.get("value").is_some()));
-    errors.iter().map(|error| error["field"].as_str().unwrap()).collect()
-}
 
 async fn send(server: &Server, method: Method, path: &str) -> Response {
     within(server.client.request(method, server.url(path)).send()).await.unwrap()
@@ -65,7 +46,8 @@ async fn a_generation_from_post_to_png() {
     let kinds: Vec<&str> = messages.iter().map(|message| message.event.as_str()).collect();
     assert_eq!(kinds, ["queued", "started", "step", "step", "step", "step", "step", "completed"]);
     assert!(messages.iter().map(|message| message.id).eq(1..=8));
-    assert_eq!(messages[0].data, json!({"id": id, "status": "queued", "position": 1}));
+    let queued = json!({"id": id, "status": "queued", "position": 1, "eta_seconds": 0.0});
+    assert_eq!(messages[0].data, queued);
     assert_eq!(messages[1].data, json!({"id": id, "status": "running"}));
     let step = &messages[4].data;
     assert_eq!((&step["step"], &step["steps"]), (&json!(3), &json!(STEPS)));
@@ -89,9 +71,13 @@ async fn a_generation_from_post_to_png() {
     let png = STANDARD.decode(body["images"][1]["png_base64"].as_str().unwrap()).unwrap();
     let url = body["images"][1]["url"].as_str().unwrap();
     assert_eq!(url, format!("{own}/images/1.png"));
+    let times = ["created", "started", "ended"].map(|time| body[time].as_str().unwrap());
+    assert!(times.is_sorted() && times.iter().all(|time| time.starts_with("20") && time.ends_with('Z')));
     let expected = json!({
         "id": id, "status": "completed", "model": "toy", "class": "Ankle boot", "class_index": 2, "seed": 7,
         "count": 2, "guidance": 2.0, "temperature": 0.9, "top_k": 3, "top_p": null,
+        "previews": true, "alternatives": false, "cancel_on_disconnect": false,
+        "created": times[0], "started": times[1], "ended": times[2],
         "links": accepted["links"], "images": body["images"],
     });
     assert_eq!(body, expected);
@@ -99,9 +85,65 @@ async fn a_generation_from_post_to_png() {
     let file = server.get(url).await;
     assert_eq!(file.headers()["content-type"], "image/png");
     assert_eq!(file.bytes().await.unwrap(), png);
-    for missing in ["2.png", "-1.png", "+1.png", "1", "1.jpg", "x.png", "99999999999.png"] {
+    for missing in ["2.png", "-1.png", "+1.png", "1", "1.gif", "x.png", "99999999999.png"] {
         problem(server.get(&format!("{own}/images/{missing}")).await, 404).await;
     }
+}
+
+#[tokio::test]
+async fn steps_show_what_the_request_asks_for() {
+    let (server, _) = Server::toy(options()).await;
+    let body = json!({"class": 0, "seed": 1, "previews": false, "alternatives": true});
+    let job = server.generate(&body).await;
+    let messages = server.messages(job["links"]["events"].as_str().unwrap(), None).await;
+    let image = messages[2].data["images"][0].as_object().unwrap();
+    assert!(!image.contains_key("noisy") && !image.contains_key("clean"), "{image:?}");
+    // Two codes for each of 3 × 3 positions.
+    let expected =
+        json!({"codes": [[0, 1], [0, 1], [0, 1]], "probabilities": [[0.5, 0.25], [0.5, 0.25], [0.5, 0.25]]});
+    for grid in ["codes", "probabilities"] {
+        assert_eq!(image["alternatives"][grid], json!([expected[grid], expected[grid], expected[grid]]));
+    }
+}
+
+/// A client that leaves is noticed through the connection.
+#[tokio::test]
+async fn a_job_can_ask_to_end_with_its_readers() {
+    let (server, script) = Server::toy(Options { disconnect_grace: Duration::ZERO, ..options() }).await;
+    script.hold();
+    let job = server.generate(&json!({"class": 0, "cancel_on_disconnect": true})).await;
+    let [own, events] = ["self", "events"].map(|link| job["links"][link].as_str().unwrap());
+    let mut stream = server.get(events).await;
+    within(stream.chunk()).await.unwrap().unwrap();
+    drop(stream);
+    let canceled = async {
+        while server.json(own).await["status"] != "canceled" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(canceled).await;
+    script.release();
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_told_when_it_moves_up() {
+    let (server, script) = Server::toy(Options { max_batch: 1, ..options() }).await;
+    script.hold();
+    server.generate(&json!({"class": 0})).await;
+    script.allow(1);
+    server.generate(&json!({"class": 0})).await;
+    let last = server.generate(&json!({"class": 0})).await;
+    let [own, events] = ["self", "events"].map(|link| last["links"][link].as_str().unwrap());
+    let told = server.json(own).await;
+    assert_eq!(told["position"], 2);
+    assert!(told["eta_seconds"].as_f64().unwrap() > 0.0 && told["started"].is_null());
+    script.allow(STEPS);
+    let mut stream = server.get(events).await;
+    let mut text = String::new();
+    while !text.contains("\"position\":1") {
+        text += std::str::from_utf8(&within(stream.chunk()).await.unwrap().unwrap()).unwrap();
+    }
+    script.release();
 }
 
 #[tokio::test]
@@ -109,14 +151,20 @@ async fn every_setting_is_taken_and_told() {
     let (server, _) = Server::toy(options()).await;
     let body = json!({
         "class": 1, "model": "toy", "seed": 9_007_199_254_740_991_u64, "count": 16, "guidance": 20,
-        "temperature": 0, "top_k": 8, "top_p": 1,
+        "temperature": 0, "top_k": 8, "top_p": 1, "previews": false, "alternatives": true,
+        "cancel_on_disconnect": true,
     });
     let own = server.generate(&body).await["links"]["self"].as_str().unwrap().to_owned();
     let told = server.json(&own).await;
     for (field, value) in body.as_object().unwrap().iter().filter(|(field, _)| *field != "class") {
         assert_eq!(told[field].as_f64(), value.as_f64(), "{field}");
+        assert_eq!(told[field].as_bool(), value.as_bool(), "{field}");
     }
     assert_eq!((&told["class"], &told["class_index"]), (&json!("Square"), &json!(1)));
+
+    // JSON may write a whole number with a point.
+    let own = server.generate(&json!({"class": 1.0, "seed": 7.0, "top_k": 3.0})).await;
+    assert_eq!((&own["class"], &own["seed"]), (&json!("Square"), &json!(7)));
 
     // Silence and null mean the defaults, and a seed of the server's choice.
     let silent = json!({"class": "Circle", "seed": null, "guidance": null, "top_p": null, "model": null});
@@ -157,6 +205,11 @@ async fn each_bad_field_is_named_with_what_is_allowed() {
         ("top_p", json!(1.1)),
         ("top_p", json!([])),
         ("steps", json!(20)),
+        ("format", json!("gif")),
+        ("format", json!("jpg")),
+        ("scale", json!(0)),
+        ("scale", json!(33)),
+        ("scale", json!(1.5)),
     ];
     for (field, value) in cases {
         let mut body = json!({"class": "Circle"});
@@ -205,7 +258,7 @@ async fn bodies_that_are_no_settings_are_refused() {
     for kind in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"] {
         assert_eq!(post_text(&server, kind, "{\"class\": 1}").await.status(), 202, "{kind}");
     }
-    let large = format!("{{\"class\": \"{}\"}}", "x".repeat(70_000));
+    let large = format!("{{\"class\": \"{}\"}}", "x".repeat(13 << 20));
     problem(post_text(&server, json, large).await, 413).await;
 }
 
@@ -235,9 +288,10 @@ async fn unknown_addresses_and_methods_are_problems() {
     }
     problem(send(&server, Method::DELETE, unknown).await, 404).await;
     for (method, path, allow) in [
-        (Method::GET, "/api/v1/generations", "POST"),
+        (Method::PATCH, "/api/v1/generations", "POST,GET,HEAD"),
+        (Method::GET, "/api/v1/tokenizations", "POST"),
         (Method::PUT, unknown, "GET,HEAD,DELETE"),
-        (Method::POST, "/", "GET,HEAD"),
+        (Method::PUT, "/", "GET,HEAD,POST"),
         (Method::PATCH, "/health/live", "GET,HEAD"),
     ] {
         let response = send(&server, method, path).await;
@@ -298,7 +352,10 @@ async fn event_streams_resume_after_the_last_id() {
     let path = format!("{own}/events");
     script.allow(2);
     let mut broken = server.get(&path).await;
-    assert!(within(broken.chunk()).await.unwrap().is_some());
+    let mut text = String::new();
+    while !text.contains("id: 3\n") {
+        text += std::str::from_utf8(&within(broken.chunk()).await.unwrap().unwrap()).unwrap();
+    }
     drop(broken);
     script.release();
     let rest = server.messages(&path, Some("3")).await;
@@ -352,11 +409,12 @@ async fn faults_are_told_without_their_cause() {
 #[tokio::test]
 async fn readiness_follows_the_model() {
     let (server, script) =
-        Server::toy(Options { retry_delay: Duration::from_millis(100), ..options() }).await;
+        Server::toy(options()).await;
     assert_eq!(server.json("/health/live").await, json!({"status": "live"}));
-    assert_eq!(server.json("/health/ready").await, json!({"status": "ready"}));
+    let ready = json!({"status": "ready", "models": [{"name": "toy", "ready": true}]});
+    assert_eq!(server.json("/health/ready").await, ready);
     script.fail_steps([Some(Fault::Error)]);
-    script.fail_loads([Some(Fault::Error), Some(Fault::Error), Some(Fault::Error)]);
+    script.fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     server.generate(&json!({"class": 0})).await;
     let response = within(async {
         loop {
@@ -374,6 +432,7 @@ async fn readiness_follows_the_model() {
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(problem(refused, 503).await["type"], "urn:rdpm:problem:not-ready");
     assert_eq!(server.get("/health/live").await.status(), 200);
+    script.mend();
     within(async {
         while server.get("/health/ready").await.status() != 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -392,7 +451,8 @@ async fn models_and_classes_describe_what_is_served() {
         "codebook": {"size": 8, "colors": body["models"][0]["codebook"]["colors"]},
         "defaults": {"guidance": 2.0, "temperature": 0.9},
         "limits": {"max_count": 16, "guidance_min": 0.0, "guidance_max": 20.0, "temperature_min": 0.0,
-            "temperature_max": 5.0, "seed_max": 9_007_199_254_740_991_u64, "top_k_max": 8},
+            "temperature_max": 5.0, "seed_max": 9_007_199_254_740_991_u64, "top_k_max": 8,
+            "from_step_max": 4, "scale_max": 32},
         "device": "toy",
     }]});
     assert_eq!(body, expected);
@@ -407,7 +467,8 @@ async fn class_pictures_come_from_the_weights_folder() {
     std::fs::create_dir_all(folder.join("classes")).unwrap();
     std::fs::write(folder.join("classes/1.png"), [PNG, b"rest"].concat()).unwrap();
     std::fs::write(folder.join("classes/2.png"), "no picture").unwrap();
-    let pictures = ClassPictures::read(&folder, 3);
+    let mut pictures = ClassPictures::default();
+    pictures.read(&folder, &config());
     std::fs::remove_dir_all(&folder).unwrap();
 
     let (engine, _script): (_, Arc<Script>) = toy_engine(options());
@@ -434,7 +495,7 @@ async fn the_page_names_the_classes_and_allows_nothing_from_elsewhere() {
     assert_eq!(response.status(), 200);
     let headers = response.headers();
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
-    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'; img-src"));
+    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'; "));
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert_eq!(headers["referrer-policy"], "same-origin");
     let page = response.text().await.unwrap();
@@ -472,11 +533,12 @@ async fn stopping_ends_open_streams_with_an_event() {
     script.allow(1);
     let url = server.url(&format!("{own}/events"));
     let stream = within(server.client.get(url).send()).await.unwrap();
-    let stop = async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    // The stream ends while the step hangs; the server waits for the step.
+    let follow = async {
+        let text = within(stream.text()).await.unwrap();
         script.release();
+        text
     };
-    let (text, (), ()) = tokio::join!(within(stream.text()), server.stop(), stop);
-    let text = text.unwrap();
+    let (text, ()) = tokio::join!(follow, server.stop());
     assert!(text.contains("event: failed") || text.contains("event:failed"), "{text}");
 }

@@ -97,6 +97,64 @@ fn generate_lays_several_images_out_as_a_sheet() {
 }
 
 #[test]
+fn generate_begins_at_any_image_of_a_seed() {
+    let place = Place::new();
+    let draw = |flags: &str| {
+        let flags = format!("generate --class Dress --seed 3 --output x.png {flags}");
+        place.succeed(&flags.split(' ').collect::<Vec<_>>());
+        place.image("x.png").into_rgb8()
+    };
+    let sheet = draw("--count 4");
+    let third = draw("--first 2");
+    // The third of four is the first in the second row.
+    assert_eq!(image::imageops::crop_imm(&sheet, 0, 30, 28, 28).to_image(), third);
+}
+
+/// Runs a command line in a shell that knows `rdpm`.
+#[cfg(unix)]
+fn shell(place: &Place, line: &str) {
+    let program = Path::new(env!("CARGO_BIN_EXE_rdpm")).parent().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).current_dir(place.0.path()).env("PATH", program);
+    let output = command.env("RDPM_WEIGHTS", shipped()).env("RDPM_DEVICE", "cpu").output().unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn info_tells_the_command_that_makes_a_picture_again() {
+    let place = Place::new();
+    for flags in [
+        "--class Bag --seed 9",
+        "--class T-shirt/top --seed 9007199254740991 --guidance 3.25 --temperature 0.7 --top-k 40 --top-p 0.95 --scale 3",
+        "--class 9 --count 3 --first 5 --seed 1",
+    ] {
+        let arguments = format!("generate {flags} --output it.png");
+        place.succeed(&arguments.split(' ').collect::<Vec<_>>());
+        let said = place.succeed(&["info", "it.png"]);
+        let command = said.lines().last().unwrap();
+        assert!(command.starts_with("rdpm generate --model fashion-mnist --class "), "{said}");
+        shell(&place, command);
+        assert_eq!(place.image("it.png"), place.image("again.png"), "{command}");
+    }
+    let said = place.succeed(&["info", "it.png"]);
+    for line in ["class       Ankle boot", "seed        1", "image       5", "images      3", "guidance    2"]
+    {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+}
+
+#[test]
+fn info_names_a_picture_that_tells_nothing() {
+    let place = Place::new();
+    image::GrayImage::new(3, 3).save(place.path("plain.png")).unwrap();
+    assert!(place.fail(&["info", "plain.png"]).contains("plain.png: the PNG file has no parameters of rdpm"));
+    fs::write(place.path("text.png"), "text").unwrap();
+    assert!(place.fail(&["info", "text.png"]).contains("text.png: not a PNG file"));
+    assert!(place.fail(&["info", "gone.png"]).contains("gone.png can't be read"));
+}
+
+#[test]
 fn generate_writes_every_step_and_an_animation() {
     let place = Place::new();
     let arguments = "generate --class Dress --seed 3 --steps steps --animation run.gif --output last.png";
@@ -107,6 +165,7 @@ fn generate_writes_every_step_and_an_animation() {
         }
     }
     assert_eq!(place.image("steps/step-10-clean.png").into_luma8(), place.image("last.png").into_luma8());
+    place.fail(&["generate", "--class", "Dress", "--animation", "run.mp4"]);
     let gif = std::io::BufReader::new(fs::File::open(place.path("run.gif")).unwrap());
     let frames = image::codecs::gif::GifDecoder::new(gif).unwrap().into_frames().collect_frames().unwrap();
     assert_eq!(frames.len(), 10);
@@ -175,7 +234,7 @@ fn bad_settings_are_named_with_what_is_allowed() {
         ("--class Bag --output x.unknown", "x.unknown can't be written"),
         ("--class Bag --device tpu", "device \"tpu\": allowed are auto, cpu, cuda and cuda:N"),
         ("--class Bag --weights nowhere", "nowhere"),
-        ("--class Bag --model emoji", "no model \"emoji\" in this folder; there: fashion-mnist"),
+        ("--class Bag --model third", "no model \"third\" in this folder; there: "),
     ] {
         let arguments: Vec<&str> = std::iter::once("generate").chain(flags.split(' ')).collect();
         let said = place.fail(&arguments);
@@ -240,7 +299,7 @@ fn a_port_in_use_is_said_before_the_model_is_loaded() {
 #[test]
 fn every_flag_has_an_environment_variable_and_a_sentence() {
     let place = Place::new();
-    for command in ["serve", "generate", "tokenize", "info"] {
+    for command in ["serve", "health", "generate", "tokenize", "info"] {
         let help = place.succeed(&[command, "--help"]);
         // A flag begins a line near its start; its sentence and its variable follow, wrapped.
         let mut flags: Vec<String> = Vec::new();
@@ -253,7 +312,8 @@ fn every_flag_has_an_environment_variable_and_a_sentence() {
                 flag.push_str(text);
             }
         }
-        flags.retain(|flag| !flag.contains("--help"));
+        // What isn't a setting, but a request to do something else.
+        flags.retain(|flag| !flag.contains("--help") && !flag.contains("--check"));
         assert!(flags.len() >= 3, "{help}");
         for flag in flags {
             assert!(flag.contains("[env: RDPM_"), "{command} {flag}");

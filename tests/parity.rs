@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use image::{DynamicImage, GrayImage};
+use image::{DynamicImage, GrayImage, Rgb, RgbImage};
 use rdpm::model::sampler::draw_code;
 use rdpm::model::{Model, Settings, trajectory};
 
@@ -126,5 +126,32 @@ fn encoding_gives_the_same_latent_and_the_same_ten_grids() {
         let (grids, _) = trajectory::tokenize(model.codebook(), model.schedule(), v, eps);
         let at = i * model.config().steps() * n;
         assert_eq!(grids.concat(), expected[at..at + model.config().steps() * n], "image {i}");
+    }
+}
+
+#[test]
+fn a_tokenizer_with_three_levels_agrees_in_colour() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/eighth");
+    let model = Model::load(&folder, &Device::Cpu).unwrap();
+    let fixture = candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
+    let parity = Parity { model, fixture };
+    let (size, channels) = (parity.model.config().image.size, parity.model.codebook().channels());
+    assert_eq!((size, parity.model.config().positions()), (24, 9));
+
+    let bytes = parity.codes("images");
+    let (v, pixels) = (parity.floats("v"), parity.floats("pixels"));
+    for (i, v) in v.chunks_exact(9 * channels).enumerate() {
+        let level = |x: usize, y: usize, c: usize| ((i * 3 + c) * size + y) * size + x;
+        let color = |x: u32, y: u32| Rgb([0, 1, 2].map(|c| bytes[level(x as usize, y as usize, c)] as u8));
+        let image = DynamicImage::ImageRgb8(RgbImage::from_fn(size as u32, size as u32, color));
+        assert!(relative_error(&parity.model.encode(&image).unwrap(), v) < 1e-4);
+
+        let decoded = parity.model.decode(&[v]).unwrap()[0].to_rgb8();
+        for (x, y, color) in decoded.enumerate_pixels() {
+            for c in 0..3 {
+                let expected = (pixels[level(x as usize, y as usize, c)].clamp(-1.0, 1.0) + 1.0) * 127.5;
+                assert!((f32::from(color.0[c]) - expected).abs() < 0.6, "image {i}, ({x}, {y}), channel {c}");
+            }
+        }
     }
 }

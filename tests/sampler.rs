@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::Device;
+use image::DynamicImage;
 use rdpm::model::sampler::draw_code;
 use rdpm::model::{Drawing, Model, Sampler, Settings, Step};
 
@@ -64,6 +65,90 @@ fn every_step_reports_what_it_drew_and_how_surely() {
         assert!(step.entropy.iter().all(|bits| (0.0..=8.0).contains(bits)));
         assert!(step.probability.iter().all(|p| *p > 0.0 && *p <= 1.0));
     }
+}
+
+#[test]
+fn alternatives_are_the_most_probable_codes_of_the_models_own_distribution() {
+    let model = model();
+    let settings = settings(&model, 4).with_temperature(0.8).unwrap().with_top_k(model.config(), 3).unwrap();
+    let mut drawing = model.start(&settings, 21, 0).noting_alternatives(true);
+    let eps = model.start(&settings, 21, 0);
+    let step = model.step(&mut [&mut drawing]).unwrap().swap_remove(0);
+    let found = step.alternatives.unwrap();
+    assert_eq!((found.codes.len(), found.probabilities.len()), (49 * 4, 49 * 4));
+    // The softmax over the three most probable codes, by sorting, in f64.
+    let logits = model.logits(&[(eps.latent(), 1, &settings)]).unwrap().swap_remove(0);
+    for (position, logits) in logits.chunks_exact(256).enumerate() {
+        let mut order: Vec<usize> = (0..256).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        let weight = |code: usize| (f64::from(logits[code]) / 0.8).exp();
+        let total: f64 = order[..3].iter().map(|&code| weight(code)).sum();
+        for (place, &code) in order[..4].iter().enumerate() {
+            let at = position * 4 + place;
+            let expected = if place < 3 { weight(code) / total } else { 0.0 };
+            assert!((f64::from(found.probabilities[at]) - expected).abs() < 1e-4, "{position} {place}");
+            // A code outside the top k is as excluded as any other.
+            assert!(place == 3 || found.codes[at] as usize == code, "{position} {place}");
+        }
+    }
+}
+
+/// Latent mean squared error between an image and what is drawn from z_k of it.
+fn distance_from(model: &Model, image: &DynamicImage, k: usize) -> f32 {
+    let settings = settings(model, 7);
+    let v = model.encode(image).unwrap();
+    let error = |index| {
+        let mut drawing = model.start_from(&settings, 4, index, image, k).unwrap();
+        assert_eq!(drawing.step(), k);
+        while !drawing.is_finished() {
+            model.step(&mut [&mut drawing]).unwrap();
+        }
+        let squares = drawing.latent().iter().zip(&v).map(|(z, v)| (z - v) * (z - v));
+        squares.sum::<f32>() / v.len() as f32
+    };
+    (0..4).map(error).sum::<f32>() / 4.0
+}
+
+#[test]
+fn a_variation_is_the_nearer_to_its_image_the_later_it_starts() {
+    let model = model();
+    let image = Sampler::new(&model, &settings(&model, 7), 1, 0..1);
+    let image = {
+        let mut image = image;
+        while image.next().is_some() {}
+        image.images().unwrap().swap_remove(0)
+    };
+    let errors = [1, 4, 7, 9].map(|k| distance_from(&model, &image, k));
+    assert!(errors.is_sorted_by(|a, b| a > b), "{errors:?}");
+    // One more drawn step puts as much right as the recurrence itself leaves wrong, more or less.
+    assert!(errors[3] < 0.1 && errors[0] > 0.2, "{errors:?}");
+    // z_k is the tokenization's own: the first image has its noise.
+    let tokens = model.tokenize(&image, 4).unwrap().tokens;
+    let mut z = model.start(&settings(&model, 7), 4, 0).latent().to_vec();
+    tokens[..4].iter().for_each(|codes| model.codebook().advance(&mut z, codes));
+    assert_eq!(model.start_from(&settings(&model, 7), 4, 0, &image, 4).unwrap().latent(), z);
+}
+
+#[test]
+fn a_tokenized_image_is_seen_to_emerge() {
+    let model = model();
+    let mut sampler = Sampler::new(&model, &settings(&model, 5), 2, 0..1);
+    while sampler.next().is_some() {}
+    let image = sampler.images().unwrap().swap_remove(0);
+    let large = image.resize_exact(100, 60, image::imageops::FilterType::Nearest);
+    let done = model.tokenize(&image, 9).unwrap();
+    assert_eq!((done.tokens.len(), done.previews.len(), done.resized_from), (10, 10, None));
+    assert_eq!(done.input, image);
+    assert_eq!(model.tokenize(&large, 9).unwrap().resized_from, Some((100, 60)));
+    let error = |picture: &DynamicImage| {
+        let pairs = picture.as_bytes().iter().zip(image.as_bytes());
+        pairs.map(|(&a, &b)| (f32::from(a) - f32::from(b)).powi(2)).sum::<f32>() / (28.0 * 28.0)
+    };
+    let noisy: Vec<f32> = done.previews.iter().map(|preview| error(&preview.noisy)).collect();
+    assert!(noisy[9] < 100.0 && noisy[0] > 10.0 * noisy[9], "{noisy:?}");
+    // The last step leaves no noise, so both previews are the reconstruction.
+    assert_eq!(done.previews[9].noisy, done.previews[9].clean);
+    assert_ne!(done.previews[0].noisy, done.previews[0].clean);
 }
 
 #[test]

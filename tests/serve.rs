@@ -92,6 +92,32 @@ async fn a_generation_streams_the_samplers_own_tokens_and_keeps_its_images() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_picture_tells_the_command_that_makes_it_again() {
+    let (_server, url) = serve();
+    let client = reqwest::Client::new();
+    let place = tempfile::TempDir::new().unwrap();
+    let file = |name: &str| place.path().join(name);
+    for body in [
+        json!({"class": "Bag", "seed": 3, "temperature": 0.8, "scale": 2}),
+        json!({"class": 0, "seed": 4, "count": 3, "top_p": 0.9}),
+    ] {
+        let request = client.post(format!("{url}/api/v1/generations")).header("accept", "image/png");
+        let picture = request.json(&body).send().await.unwrap().bytes().await.unwrap();
+        std::fs::write(file("it.png"), &picture).unwrap();
+        let told = rdpm().arg("info").arg(file("it.png")).output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        let command = told.lines().last().unwrap().replacen("rdpm", env!("CARGO_BIN_EXE_rdpm"), 1);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &command]).current_dir(&place).env("RDPM_DEVICE", "cpu");
+        shell.env("RDPM_WEIGHTS", Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"));
+        assert!(shell.status().unwrap().success(), "{command}");
+        let again = image::open(file("again.png")).unwrap();
+        assert_eq!(image::load_from_memory(&picture).unwrap(), again, "{command}");
+    }
+}
+
 #[tokio::test]
 async fn every_class_has_a_picture_that_the_page_can_show() {
     let (_server, url) = serve();

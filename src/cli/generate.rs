@@ -1,23 +1,18 @@
 //! `rdpm generate`: images of a class, their steps, an animation.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use image::codecs::gif::{GifEncoder, Repeat};
-use image::imageops::{FilterType, overlay};
-use image::{Delay, DynamicImage, Frame, Rgb, RgbImage};
+use image::DynamicImage;
 use indicatif::ProgressBar;
 use rand::RngExt;
 use rdpm::engine::SEED_MAX;
 use rdpm::model::{Config, Model, Sampler, Settings};
+use rdpm::picture::{self, Animation, AnimationFormat, Parameters};
 
 use super::{ModelArguments, save};
 
-/// Pixels between two pictures of a sheet.
-const GAP: u32 = 2;
 /// Images that one pass draws together.
 const BATCH: u32 = 32;
 
@@ -34,6 +29,9 @@ pub struct Generate {
     /// Number of images (of each class), 1 to 1024; more than one become a sheet.
     #[arg(long, env = "RDPM_COUNT", allow_negative_numbers = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     count: u32,
+    /// Number of the first image, 0 to 1023: image N of a seed is the same whichever comes first.
+    #[arg(long, env = "RDPM_FIRST", allow_negative_numbers = true, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(..1024))]
+    first: u32,
     /// Guidance scale, 0 to 20: how strongly the class is followed. 1 is no guidance. Default: the model's.
     #[arg(long, env = "RDPM_GUIDANCE", allow_negative_numbers = true)]
     guidance: Option<f64>,
@@ -46,7 +44,8 @@ pub struct Generate {
     /// Draw from the most probable codes that together hold this share of the probability, above 0 to 1.
     #[arg(long, env = "RDPM_TOP_P", value_name = "SHARE", allow_negative_numbers = true)]
     top_p: Option<f64>,
-    /// Picture to write; the name's ending chooses the format (png, jpg, webp, bmp, gif).
+    /// Picture to write; the name's ending chooses the format (png, jpg, webp, bmp, gif). A PNG file of one class tells
+    /// what made it: see `rdpm info`.
     #[arg(long, short, env = "RDPM_OUTPUT", default_value = "out.png", value_name = "FILE")]
     output: PathBuf,
     /// Enlarge every pixel to a square of this size, 1 to 64.
@@ -55,7 +54,7 @@ pub struct Generate {
     /// Also write every step there: step-NN-tokens.png, step-NN-noisy.png, step-NN-clean.png.
     #[arg(long, env = "RDPM_STEPS", value_name = "FOLDER")]
     steps: Option<PathBuf>,
-    /// Also write the steps as an animated GIF: tokens, noisy and clean preview side by side.
+    /// Also write the steps as an animation (gif, webp, or png: APNG): tokens, noisy and clean preview side by side.
     #[arg(long, env = "RDPM_ANIMATION", value_name = "FILE")]
     animation: Option<PathBuf>,
 }
@@ -70,16 +69,10 @@ impl Generate {
         }
 
         let stages = self.draw(&model, &settings, seed)?;
-        let columns = if settings.len() > 1 {
-            self.count
-        } else {
-            self.count.isqrt() + u32::from(!is_square(self.count))
-        };
-        let sheet = |pictures: &[DynamicImage]| {
-            // A token grid's cells are drawn as large as the pixels that they stand for.
-            let cell = model.config().image.size as u32 * self.scale;
-            arrange(pictures, columns, cell)
-        };
+        let columns = if settings.len() > 1 { self.count } else { picture::columns(self.count) };
+        // A token grid's cells are drawn as large as the pixels that they stand for.
+        let cell = model.config().image.size as u32 * self.scale;
+        let sheet = |pictures: &[DynamicImage]| picture::sheet(pictures, columns, cell);
         let mut frames = Vec::new();
         for (index, stage) in stages.iter().enumerate().filter(|_| self.is_watched()) {
             let panels = [("tokens", &stage.tokens), ("noisy", &stage.noisy), ("clean", &stage.clean)]
@@ -90,21 +83,36 @@ impl Generate {
                 }
             }
             if self.animation.is_some() {
-                frames.push(beside(&panels.map(|(_, panel)| panel)));
+                frames.push(picture::beside(&panels.map(|(_, panel)| panel)).into());
             }
         }
         if let Some(path) = &self.animation {
-            write_gif(frames, path).with_context(|| format!("{} can't be written", path.display()))?;
+            write_animation(frames, path).with_context(|| format!("{} can't be written", path.display()))?;
         }
         if let Some(last) = stages.last() {
-            // A single image is saved as it is (grey stays grey), a sheet as RGB.
-            match &last.images[..] {
-                [image] if self.scale == 1 => save(image, &self.output)?,
-                images => save(&sheet(images), &self.output)?,
-            }
+            let parameters = match &settings[..] {
+                [one] => Some(self.parameters(model.config(), one, seed)),
+                _ => None,
+            };
+            self.write(&sheet(&last.images), parameters.as_ref())?;
         }
         eprintln!("{}: seed {seed}", self.output.display());
         Ok(())
+    }
+
+    /// What makes the sheet of one class.
+    fn parameters(&self, config: &Config, settings: &Settings, seed: u64) -> Parameters {
+        let one = Parameters::new(config, settings, seed, self.first);
+        Parameters { count: self.count, scale: self.scale, ..one }
+    }
+
+    fn write(&self, sheet: &DynamicImage, parameters: Option<&Parameters>) -> anyhow::Result<()> {
+        if !has_ending(&self.output, "png") {
+            return save(sheet, &self.output);
+        }
+        let file = picture::encode_png(sheet, parameters)?;
+        std::fs::write(&self.output, file)
+            .with_context(|| format!("{} can't be written", self.output.display()))
     }
 
     /// Whether anything of the steps before the last is asked for.
@@ -151,7 +159,8 @@ impl Generate {
         for settings in settings {
             for first in (0..self.count).step_by(BATCH as usize) {
                 let count = BATCH.min(self.count - first);
-                let mut sampler = Sampler::new(model, settings, seed, first..first + count);
+                let indices = self.first + first..self.first + first + count;
+                let mut sampler = Sampler::new(model, settings, seed, indices);
                 for stage in &mut stages {
                     let Some(drawn) = sampler.next() else { bail!("the sampler ended early") };
                     let drawn = drawn?;
@@ -183,45 +192,16 @@ struct Stage {
     images: Vec<DynamicImage>,
 }
 
-fn is_square(number: u32) -> bool {
-    number.isqrt().pow(2) == number
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
-/// Pictures in rows, each enlarged to a `cell`-pixel square without smoothing, on white.
-fn arrange(pictures: &[DynamicImage], columns: u32, cell: u32) -> DynamicImage {
-    let count = pictures.len() as u32;
-    let columns = columns.min(count).max(1);
-    let side = |cells: u32| (cells * (cell + GAP)).saturating_sub(GAP);
-    let mut sheet = RgbImage::from_pixel(side(columns), side(count.div_ceil(columns)), Rgb([255; 3]));
-    for (index, picture) in (0u32..).zip(pictures) {
-        let picture = picture.resize_exact(cell, cell, FilterType::Nearest).into_rgb8();
-        let place = |at: u32| i64::from(at * (cell + GAP));
-        overlay(&mut sheet, &picture, place(index % columns), place(index / columns));
-    }
-    DynamicImage::ImageRgb8(sheet)
-}
-
-/// Panels of one height, side by side.
-fn beside(panels: &[DynamicImage]) -> RgbImage {
-    let width = panels.iter().map(|panel| panel.width() + 2 * GAP).sum::<u32>() - 2 * GAP;
-    let height = panels.iter().map(DynamicImage::height).max().unwrap_or(0);
-    let mut whole = RgbImage::from_pixel(width, height, Rgb([255; 3]));
-    let mut left = 0;
-    for panel in panels {
-        overlay(&mut whole, &panel.to_rgb8(), i64::from(left), 0);
-        left += panel.width() + 2 * GAP;
-    }
-    whole
-}
-
-/// One frame a step, the last held longer, for ever.
-fn write_gif(frames: Vec<RgbImage>, path: &std::path::Path) -> anyhow::Result<()> {
-    let mut encoder = GifEncoder::new(BufWriter::new(File::create(path)?));
-    encoder.set_repeat(Repeat::Infinite)?;
-    let last = frames.len().saturating_sub(1);
-    for (index, frame) in frames.into_iter().enumerate() {
-        let delay = Delay::from_numer_denom_ms(if index == last { 1500 } else { 250 }, 1);
-        encoder.encode_frame(Frame::from_parts(DynamicImage::ImageRgb8(frame).into_rgba8(), 0, 0, delay))?;
-    }
+/// One frame a step.
+fn write_animation(frames: Vec<DynamicImage>, path: &Path) -> anyhow::Result<()> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let Some(format) = AnimationFormat::named(&ending) else {
+        bail!("the file's ending is {ending:?}; allowed: gif, png, webp");
+    };
+    std::fs::write(path, Animation::new(frames).encode(format, None)?)?;
     Ok(())
 }

@@ -1,7 +1,13 @@
-//! `rdpm info`: what the model is and where it runs.
+//! `rdpm info`: what the models are and where they run, or what made a picture.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 use clap::Args;
 use rdpm::model::{Model, open_device};
+use rdpm::picture::read_parameters;
 
 use super::ModelArguments;
 
@@ -9,22 +15,81 @@ use super::ModelArguments;
 pub struct Info {
     #[command(flatten)]
     model: ModelArguments,
+    /// A PNG file that `rdpm generate` or the server made: print its parameters, and the command that makes it again.
+    /// Where this is silent, the models are described.
+    #[arg(env = "RDPM_IMAGE")]
+    image: Option<PathBuf>,
 }
 
 impl Info {
     pub fn run(self) -> anyhow::Result<()> {
-        let folder = self.model.folder()?;
-        let model = Model::load(&folder, &open_device(&self.model.device)?)?;
-        let config = model.config();
-        let (size, grid, channels) = (config.image.size, config.latent.grid, config.image.channels);
-        println!("model       {} ({})", config.title, folder.display());
-        println!("images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" });
-        println!("tokens      {grid} × {grid}, {} codes, {} steps", config.trajectory.codes, config.steps());
-        println!("parameters  {}", model.parameters());
-        println!("classes     {}", config.classes.join(", "));
-        println!("guidance    {}", config.sampling.guidance);
-        println!("temperature {}", config.sampling.temperature);
-        println!("device      {}", model.device());
+        match &self.image {
+            Some(path) => describe_image(path),
+            None => self.describe_models(),
+        }
+    }
+
+    /// All that are there, or those that are named.
+    fn describe_models(&self) -> anyhow::Result<()> {
+        let device = open_device(&self.model.device)?;
+        let chosen = self
+            .model
+            .choose()?
+            .keep(|folder, _| Ok(Model::load_in(folder, &device, self.model.precision)?))?;
+        for (at, (folder, model)) in chosen.models.iter().enumerate() {
+            if at > 0 {
+                println!();
+            }
+            describe(folder, model);
+        }
+        for (folder, error) in &chosen.bad {
+            println!("\nunusable    {} ({error:#})", folder.display());
+        }
         Ok(())
     }
+}
+
+fn describe(folder: &Path, model: &Model) {
+    let config = model.config();
+    let (size, grid, channels) = (config.image.size, config.latent.grid, config.image.channels);
+    println!("model       {} ({})", config.title, folder.display());
+    println!("name        {}", config.name);
+    println!("images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" });
+    println!("tokens      {grid} × {grid}, {} codes, {} steps", config.trajectory.codes, config.steps());
+    println!("parameters  {}", model.parameters());
+    println!("classes     {}", config.classes.join(", "));
+    println!("guidance    {}", config.sampling.guidance);
+    println!("temperature {}", config.sampling.temperature);
+    println!("device      {}", model.device());
+}
+
+fn describe_image(path: &Path) -> anyhow::Result<()> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("{name} can't be read"))?;
+    let parameters = read_parameters(BufReader::new(file)).with_context(|| name.to_string())?;
+    println!("model       {}", parameters.model);
+    println!("class       {}", parameters.class);
+    println!("seed        {}", parameters.seed);
+    println!("image       {}", parameters.index);
+    if parameters.count > 1 {
+        println!("images      {}", parameters.count);
+    }
+    println!("guidance    {}", parameters.guidance);
+    println!("temperature {}", parameters.temperature);
+    if let Some(top_k) = parameters.top_k {
+        println!("top_k       {top_k}");
+    }
+    if let Some(top_p) = parameters.top_p {
+        println!("top_p       {top_p}");
+    }
+    println!("scale       {}", parameters.scale);
+    println!("software    rdpm {}", parameters.version);
+    if let Some(step) = parameters.from_step {
+        println!("drawn from  step {step} of another image");
+    }
+    if let Some(command) = parameters.command("again.png") {
+        println!();
+        println!("{command}");
+    }
+    Ok(())
 }

@@ -1,16 +1,22 @@
 //! The command line. Doc comments of flags are the manual that `--help` prints.
 
+mod config_file;
 mod generate;
+mod health;
 mod info;
+mod models;
 mod serve;
 mod tokenize;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use image::DynamicImage;
-use rdpm::model::{Model, find_model, open_device};
+
+use self::config_file::Defaults;
+use self::models::ModelArguments;
 
 /// Recurrent Diffusion Probabilistic Model (arXiv 2412.18390): a grid of discrete tokens denoises into an image.
 ///
@@ -26,49 +32,50 @@ pub struct Arguments {
 enum Command {
     /// Serve the page and the API over HTTP.
     Serve(serve::Serve),
+    /// Ask a server on this machine whether it is ready; status 0 says yes. For container runtimes.
+    Health(health::Health),
     /// Draw images of a class.
     Generate(generate::Generate),
     /// Encode an image into its token grids and decode them again.
     Tokenize(tokenize::Tokenize),
-    /// Say what the model is and where it runs.
+    /// Say what the models are and where they run, or what made a picture.
     Info(info::Info),
 }
 
+impl Arguments {
+    /// The command line, the environment and, where they name one, the configuration file. Ends the program at a mistake
+    /// in the former two, and at `--help`.
+    pub fn read() -> anyhow::Result<Self> {
+        let arguments = Self::parse();
+        let line: Vec<OsString> = match arguments.command {
+            Some(_) => std::env::args_os().collect(),
+            None => vec!["rdpm".into(), "serve".into()],
+        };
+        let path = match Self::parse_from(&line).command {
+            Some(Command::Serve(serve)) => serve.config,
+            Some(Command::Health(health)) => health.config,
+            _ => None,
+        };
+        let mut command = Self::command();
+        if let (Some(path), Some(serve)) = (path, command.find_subcommand("serve")) {
+            let defaults = Defaults::read(&path, serve)?;
+            for name in ["serve", "health"] {
+                command = command.mut_subcommand(name, |command| defaults.apply(command));
+            }
+        }
+        Ok(Self::from_arg_matches(&command.get_matches_from(line))?)
+    }
+}
+
 /// Runs the command. Every error is the user's to mend: the program exits with 2.
-pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // A bare `rdpm` takes the server's settings from the environment, as `rdpm serve` would.
-    match arguments.command.unwrap_or_else(|| Command::Serve(serve::Serve::parse_from(["rdpm"]))) {
-        Command::Serve(command) => command.run(),
-        Command::Generate(command) => command.run(),
-        Command::Tokenize(command) => command.run(),
-        Command::Info(command) => command.run(),
-    }
-}
-
-/// Which model, and where it runs.
-#[derive(Debug, Clone, Args)]
-struct ModelArguments {
-    /// Folder of a model (config.json, model.safetensors), or of several such folders.
-    #[arg(long, env = "RDPM_WEIGHTS", default_value = "weights", value_name = "FOLDER")]
-    weights: PathBuf,
-    /// Which of several models to use, by its folder's name; the first by name where this is silent.
-    #[arg(long, env = "RDPM_MODEL", value_name = "NAME")]
-    model: Option<String>,
-    /// Where to compute: auto (CUDA where there is a GPU and the program was built for it, else the CPU), cpu, cuda or
-    /// cuda:N.
-    #[arg(long, env = "RDPM_DEVICE", default_value = "auto")]
-    device: String,
-}
-
-impl ModelArguments {
-    /// The folder of the model.
-    fn folder(&self) -> anyhow::Result<PathBuf> {
-        Ok(find_model(&self.weights, self.model.as_deref())?)
-    }
-
-    /// Loads the model on this thread.
-    fn load(&self) -> anyhow::Result<Model> {
-        Ok(Model::load(&self.folder()?, &open_device(&self.device)?)?)
+pub fn run() -> anyhow::Result<()> {
+    match Arguments::read()?.command {
+        Some(Command::Serve(command)) => command.run(),
+        Some(Command::Health(command)) => command.run(),
+        Some(Command::Generate(command)) => command.run(),
+        Some(Command::Tokenize(command)) => command.run(),
+        Some(Command::Info(command)) => command.run(),
+        None => Ok(()),
     }
 }
 

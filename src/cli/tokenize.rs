@@ -46,9 +46,9 @@ impl Tokenize {
             "{}",
             json!({ "model": config.name, "seed": self.seed, "steps": config.steps(), "tokens": grids })
         );
-        match &self.output {
-            Some(output) => save(&tokenized.reconstruction, output),
-            None => Ok(()),
+        match (&self.output, tokenized.previews.last()) {
+            (Some(output), Some(reconstruction)) => save(&reconstruction.clean, output),
+            _ => Ok(()),
         }
     }
 }

@@ -60,10 +60,17 @@ pub struct Trajectory {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tokenizer {
-    /// Channels at half and at quarter resolution.
-    pub widths: [usize; 2],
-    /// Residual blocks at half and at quarter resolution.
-    pub blocks: [usize; 2],
+    /// Channels at half, quarter, … resolution: one to four levels.
+    pub widths: Vec<usize>,
+    /// Residual blocks at each level.
+    pub blocks: Vec<usize>,
+}
+
+impl Tokenizer {
+    /// By how much an image shrinks: by two for each level.
+    pub fn shrink(&self) -> usize {
+        1 << self.widths.len()
+    }
 }
 
 /// Sizes of the transformer.
@@ -115,19 +122,37 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Self { image, latent, trajectory, tokenizer, denoiser, classes, sampling, .. } = self;
+        let Self { name, image, latent, trajectory, tokenizer, denoiser, classes, sampling, .. } = self;
         let ensure = |holds: bool, reason: String| if holds { Ok(()) } else { Err(reason) };
         ensure(
             self.format_version == FORMAT_VERSION,
             format!("format_version is {}; this program reads {FORMAT_VERSION}", self.format_version),
+        )?;
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        ensure(
+            !name.is_empty() && name.chars().all(is_plain),
+            format!(
+                "name is {name:?}; allowed are letters, digits, -, _ and . (it becomes part of addresses)"
+            ),
         )?;
         ensure(
             image.channels == 1 || image.channels == 3,
             format!("image.channels is {}; allowed are 1 and 3", image.channels),
         )?;
         ensure(
-            (1..=256).contains(&latent.grid) && image.size == 4 * latent.grid,
-            format!("image.size is {} and latent.grid {}; size must be 4 × grid", image.size, latent.grid),
+            (1..=4).contains(&tokenizer.widths.len()) && tokenizer.widths.len() == tokenizer.blocks.len(),
+            format!(
+                "tokenizer.widths are {:?} and blocks {:?}; both must have the same one to four levels",
+                tokenizer.widths, tokenizer.blocks
+            ),
+        )?;
+        let shrink = tokenizer.shrink();
+        ensure(
+            (1..=256).contains(&latent.grid) && image.size == shrink * latent.grid,
+            format!(
+                "image.size is {} and latent.grid {}; size must be {shrink} × grid",
+                image.size, latent.grid
+            ),
         )?;
         ensure(
             (1..=64).contains(&latent.channels),
@@ -145,7 +170,7 @@ impl Config {
         )?;
         ensure(
             tokenizer.widths.iter().all(|width| (8..=4096).contains(width) && width.is_multiple_of(8)),
-            format!("tokenizer.widths are {:?}; both must be multiples of 8 up to 4096", tokenizer.widths),
+            format!("tokenizer.widths are {:?}; each must be a multiple of 8 up to 4096", tokenizer.widths),
         )?;
         ensure(
             tokenizer.blocks.iter().all(|&blocks| blocks <= 64),

@@ -4,16 +4,16 @@
 //! It sees z_{t−1}, the timestep t and the class y, never eps: z_{t−1} and eps together would determine v. Adaptive layer
 //! norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv 2310.00426).
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 use candle_nn::{Linear, Module, VarBuilder, linear};
 
 use super::config::Config;
 use super::trajectory::Schedule;
 
-const NORM_EPS: f32 = 1e-6;
+pub(super) const NORM_EPS: f32 = 1e-6;
 /// Shift, scale and gate, for attention and for the MLP.
-const CHUNKS: usize = 6;
+pub(super) const CHUNKS: usize = 6;
 
 /// Layer norm without own parameters, then the condition's scale and shift.
 struct Modulate {
@@ -23,7 +23,7 @@ struct Modulate {
 
 impl Modulate {
     fn new(width: usize, vb: &VarBuilder) -> Result<Self> {
-        let ones = Tensor::ones(width, DType::F32, vb.device())?;
+        let ones = Tensor::ones(width, vb.dtype(), vb.device())?;
         Ok(Self { zeros: ones.zeros_like()?, ones })
     }
 
@@ -85,6 +85,12 @@ impl Block {
     }
 }
 
+/// 1 / standard deviation of x_t for t = 0..=T: the network sees unit variance at every step.
+pub(super) fn input_scale(schedule: &Schedule) -> Vec<f32> {
+    let scale = |t| (schedule.alpha(t).powi(2) + schedule.beta(t).powi(2)).sqrt().recip();
+    (0..=schedule.steps()).map(scale).collect()
+}
+
 /// The transformer.
 pub struct Denoiser {
     input: Linear,
@@ -97,7 +103,6 @@ pub struct Denoiser {
     last: Linear,
     modulate: Modulate,
     output: Linear,
-    /// 1 / standard deviation of x_t for t = 0..=T: the network sees unit variance at every step.
     input_scale: Vec<f32>,
     null_class: u32,
 }
@@ -119,9 +124,7 @@ impl Denoiser {
             last: linear(width, 2 * width, vb.pp("final"))?,
             modulate: Modulate::new(width, &vb)?,
             output: linear(width, config.trajectory.codes, vb.pp("output"))?,
-            input_scale: (0..=steps)
-                .map(|t| (schedule.alpha(t).powi(2) + schedule.beta(t).powi(2)).sqrt().recip())
-                .collect(),
+            input_scale: input_scale(schedule),
             null_class: classes as u32,
         })
     }
@@ -132,11 +135,12 @@ impl Denoiser {
     }
 
     /// z = z_{t−1} (b, n, c); for each of the b images its step t in 1..=T and its class, or [`Self::null_class`].
-    /// Returns logits (b, n, V) for C_t.
+    /// Returns logits (b, n, V) for C_t, in the numbers that the weights were loaded in.
     pub fn forward(&self, z: &Tensor, t: &[usize], y: &[u32]) -> Result<Tensor> {
         let (b, device) = (z.dim(0)?, z.device());
         let scale: Vec<f32> = t.iter().map(|&t| self.input_scale[t - 1]).collect();
-        let z = z.broadcast_mul(&Tensor::from_vec(scale, (b, 1, 1), device)?)?;
+        let z =
+            z.broadcast_mul(&Tensor::from_vec(scale, (b, 1, 1), device)?)?.to_dtype(self.position.dtype())?;
         let mut x = self.input.forward(&z)?.broadcast_add(&self.position)?; // (b, n, d)
 
         let t: Vec<u32> = t.iter().map(|&t| t as u32 - 1).collect();

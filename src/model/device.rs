@@ -1,8 +1,42 @@
 //! Which device computes.
 
-use candle_core::{Device, DeviceLocation};
+use candle_core::{DType, Device, DeviceLocation};
+use serde::Serialize;
 
 use super::ModelError;
+
+/// The numbers in which a GPU computes the transformer. Drawing, the tokenizer and everything on a CPU are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// The tokens are a CPU's, but for near ties.
+    #[default]
+    F32,
+    /// Half the memory, and tensor cores where the GPU has them; 8 bits of precision.
+    Bf16,
+    /// The same with 11 bits, and a range that ends at 65,504.
+    F16,
+}
+
+impl Precision {
+    /// By name: f32, bf16 or f16.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "f32" => Some(Self::F32),
+            "bf16" => Some(Self::Bf16),
+            "f16" => Some(Self::F16),
+            _ => None,
+        }
+    }
+
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+}
 
 /// Opens `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`. Call it on the thread that will use
 /// the device.
@@ -27,7 +61,7 @@ pub fn open_device(name: &str) -> Result<Device, ModelError> {
 }
 
 /// `cpu` or `cuda:N`.
-pub(super) fn device_name(device: &Device) -> String {
+pub fn device_name(device: &Device) -> String {
     match device.location() {
         DeviceLocation::Cpu => "cpu".into(),
         DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),

@@ -27,3 +27,15 @@ pub enum ModelError {
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
 }
+
+impl ModelError {
+    /// Whether the device had too little memory: the same with fewer images may well work.
+    pub fn is_out_of_memory(&self) -> bool {
+        // candle hands the driver's and cuBLAS's own words on, as text only.
+        let Self::Tensor(error) = self else { return false };
+        let text = error.to_string();
+        ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory"]
+            .iter()
+            .any(|words| text.contains(words))
+    }
+}

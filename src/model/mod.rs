@@ -20,9 +20,15 @@
 //! [`sampler`] (from noise to image), [`Model`] (all of it, loaded).
 
 pub mod config;
+mod cpu;
 pub mod denoiser;
 mod device;
+mod discovery;
 mod error;
+mod guidance;
+mod gumbel;
+mod info;
+mod networks;
 mod palette;
 mod pixels;
 mod rdpm;
@@ -33,9 +39,12 @@ pub mod trajectory;
 mod weights;
 
 pub use config::Config;
-pub use device::open_device;
+pub use device::{Precision, device_name, open_device};
+pub use discovery::{Found, discover};
 pub use error::ModelError;
+pub use info::ModelInfo;
+pub use pixels::fit;
 pub use rdpm::{Model, Preview, Tokenization};
-pub use sampler::{Drawing, Sampler, Step};
+pub use sampler::{Alternatives, Drawing, Sampler, Step};
 pub use settings::Settings;
-pub use weights::{WEIGHTS_FILE, find_model};
+pub use weights::WEIGHTS_FILE;

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
+use candle_nn::VarBuilder;
 use image::DynamicImage;
-use rayon::prelude::*;
 
 use super::config::Config;
-use super::denoiser::Denoiser;
-use super::device::device_name;
+use super::device::{Precision, device_name};
+use super::guidance::Passes;
+use super::networks::Networks;
 use super::sampler::{Drawing, Step};
-use super::tokenizer::{Decoder, Encoder};
 use super::trajectory::{self, Codebook, Schedule};
 use super::weights::Weights;
 use super::{ModelError, Settings, palette, pixels};
@@ -27,10 +27,12 @@ pub struct Preview {
 /// An image, tokenized.
 #[derive(Debug, Clone)]
 pub struct Tokenization {
+    /// The image as the model saw it.
+    pub input: DynamicImage,
     /// C_1 … C_T, n codes each, row by row.
     pub tokens: Vec<Vec<u32>>,
-    /// z_T, decoded.
-    pub reconstruction: DynamicImage,
+    /// Both looks at z_1 … z_T. The last ones are the reconstruction: no noise is left then.
+    pub previews: Vec<Preview>,
     /// Width and height of the image before it was cropped to a square and scaled to the model's size, where it was.
     pub resized_from: Option<(u32, u32)>,
 }
@@ -40,39 +42,62 @@ pub struct Model {
     config: Config,
     schedule: Schedule,
     codebook: Codebook,
-    encoder: Encoder,
-    decoder: Decoder,
-    denoiser: Denoiser,
+    networks: Networks,
     palette: Vec<[u8; 3]>,
     device: Device,
     parameters: usize,
 }
 
 impl Model {
-    /// Loads a weights folder (`config.json`, `model.safetensors`) onto a device.
+    /// Loads a weights folder (`config.json`, `model.safetensors`) onto a device, in f32.
     ///
     /// # Errors
     /// [`ModelError::Read`], [`ModelError::Config`], or [`ModelError::Weights`] that names the tensor, the expected and
     /// the found shape.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::load_in(folder, device, Precision::F32)
+    }
+
+    /// The same with the transformer in a GPU's other numbers. A CPU has but f32.
+    ///
+    /// # Errors
+    /// As in [`Model::load`].
+    pub fn load_in(folder: &Path, device: &Device, precision: Precision) -> Result<Self, ModelError> {
+        match device {
+            Device::Cpu => Self::load_with(folder, device, Networks::cpu),
+            _ => Self::load_plain(folder, device, precision),
+        }
+    }
+
+    /// The same by candle, on a CPU too: the plain implementation, which a CPU's own is held to.
+    ///
+    /// # Errors
+    /// As in [`Model::load`].
+    pub fn load_plain(folder: &Path, device: &Device, precision: Precision) -> Result<Self, ModelError> {
+        Self::load_with(folder, device, |config, schedule, vb| {
+            Networks::candle(config, schedule, vb, precision)
+        })
+    }
+
+    fn load_with(
+        folder: &Path,
+        device: &Device,
+        networks: impl Fn(&Config, &Schedule, VarBuilder) -> candle_core::Result<Networks>,
+    ) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
         let schedule = Schedule::new(&config.trajectory.schedule);
-        let weights = Weights::read(folder, device)?;
+        let weights = Weights::open(folder, device)?;
         let vb = weights.var_builder();
         let channels = config.latent.channels;
         let build = || {
             let vectors = vb.get((config.trajectory.codes, channels), "codebook")?;
-            Ok((
-                Codebook::new(vectors.flatten_all()?.to_vec1()?, channels),
-                Encoder::new(&config, vb.clone())?,
-                Decoder::new(&config, vb.clone())?,
-                Denoiser::new(&config, &schedule, vb.pp("denoiser"))?,
-            ))
+            let codebook = Codebook::new(vectors.flatten_all()?.to_vec1()?, channels);
+            Ok((codebook, networks(&config, &schedule, vb.clone())?))
         };
-        let (codebook, encoder, decoder, denoiser) = build().map_err(|error| weights.fault(error))?;
+        let (codebook, networks) = build().map_err(|error| weights.fault(error))?;
         let parameters = weights.finish()?;
         let (palette, device) = (palette::colors(&codebook), device.clone());
-        Ok(Self { config, schedule, codebook, encoder, decoder, denoiser, palette, device, parameters })
+        Ok(Self { config, schedule, codebook, networks, palette, device, parameters })
     }
 
     /// The configuration it was built from.
@@ -129,39 +154,7 @@ impl Model {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn logits(&self, images: &[(&[f32], usize, &Settings)]) -> Result<Vec<Vec<f32>>, ModelError> {
-        let null = self.denoiser.null_class();
-        // Rows of the batch: for each image its class's pass, the class-free pass, or both.
-        let (mut z, mut t, mut y) = (Vec::new(), Vec::new(), Vec::new());
-        for &(latent, step, settings) in images {
-            let class = settings.class() as u32;
-            let passes: &[u32] = match settings.guidance() {
-                0.0 => &[null],
-                1.0 => &[class],
-                _ => &[class, null],
-            };
-            for &label in passes {
-                z.extend_from_slice(latent);
-                t.push(step);
-                y.push(label);
-            }
-        }
-        let shape = (t.len(), self.config.positions(), self.config.latent.channels);
-        let z = Tensor::from_vec(z, shape, &self.device)?;
-        let logits: Vec<f32> = self.denoiser.forward(&z, &t, &y)?.flatten_all()?.to_vec1()?;
-
-        let mut rows = logits.chunks_exact(self.config.positions() * self.codebook.codes());
-        let mut guided = Vec::with_capacity(images.len());
-        for (_, _, settings) in images {
-            let guidance = settings.guidance() as f32;
-            let mut row = rows.next().unwrap_or_default().to_vec();
-            if guidance != 0.0 && guidance != 1.0 {
-                for (l, u) in row.iter_mut().zip(rows.next().unwrap_or_default()) {
-                    *l = u + guidance * (*l - u);
-                }
-            }
-            guided.push(row);
-        }
-        Ok(guided)
+        Ok(self.networks.logits(&Passes::new(images, self.networks.null_class()))?)
     }
 
     /// One step for each drawing, whatever their timesteps, classes and settings. Finished ones must not be among them.
@@ -172,17 +165,12 @@ impl Model {
         debug_assert!(drawings.iter().all(|drawing| !drawing.is_finished()));
         let images: Vec<_> =
             drawings.iter().map(|drawing| (&drawing.z[..], drawing.step + 1, &drawing.settings)).collect();
-        let logits = self.logits(&images)?;
-        let steps = drawings
-            .par_iter_mut()
-            .zip(logits)
-            .map(|(drawing, mut logits)| {
-                let step = drawing.draw(&mut logits, self.codebook.codes());
-                self.codebook.advance(&mut drawing.z, &step.tokens);
-                drawing.step = step.step;
-                step
-            })
-            .collect();
+        let passes = Passes::new(&images, self.networks.null_class());
+        let steps = self.networks.draw(&passes, drawings)?;
+        for (drawing, step) in drawings.iter_mut().zip(&steps) {
+            self.codebook.advance(&mut drawing.z, &step.tokens);
+            drawing.step = step.step;
+        }
         Ok(steps)
     }
 
@@ -191,17 +179,22 @@ impl Model {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn previews(&self, drawings: &[&Drawing]) -> Result<Vec<Preview>, ModelError> {
-        let clean: Vec<Vec<f32>> = drawings
-            .iter()
-            .map(|drawing| {
-                let t = drawing.step.max(1); // alpha_0 = 0: there is no clean preview of pure noise
-                let (alpha, beta) = (self.schedule.alpha(t), self.schedule.beta(t));
-                drawing.z.iter().zip(&drawing.eps).map(|(z, eps)| (z - beta * eps) / alpha).collect()
-            })
-            .collect();
-        let noisy = drawings.iter().map(|drawing| &drawing.z[..]);
+        let looks: Vec<_> =
+            drawings.iter().map(|drawing| (&drawing.z[..], &drawing.eps[..], drawing.step)).collect();
+        self.look_at(&looks)
+    }
+
+    /// Decodes both previews of running latents: z_t, eps and t of each.
+    fn look_at(&self, latents: &[(&[f32], &[f32], usize)]) -> Result<Vec<Preview>, ModelError> {
+        let without_noise = |&(z, eps, t): &(&[f32], &[f32], usize)| -> Vec<f32> {
+            let t = t.max(1); // alpha_0 = 0: there is no clean preview of pure noise
+            let (alpha, beta) = (self.schedule.alpha(t), self.schedule.beta(t));
+            z.iter().zip(eps).map(|(z, eps)| (z - beta * eps) / alpha).collect()
+        };
+        let clean: Vec<Vec<f32>> = latents.iter().map(without_noise).collect();
+        let noisy = latents.iter().map(|(z, ..)| *z);
         let mut images = self.decode(&noisy.chain(clean.iter().map(Vec::as_slice)).collect::<Vec<_>>())?;
-        let clean = images.split_off(drawings.len());
+        let clean = images.split_off(latents.len());
         Ok(images.into_iter().zip(clean).map(|(noisy, clean)| Preview { noisy, clean }).collect())
     }
 
@@ -222,11 +215,34 @@ impl Model {
         let size = self.config.image.size as u32;
         let resized_from =
             ((image.width(), image.height()) != (size, size)).then(|| (image.width(), image.height()));
-        let v = self.encode(image)?;
+        let input = pixels::fit(image, &self.config.image);
+        let v = self.encode(&input)?;
         let eps = trajectory::noise(&mut trajectory::generator(seed, 0), v.len());
-        let (tokens, z) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
-        let reconstruction = self.decode(&[&z])?.swap_remove(0);
-        Ok(Tokenization { tokens, reconstruction, resized_from })
+        let (tokens, latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
+        let looks: Vec<_> = (1..).zip(&latents).map(|(t, z)| (z.as_slice(), eps.as_slice(), t)).collect();
+        Ok(Tokenization { input, tokens, previews: self.look_at(&looks)?, resized_from })
+    }
+
+    /// Starts image number `index` of the request with this seed from z_k of an image that is tokenized with the noise
+    /// of (seed, index), as if the sampler had drawn its first k codes, 1 to T − 1: a variation of the image, the freer
+    /// the smaller k is.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn start_from(
+        &self,
+        settings: &Settings,
+        seed: u64,
+        index: u32,
+        image: &DynamicImage,
+        k: usize,
+    ) -> Result<Drawing, ModelError> {
+        let mut drawing = self.start(settings, seed, index);
+        let v = self.encode(&pixels::fit(image, &self.config.image))?;
+        let (_, mut latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &drawing.eps);
+        drawing.z = latents.swap_remove(k - 1);
+        drawing.step = k;
+        Ok(drawing)
     }
 
     /// The standardized latent v of an image, n · c numbers, after cropping and scaling as in [`Self::tokenize`].
@@ -234,8 +250,8 @@ impl Model {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn encode(&self, image: &DynamicImage) -> Result<Vec<f32>, ModelError> {
-        let pixels = pixels::to_tensor(image, &self.config.image, &self.device)?;
-        Ok(self.encoder.forward(&pixels)?.flatten_all()?.to_vec1()?)
+        let fitting = pixels::fit(image, &self.config.image);
+        Ok(self.networks.encode(pixels::to_numbers(fitting, &self.config.image))?)
     }
 
     /// Latents of n · c numbers to images.
@@ -246,8 +262,6 @@ impl Model {
         if latents.is_empty() {
             return Ok(Vec::new());
         }
-        let shape = (latents.len(), self.config.positions(), self.config.latent.channels);
-        let latents = Tensor::from_vec(latents.concat(), shape, &self.device)?;
-        pixels::to_images(&self.decoder.forward(&latents)?)
+        pixels::to_images(&self.networks.decode(latents.concat())?, &self.config.image)
     }
 }

@@ -13,6 +13,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::gumbel::Wish;
 use super::rdpm::{Model, Preview};
 use super::{ModelError, Settings, trajectory};
 
@@ -27,6 +28,39 @@ pub struct Step {
     pub entropy: Vec<f32>,
     /// Probability that this distribution gave to the code drawn, 0 to 1.
     pub probability: Vec<f32>,
+    /// The most probable codes, where the drawing is to note them.
+    pub alternatives: Option<Alternatives>,
+}
+
+/// The most probable codes of each position, the drawn one among them or not: n · [`Alternatives::COUNT`] entries,
+/// position by position, by falling probability.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Alternatives {
+    /// Each below V.
+    pub codes: Vec<u32>,
+    /// 0 to 1; 0 where top-k, top-p or temperature 0 exclude a code.
+    pub probabilities: Vec<f32>,
+}
+
+impl Alternatives {
+    /// Codes that are noted for a position.
+    pub const COUNT: usize = 4;
+
+    /// Notes the most probable codes of one position from its logits, after top-k and top-p; `probability` is theirs.
+    fn note(&mut self, logits: &[f32], probability: impl Fn(f32) -> f32) {
+        // By falling logit; of equal ones the first code first. Fewer than V where V is smaller.
+        let mut best: Vec<u32> = Vec::with_capacity(Self::COUNT + 1);
+        for code in 0..logits.len() as u32 {
+            let logit = logits[code as usize];
+            let at = best.partition_point(|&other| logits[other as usize] >= logit);
+            if at < Self::COUNT {
+                best.insert(at, code);
+                best.truncate(Self::COUNT);
+            }
+        }
+        self.probabilities.extend(best.iter().map(|&code| probability(logits[code as usize])));
+        self.codes.extend(best);
+    }
 }
 
 /// One image being drawn: its settings, generator, noise and running latent. Plain host memory.
@@ -40,6 +74,7 @@ pub struct Drawing {
     pub(super) z: Vec<f32>,
     pub(super) step: usize,
     steps: usize,
+    notes_alternatives: bool,
 }
 
 impl Drawing {
@@ -47,7 +82,12 @@ impl Drawing {
     pub(super) fn new(settings: Settings, seed: u64, index: u32, len: usize, steps: usize) -> Self {
         let mut generator = trajectory::generator(seed, index);
         let eps = trajectory::noise(&mut generator, len);
-        Self { settings, generator, z: eps.clone(), eps, step: 0, steps }
+        Self { settings, generator, z: eps.clone(), eps, step: 0, steps, notes_alternatives: false }
+    }
+
+    /// Whether its steps note the most probable codes of each position beside the drawn one. They don't unless told to.
+    pub fn noting_alternatives(self, notes_alternatives: bool) -> Self {
+        Self { notes_alternatives, ..self }
     }
 
     /// Steps done so far, 0..=T.
@@ -60,9 +100,24 @@ impl Drawing {
         self.step >= self.steps
     }
 
+    /// z_t, n · c numbers.
+    pub fn latent(&self) -> &[f32] {
+        &self.z
+    }
+
     /// The settings it is drawn with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The next n · V of its uniforms, for those who draw elsewhere.
+    pub(super) fn fill_uniform(&mut self, uniforms: &mut [f32]) {
+        fill_uniform(&mut self.generator, uniforms);
+    }
+
+    /// What its next step is to draw.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish { settings: &self.settings, step: self.step + 1, alternatives: self.notes_alternatives }
     }
 
     /// Draws C_t from guided logits (n · V numbers, overwritten).
@@ -73,11 +128,15 @@ impl Drawing {
             tokens: Vec::with_capacity(positions),
             entropy: Vec::with_capacity(positions),
             probability: Vec::with_capacity(positions),
+            alternatives: self.notes_alternatives.then(Alternatives::default),
         };
         let mut uniforms = vec![0.0; codes];
         for logits in logits.chunks_exact_mut(codes) {
-            uniforms.fill_with(|| uniform(&mut self.generator));
+            fill_uniform(&mut self.generator, &mut uniforms);
             let drawn = draw_code(logits, &self.settings, &uniforms);
+            if let Some(alternatives) = &mut step.alternatives {
+                alternatives.note(logits, |logit| drawn.probability_of(logit));
+            }
             step.tokens.push(drawn.code);
             step.entropy.push(drawn.entropy);
             step.probability.push(drawn.probability);
@@ -86,14 +145,16 @@ impl Drawing {
     }
 }
 
-/// A number of the open interval (0, 1): odd multiples of 2⁻²⁴, which f32 holds exactly, so neither end is ever met and
-/// the Gumbel noise is finite.
-fn uniform(generator: &mut ChaCha8Rng) -> f32 {
-    let bits: u32 = generator.random();
-    ((bits >> 9) as f32 + 0.5) * (-23f32).exp2()
+/// Numbers of the open interval (0, 1): odd multiples of 2⁻²⁴, which f32 holds exactly, so neither end is ever met and
+/// the Gumbel noise is finite. A step draws V of them for each position, position by position.
+pub fn fill_uniform(generator: &mut ChaCha8Rng, uniforms: &mut [f32]) {
+    uniforms.fill_with(|| {
+        let bits: u32 = generator.random();
+        ((bits >> 9) as f32 + 0.5) * (-23f32).exp2()
+    });
 }
 
-/// One code, and what the distribution it was drawn from thought of it.
+/// One code, and the distribution it was drawn from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drawn {
     /// Below V.
@@ -102,30 +163,57 @@ pub struct Drawn {
     pub entropy: f32,
     /// 0 to 1.
     pub probability: f32,
+    /// The highest logit, and Σ exp(logit − highest); no sum where the most probable code was simply taken.
+    highest: f32,
+    total: Option<f32>,
 }
 
-/// Draws one code by Gumbel-max from V guided logits (overwritten) and V uniforms of (0, 1).
+impl Drawn {
+    /// The probability of a code with this logit, of those that [`draw_code`] left behind.
+    pub fn probability_of(&self, logit: f32) -> f32 {
+        match self.total {
+            Some(total) => (logit - self.highest).exp() / total,
+            None => f32::from(u8::from(logit == self.highest)),
+        }
+    }
+}
+
+/// Draws one code by Gumbel-max from V guided logits and V uniforms of (0, 1). The logits are overwritten by those that
+/// the code was drawn from: divided by the temperature, −∞ for codes that top-k or top-p exclude.
 ///
-/// Codes that top-k or top-p exclude get probability 0. Temperature 0 takes the most probable code.
+/// Temperature 0 takes the most probable code.
 pub fn draw_code(logits: &mut [f32], settings: &Settings, uniforms: &[f32]) -> Drawn {
     if settings.temperature() == 0.0 {
-        return Drawn { code: argmax(logits.iter().copied()), entropy: 0.0, probability: 1.0 };
+        let code = argmax(logits.iter().copied());
+        let highest = logits[code as usize];
+        return Drawn { code, entropy: 0.0, probability: 1.0, highest, total: None };
     }
     let inverse = (1.0 / settings.temperature()) as f32;
     logits.iter_mut().for_each(|logit| *logit *= inverse);
     keep_most_probable(logits, settings.top_k(), settings.top_p());
 
-    let code = argmax(logits.iter().zip(uniforms).map(|(logit, u)| logit - (-u.ln()).ln()));
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (mut total, mut weighted) = (0.0, 0.0);
-    for &logit in logits.iter().filter(|logit| logit.is_finite()) {
+    let mut first = (f32::INFINITY, 0);
+    for ((code, &logit), u) in (0u32..).zip(logits.iter()).zip(uniforms) {
+        if logit == f32::NEG_INFINITY {
+            continue;
+        }
         let weight = (logit - highest).exp();
         total += weight;
         weighted += weight * (logit - highest);
+        // argmax of logit − ln(−ln u) is argmin of −ln u / exp(logit): the first arrival of exponential clocks.
+        let arrival = -u.ln() / weight;
+        if arrival < first.0 {
+            first = (arrival, code);
+        }
     }
+    let code = first.1;
     // H = ln Σ w − Σ w ln w / Σ w for unnormalized weights w.
     let entropy = (total.ln() - weighted / total) * std::f32::consts::LOG2_E;
-    Drawn { code, entropy: entropy.max(0.0), probability: (logits[code as usize] - highest).exp() / total }
+    let mut drawn = Drawn { code, entropy: entropy.max(0.0), probability: 0.0, highest, total: Some(total) };
+    drawn.probability = drawn.probability_of(logits[code as usize]);
+    drawn
 }
 
 /// Sets the logits outside the k most probable, and outside the smallest set that holds the share p, to −∞.

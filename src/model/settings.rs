@@ -1,13 +1,16 @@
 //! What a person may set about an image, checked once.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::ModelError;
 use super::config::{self, Config};
 
-/// Settings of one image. [`Settings::new`] and the `with_…` functions check, so a value of this type is right.
+/// Settings of one image. [`Settings::new`] and the `with_…` functions check, so a value of this type is right, for the
+/// model that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    model: Arc<str>,
     class: usize,
     guidance: f64,
     temperature: f64,
@@ -31,7 +34,8 @@ impl Settings {
             return Err(ModelError::Setting { field: "class", value: class.to_string(), allowed });
         }
         let config::Sampling { guidance, temperature } = config.sampling;
-        Ok(Self { class, guidance, temperature, top_k: None, top_p: None })
+        let model = config.name.as_str().into();
+        Ok(Self { model, class, guidance, temperature, top_k: None, top_p: None })
     }
 
     /// Guidance scale w, of [`Self::GUIDANCE`]: logits become u + w (l − u) of the unconditional u and the
@@ -70,6 +74,11 @@ impl Settings {
     pub fn with_top_p(self, top_p: f64) -> Result<Self, ModelError> {
         check("top_p", top_p, top_p > 0.0 && top_p <= 1.0, || "above 0, up to 1".into())?;
         Ok(Self { top_p: Some(top_p), ..self })
+    }
+
+    /// Name of the model.
+    pub fn model(&self) -> &str {
+        &self.model
     }
 
     /// Index of the class.

@@ -1,4 +1,5 @@
-//! The tokenizer's networks: a small VAE that shrinks an image by four. Mirrors `training/rdpm_training/tokenizer.py`.
+//! The tokenizer's networks: a small VAE that shrinks an image by two for each of its levels. Mirrors
+//! `training/rdpm_training/tokenizer.py`.
 //!
 //! Pixel-unshuffle brings the image to half resolution before the first convolution: none runs at full resolution.
 
@@ -8,12 +9,25 @@ use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Module, VarBuilder, conv2d, gro
 
 use super::config::Config;
 
-const GROUPS: usize = 8;
-const NORM_EPS: f64 = 1e-5;
+pub(super) const GROUPS: usize = 8;
+pub(super) const NORM_EPS: f64 = 1e-5;
+
+/// Names of the levels' weights, from half resolution down: of the blocks, and what `down` and `up` are followed by.
+pub(super) const LEVELS: [(&str, &str); 4] = [
+    ("half_blocks", ""),
+    ("quarter_blocks", "_quarter"),
+    ("eighth_blocks", "_eighth"),
+    ("sixteenth_blocks", "_sixteenth"),
+];
 
 /// A 3 × 3 convolution that keeps the size.
 fn conv3(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Conv2d> {
     conv2d(inputs, outputs, 3, Conv2dConfig { padding: 1, ..Default::default() }, vb)
+}
+
+/// Widths of the largest and of the smallest resolution. (`Config` has checked that there are any.)
+pub(super) fn ends(widths: &[usize]) -> (usize, usize) {
+    (widths.first().copied().unwrap_or_default(), widths.last().copied().unwrap_or_default())
 }
 
 /// x + conv(silu(norm(conv(silu(norm(x))))))
@@ -46,12 +60,47 @@ impl Module for ResidualBlock {
     }
 }
 
+/// One resolution: its residual blocks and the convolution that leads to it (decoder) or away from it (encoder); the
+/// smallest resolution has no such convolution.
+struct Level {
+    blocks: Vec<ResidualBlock>,
+    resample: Option<Conv2d>,
+}
+
+impl Level {
+    /// All levels, largest resolution first. `resample` makes the convolution named by its second argument between a
+    /// level's width and the next smaller level's.
+    fn all(
+        config: &Config,
+        vb: &VarBuilder,
+        resample: impl Fn(usize, usize, &str) -> Result<Conv2d>,
+    ) -> Result<Vec<Self>> {
+        let (widths, blocks) = (&config.tokenizer.widths, &config.tokenizer.blocks);
+        LEVELS
+            .iter()
+            .zip(widths.iter().zip(blocks))
+            .enumerate()
+            .map(|(i, ((name, suffix), (&width, &count)))| {
+                Ok(Self {
+                    blocks: ResidualBlock::stack(count, width, vb.pp(name))?,
+                    resample: widths.get(i + 1).map(|&next| resample(width, next, suffix)).transpose()?,
+                })
+            })
+            .collect()
+    }
+
+    fn blocks(&self, mut x: Tensor) -> Result<Tensor> {
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        Ok(x)
+    }
+}
+
 /// Images in −1..1 to standardized latents.
 pub struct Encoder {
     stem: Conv2d,
-    half_blocks: Vec<ResidualBlock>,
-    down: Conv2d,
-    quarter_blocks: Vec<ResidualBlock>,
+    levels: Vec<Level>,
     norm: GroupNorm,
     out: Conv2d,
     statistics: Statistics,
@@ -60,18 +109,18 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
-        let ([half, quarter], blocks) = (config.tokenizer.widths, config.tokenizer.blocks);
+        let (first, last) = ends(&config.tokenizer.widths);
         let channels = config.latent.channels;
         let statistics = Statistics::new(channels, &vb)?;
         let vb = vb.pp("encoder");
         let stride2 = Conv2dConfig { padding: 1, stride: 2, ..Default::default() };
         Ok(Self {
-            stem: conv3(4 * config.image.channels, half, vb.pp("stem"))?,
-            half_blocks: ResidualBlock::stack(blocks[0], half, vb.pp("half_blocks"))?,
-            down: conv2d(half, quarter, 3, stride2, vb.pp("down"))?,
-            quarter_blocks: ResidualBlock::stack(blocks[1], quarter, vb.pp("quarter_blocks"))?,
-            norm: group_norm(GROUPS, quarter, NORM_EPS, vb.pp("norm"))?,
-            out: conv2d(quarter, 2 * channels, 1, Conv2dConfig::default(), vb.pp("out"))?,
+            stem: conv3(4 * config.image.channels, first, vb.pp("stem"))?,
+            levels: Level::all(config, &vb, |width, next, suffix| {
+                conv2d(width, next, 3, stride2, vb.pp(format!("down{suffix}")))
+            })?,
+            norm: group_norm(GROUPS, last, NORM_EPS, vb.pp("norm"))?,
+            out: conv2d(last, 2 * channels, 1, Conv2dConfig::default(), vb.pp("out"))?,
             statistics,
             channels,
         })
@@ -79,14 +128,13 @@ impl Encoder {
 
     /// (b, channels, size, size) to v (b, n, c): the posterior's mean, standardized.
     pub fn forward(&self, image: &Tensor) -> Result<Tensor> {
-        let mut x = self.stem.forward(&pixel_unshuffle(image, 2)?)?; // (b, half, size/2, size/2)
-        for block in &self.half_blocks {
-            x = block.forward(&x)?;
-        }
-        x = self.down.forward(&x)?; // (b, quarter, h, w)
-        for block in &self.quarter_blocks {
-            x = block.forward(&x)?;
-        }
+        let mut x = self.stem.forward(&pixel_unshuffle(image, 2)?)?; // (b, first, size/2, size/2)
+        for level in &self.levels {
+            x = level.blocks(x)?;
+            if let Some(down) = &level.resample {
+                x = down.forward(&x)?;
+            }
+        } // (b, last, h, w)
         let moments = self.out.forward(&self.norm.forward(&x)?.silu()?)?; // (b, 2c, h, w)
         let mean = moments.narrow(1, 0, self.channels)?.flatten_from(2)?.transpose(1, 2)?; // (b, n, c)
         mean.broadcast_sub(&self.statistics.mean)?.broadcast_div(&self.statistics.std)
@@ -96,9 +144,7 @@ impl Encoder {
 /// Standardized latents to images.
 pub struct Decoder {
     stem: Conv2d,
-    quarter_blocks: Vec<ResidualBlock>,
-    up: Conv2d,
-    half_blocks: Vec<ResidualBlock>,
+    levels: Vec<Level>,
     norm: GroupNorm,
     out: Conv2d,
     statistics: Statistics,
@@ -107,17 +153,17 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
-        let ([half, quarter], blocks) = (config.tokenizer.widths, config.tokenizer.blocks);
+        let (first, last) = ends(&config.tokenizer.widths);
         let channels = config.latent.channels;
         let statistics = Statistics::new(channels, &vb)?;
         let vb = vb.pp("decoder");
         Ok(Self {
-            stem: conv3(channels, quarter, vb.pp("stem"))?,
-            quarter_blocks: ResidualBlock::stack(blocks[1], quarter, vb.pp("quarter_blocks"))?,
-            up: conv3(quarter, 4 * half, vb.pp("up"))?,
-            half_blocks: ResidualBlock::stack(blocks[0], half, vb.pp("half_blocks"))?,
-            norm: group_norm(GROUPS, half, NORM_EPS, vb.pp("norm"))?,
-            out: conv3(half, 4 * config.image.channels, vb.pp("out"))?,
+            stem: conv3(channels, last, vb.pp("stem"))?,
+            levels: Level::all(config, &vb, |width, next, suffix| {
+                conv3(next, 4 * width, vb.pp(format!("up{suffix}")))
+            })?,
+            norm: group_norm(GROUPS, first, NORM_EPS, vb.pp("norm"))?,
+            out: conv3(first, 4 * config.image.channels, vb.pp("out"))?,
             statistics,
             grid: config.latent.grid,
         })
@@ -128,15 +174,14 @@ impl Decoder {
         let (b, _, c) = v.dims3()?;
         let latent = v.broadcast_mul(&self.statistics.std)?.broadcast_add(&self.statistics.mean)?;
         let latent = latent.transpose(1, 2)?.contiguous()?.reshape((b, c, self.grid, self.grid))?;
-        let mut x = self.stem.forward(&latent)?; // (b, quarter, h, w)
-        for block in &self.quarter_blocks {
-            x = block.forward(&x)?;
-        }
-        x = pixel_shuffle(&self.up.forward(&x)?, 2)?; // (b, half, 2h, 2w)
-        for block in &self.half_blocks {
-            x = block.forward(&x)?;
-        }
-        pixel_shuffle(&self.out.forward(&self.norm.forward(&x)?.silu()?)?, 2) // (b, channels, 4h, 4w)
+        let mut x = self.stem.forward(&latent)?; // (b, last, h, w)
+        for level in self.levels.iter().rev() {
+            if let Some(up) = &level.resample {
+                x = pixel_shuffle(&up.forward(&x)?, 2)?;
+            }
+            x = level.blocks(x)?;
+        } // (b, first, size/2, size/2)
+        pixel_shuffle(&self.out.forward(&self.norm.forward(&x)?.silu()?)?, 2) // (b, channels, size, size)
     }
 }
 

@@ -99,16 +99,16 @@ impl Codebook {
 }
 
 /// Recurrent tokenization of a latent `v` from noise `eps` (n · c numbers each): the code grids C_1 … C_T, n codes each,
-/// and z_T.
+/// and the running latents z_1 … z_T.
 pub fn tokenize(
     codebook: &Codebook,
     schedule: &Schedule,
     v: &[f32],
     eps: &[f32],
-) -> (Vec<Vec<u32>>, Vec<f32>) {
+) -> (Vec<Vec<u32>>, Vec<Vec<f32>>) {
     let mut z = eps.to_vec();
     let mut increment = vec![0.0; z.len()];
-    let mut grids = Vec::with_capacity(schedule.steps());
+    let (mut grids, mut latents) = (Vec::new(), Vec::new());
     for t in 1..=schedule.steps() {
         let (alpha, beta) = (schedule.alpha(t), schedule.beta(t));
         for (i, increment) in increment.iter_mut().enumerate() {
@@ -118,8 +118,9 @@ pub fn tokenize(
             increment.chunks_exact(codebook.channels()).map(|point| codebook.nearest(point)).collect();
         codebook.advance(&mut z, &codes);
         grids.push(codes);
+        latents.push(z.clone());
     }
-    (grids, z)
+    (grids, latents)
 }
 
 /// The generator of image number `index` of a request with this seed: what else is in a batch, and how many images the

@@ -1,9 +1,11 @@
-//! `model.safetensors`: read whole, and every tensor held to the configuration.
+//! `model.safetensors`: mapped into memory, and every tensor held to the configuration.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -14,40 +16,6 @@ use super::config::CONFIG_FILE;
 /// The file's name in a weights folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 
-/// The model folder that `weights` names: itself, where it has a `config.json`, or one of its sub-folders that have: the
-/// one called `model`, or the first by name.
-///
-/// # Errors
-/// [`ModelError::Config`] where there is none; `reason` lists the models that are there.
-pub fn find_model(weights: &Path, model: Option<&str>) -> std::result::Result<PathBuf, ModelError> {
-    if weights.join(CONFIG_FILE).is_file() {
-        return Ok(weights.into());
-    }
-    let read = |source| ModelError::Read { path: weights.into(), source };
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(weights).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        if path.join(CONFIG_FILE).is_file() {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    let name = |folder: &PathBuf| folder.file_name().map(|name| name.to_string_lossy().into_owned());
-    let found = match model {
-        Some(model) => folders.iter().find(|folder| name(folder).as_deref() == Some(model)),
-        None => folders.first(),
-    };
-    found.cloned().ok_or_else(|| {
-        let names: Vec<String> = folders.iter().filter_map(name).collect();
-        let there = if names.is_empty() { "none".into() } else { names.join(", ") };
-        let wanted = model.map_or("no model".into(), |model| format!("no model {model:?}"));
-        ModelError::Config {
-            path: weights.into(),
-            reason: format!("{wanted} in this folder; there: {there}"),
-        }
-    })
-}
-
 /// The tensors of a file, and which of them the networks have asked for.
 pub struct Weights {
     path: PathBuf,
@@ -56,16 +24,20 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads `FOLDER/model.safetensors` onto a device.
+    /// Opens `FOLDER/model.safetensors`. Each tensor is copied to the device when it is asked for, so that no more than
+    /// one is in memory beside what the networks make of them.
     ///
     /// # Errors
     /// [`ModelError::Read`] where it can't be read, [`ModelError::Weights`] where it is truncated or no such file.
-    pub fn read(folder: &Path, device: &Device) -> std::result::Result<Self, ModelError> {
+    pub fn open(folder: &Path, device: &Device) -> std::result::Result<Self, ModelError> {
         let path = folder.join(WEIGHTS_FILE);
-        let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
-        match candle_core::safetensors::load_buffer(&bytes, device) {
-            Ok(tensors) => {
-                Ok(Self { path, device: device.clone(), tensors: Arc::new(Tensors::new(tensors)) })
+        File::open(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+        // SAFETY: the mapped file must not change. It is mapped only while a model is loaded; who writes a weights
+        // folder that is being served puts a new file in the old one's place, as `export` and every package manager do.
+        match unsafe { MmapedSafetensors::new(&path) } {
+            Ok(file) => {
+                let tensors = Tensors { file, used: Mutex::default() };
+                Ok(Self { path, device: device.clone(), tensors: Arc::new(tensors) })
             }
             Err(error) => {
                 let reason = format!("truncated, or no safetensors file ({error})");
@@ -85,35 +57,40 @@ impl Weights {
         ModelError::Weights { path: self.path.clone(), reason: error.to_string() }
     }
 
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        let tensors = self.tensors.file.tensors();
+        tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum()
+    }
+
     /// Number of parameters, once all networks are built.
     ///
     /// # Errors
     /// [`ModelError::Weights`] naming a tensor that the configuration has no place for.
     pub fn finish(self) -> std::result::Result<usize, ModelError> {
-        let tensors = self.tensors.lock();
-        let mut unused: Vec<_> = tensors.iter().filter(|(_, (_, used))| !used).collect();
-        unused.sort_by_key(|(name, _)| *name);
-        if let Some((name, (tensor, _))) = unused.first() {
-            let reason = format!("{}: tensor {name} {:?} has no place there", CONFIG_FILE, tensor.dims());
-            return Err(ModelError::Weights {
-                path: self.path.clone(),
-                reason: format!("disagrees with {reason}"),
-            });
+        let used = self.tensors.used();
+        let mut tensors = self.tensors.file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if let Some((name, tensor)) = tensors.iter().find(|(name, _)| !used.contains(name)) {
+            let reason = format!(
+                "disagrees with {CONFIG_FILE}: tensor {name} {:?} has no place there",
+                tensor.shape()
+            );
+            return Err(ModelError::Weights { path: self.path.clone(), reason });
         }
-        Ok(tensors.values().map(|(tensor, _)| tensor.elem_count()).sum())
+        Ok(self.parameters())
     }
 }
 
-/// Tensors by name, each with whether it was asked for.
-struct Tensors(Mutex<HashMap<String, (Tensor, bool)>>);
+/// A mapped file, and the names of the tensors that were asked for.
+struct Tensors {
+    file: MmapedSafetensors,
+    used: Mutex<HashSet<String>>,
+}
 
 impl Tensors {
-    fn new(tensors: HashMap<String, Tensor>) -> Self {
-        Self(Mutex::new(tensors.into_iter().map(|(name, tensor)| (name, (tensor, false))).collect()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Tensor, bool)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn used(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,15 +107,14 @@ impl SimpleBackend for Handle {
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
-        let mut tensors = self.0.lock();
-        let Some((tensor, used)) = tensors.get_mut(name) else {
+        if !self.contains_tensor(name) {
             return Err(Error::CannotFindTensor { path: name.into() });
-        };
-        *used = true;
-        tensor.to_device(device)?.to_dtype(dtype)
+        }
+        self.0.used().insert(name.into());
+        self.0.file.load(name, device)?.to_dtype(dtype)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.0.lock().contains_key(name)
+        self.0.file.get(name).is_ok()
     }
 }

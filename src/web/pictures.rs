@@ -1,17 +1,19 @@
 //! Sample pictures of the classes, which a weights folder may have as `classes/{index}.png`.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::static_files::File;
+use crate::model::Config;
 
-/// One picture or none for each class, in memory.
+/// For each model, by name, one picture or none for each class; in memory.
 #[derive(Debug, Default)]
-pub struct ClassPictures(Vec<Option<File>>);
+pub struct ClassPictures(HashMap<String, Vec<Option<File>>>);
 
 impl ClassPictures {
-    /// Reads `FOLDER/classes/0.png` to the last class's. One that is missing or no PNG file is left out with a line in
-    /// the log: the page does without.
-    pub fn read(folder: &Path, classes: usize) -> Self {
+    /// Reads `FOLDER/classes/0.png` to the last class's of a model. One that is missing or no PNG file is left out with a
+    /// line in the log: the page does without.
+    pub fn read(&mut self, folder: &Path, config: &Config) {
         let read = |index: usize| {
             let path = folder.join("classes").join(format!("{index}.png"));
             match std::fs::read(&path) {
@@ -28,10 +30,10 @@ impl ClassPictures {
                 }
             }
         };
-        Self((0..classes).map(read).collect())
+        self.0.insert(config.name.clone(), (0..config.classes.len()).map(read).collect());
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&File> {
-        self.0.get(index)?.as_ref()
+    pub(super) fn get(&self, model: &str, class: usize) -> Option<&File> {
+        self.0.get(model)?.get(class)?.as_ref()
     }
 }

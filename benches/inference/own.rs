@@ -1,0 +1,144 @@
+//! This program's side: a contender like the others, and the inputs of all.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use candle_core::{Device, Tensor};
+use image::DynamicImage;
+use rdpm::model::{Drawing, Model, Precision, Settings, sampler, trajectory};
+use serde::Deserialize;
+
+use crate::contender::{Measured, ProductRate};
+use crate::{Engine, memory};
+
+/// What is asked of a contender.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Request {
+    Measure { batch: usize, seconds: f64 },
+    Product { gemm: usize },
+}
+
+/// Answers requests until there are no more.
+pub fn serve(engine: Engine, weights: &Path) -> anyhow::Result<()> {
+    let model = match engine {
+        Engine::Rdpm => Model::load(weights, &Device::Cpu)?,
+        Engine::Candle => Model::load_plain(weights, &Device::Cpu, Precision::F32)?,
+        _ => bail!("{} is Python's", engine.name()),
+    };
+    for line in std::io::stdin().lock().lines() {
+        let answer = match serde_json::from_str(&line?)? {
+            Request::Measure { batch, seconds } => serde_json::to_string(&measure(&model, batch, seconds)?)?,
+            Request::Product { gemm } => serde_json::to_string(&product_rate(gemm)?)?,
+        };
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+/// The class of an image.
+fn class(model: &Model, image: usize) -> usize {
+    image % model.config().classes.len()
+}
+
+fn start(model: &Model, image: usize) -> anyhow::Result<Drawing> {
+    let settings = Settings::new(model.config(), class(model, image))?;
+    Ok(model.start(&settings, image as u64, 0))
+}
+
+/// Means over as many batches as fit into the time, at least one.
+fn measure(model: &Model, batch: usize, seconds: f64) -> anyhow::Result<Measured> {
+    memory::forget_peak()?;
+    let started = Instant::now();
+    let mut sum: Option<Measured> = None;
+    let mut runs = 0.0;
+    while runs == 0.0 || started.elapsed().as_secs_f64() < seconds {
+        let run = draw(model, batch)?;
+        runs += 1.0;
+        sum = Some(match sum {
+            None => run,
+            Some(sum) => Measured {
+                steps: sum.steps + run.steps,
+                decode: sum.decode + run.decode,
+                encode: sum.encode + run.encode,
+                ..run
+            },
+        });
+    }
+    let sum = sum.context("nothing was drawn")?;
+    Ok(Measured {
+        steps: sum.steps / runs,
+        decode: sum.decode / runs,
+        encode: sum.encode / runs,
+        peak_bytes: memory::own_peak()?,
+        ..sum
+    })
+}
+
+/// Draws a batch and encodes what was drawn.
+fn draw(model: &Model, batch: usize) -> anyhow::Result<Measured> {
+    let started = Instant::now();
+    let mut drawings = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut tokens = vec![Vec::new(); batch];
+    for _ in 0..model.config().steps() {
+        let steps = model.step(&mut drawings.iter_mut().collect::<Vec<_>>())?;
+        for (tokens, step) in tokens.iter_mut().zip(steps) {
+            tokens.extend(step.tokens);
+        }
+    }
+    let steps = started.elapsed().as_secs_f64();
+    let images = model.images(&drawings.iter().collect::<Vec<_>>())?;
+    let decode = started.elapsed().as_secs_f64() - steps;
+    for image in &images {
+        model.encode(image)?;
+    }
+    let encode = started.elapsed().as_secs_f64() - steps - decode;
+    Ok(Measured { steps, decode, encode, peak_bytes: 0, tokens: tokens.concat() })
+}
+
+/// The best of some products of two square matrices.
+fn product_rate(size: usize) -> anyhow::Result<ProductRate> {
+    let random = || Tensor::randn(0f32, 1.0, (size, size), &Device::Cpu);
+    let (a, b) = (random()?, random()?);
+    let mut best = f64::INFINITY;
+    for _ in 0..20 {
+        let started = Instant::now();
+        a.matmul(&b)?;
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    Ok(ProductRate { operations_per_second: 2.0 * (size as f64).powi(3) / best })
+}
+
+/// For the contenders that don't draw their own: eps (b, n, c), uniforms (T, b, n, V), labels (b) and pictures (b,
+/// channels, size, size) in −1..1.
+pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<()> {
+    let config = model.config();
+    let (n, c, codes) = (config.positions(), config.latent.channels, config.trajectory.codes);
+    let (size, channels) = (config.image.size, config.image.channels);
+    let (mut eps, mut uniforms, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    for image in 0..batch {
+        let mut generator = trajectory::generator(image as u64, 0);
+        eps.extend(trajectory::noise(&mut generator, n * c));
+        let mut own = vec![0.0; config.steps() * n * codes];
+        for position in own.chunks_exact_mut(codes) {
+            sampler::fill_uniform(&mut generator, position);
+        }
+        uniforms.push(Tensor::from_vec(own, (config.steps(), n, codes), &Device::Cpu)?);
+        labels.push(class(model, image) as i64);
+    }
+    let drawings = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
+    let pictures = model.images(&drawings.iter().collect::<Vec<_>>())?;
+    let bytes: Vec<f32> = pictures.iter().flat_map(DynamicImage::as_bytes).map(|&b| f32::from(b)).collect();
+    let pictures = Tensor::from_vec(bytes, (batch, size, size, channels), &Device::Cpu)?;
+    let tensors = HashMap::from([
+        ("eps", Tensor::from_vec(eps, (batch, n, c), &Device::Cpu)?),
+        ("uniforms", Tensor::stack(&uniforms, 1)?),
+        ("labels", Tensor::from_vec(labels, batch, &Device::Cpu)?),
+        ("pictures", (pictures.permute((0, 3, 1, 2))?.contiguous()? / 127.5)?.affine(1.0, -1.0)?),
+    ]);
+    candle_core::safetensors::save(&tensors, path)?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! The configuration file: TOML whose keys are the flags of `serve`, with `_` for `-`.
+//!
+//! clap knows the flags, their types and their environment variables; what the file says becomes its defaults. That is
+//! the whole precedence: a flag, else the environment, else the file, else what `--help` says.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use clap::Command;
+use clap::builder::Resettable;
+use toml::{Table, Value};
+
+/// What a file sets: keys with their values, as a command line would have them.
+pub struct Defaults(Vec<(String, Vec<String>)>);
+
+impl Defaults {
+    /// Reads a file whose keys are flags of `command`.
+    pub fn read(path: &Path, command: &Command) -> anyhow::Result<Self> {
+        let name = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("{name} can't be read"))?;
+        let table: Table = text.parse().with_context(|| name.to_string())?;
+        let mut defaults = Vec::new();
+        for (key, value) in table {
+            let values = texts(value).with_context(|| format!("{name}: {key}"))?;
+            check(command, &key, &values).with_context(|| name.to_string())?;
+            defaults.push((key, values));
+        }
+        Ok(Self(defaults))
+    }
+
+    /// The command with these defaults, as far as it has the flags.
+    pub fn apply(&self, command: Command) -> Command {
+        self.0.iter().fold(command, |command, (key, values)| {
+            if command.get_arguments().any(|argument| argument.get_id() == key) {
+                command.mut_arg(key, |argument| argument.default_values(values))
+            } else {
+                command
+            }
+        })
+    }
+}
+
+/// A value as one would write it on a command line; an array is several.
+fn texts(value: Value) -> anyhow::Result<Vec<String>> {
+    Ok(match value {
+        Value::String(text) => vec![text],
+        Value::Integer(number) => vec![number.to_string()],
+        Value::Float(number) => vec![number.to_string()],
+        Value::Boolean(truth) => vec![truth.to_string()],
+        Value::Array(items) => items.into_iter().map(texts).collect::<anyhow::Result<Vec<_>>>()?.concat(),
+        Value::Table(_) | Value::Datetime(_) => {
+            bail!("neither text, a number, true, false nor a list of such")
+        }
+    })
+}
+
+/// Lets clap check one key's values by themselves, so that what is wrong is said of the file.
+fn check(command: &Command, key: &str, values: &[String]) -> anyhow::Result<()> {
+    let settings = || {
+        command.get_arguments().filter(|argument| !["config", "check"].contains(&argument.get_id().as_str()))
+    };
+    let Some(argument) = settings().find(|argument| argument.get_id() == key) else {
+        let allowed: Vec<&str> = settings()
+            .filter(|argument| !argument.is_hide_set())
+            .map(|argument| argument.get_id().as_str())
+            .collect();
+        bail!("unknown key {key}; allowed: {}", allowed.join(", "));
+    };
+    let flag = argument.get_long().unwrap_or(key);
+    let line = values.iter().map(|value| format!("--{flag}={value}"));
+    let alone = Command::new("file").no_binary_name(true).arg(argument.clone().env(Resettable::Reset));
+    if let Err(error) = alone.try_get_matches_from(line) {
+        let said = error.to_string();
+        let said = said.lines().next().unwrap_or_default();
+        bail!("{key}: {}", said.strip_prefix("error: ").unwrap_or(said));
+    }
+    Ok(())
+}

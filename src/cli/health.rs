@@ -1,0 +1,65 @@
+//! `rdpm health`: asks a server on this machine whether it is ready. For container runtimes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use clap::Args;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+const PATH: &str = "/health/ready";
+
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Configuration file of the server; what it says of address and port counts here too.
+    #[arg(long, env = "RDPM_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address that the server listens on.
+    #[arg(long, env = "RDPM_HOST", default_value = "127.0.0.1")]
+    host: String,
+    /// Port that the server listens on.
+    #[arg(long, env = "RDPM_PORT", default_value_t = 3000)]
+    port: u16,
+    /// Seconds that the answer may take.
+    #[arg(long, env = "RDPM_HEALTH_TIMEOUT", default_value_t = 5, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+impl Health {
+    pub fn run(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let limit = Duration::from_secs(self.timeout);
+        let status = runtime.block_on(async { tokio::time::timeout(limit, self.ask()).await });
+        let status = status.with_context(|| format!("no answer within {limit:?}"))??;
+        if status != StatusCode::OK {
+            bail!("not ready: {PATH} answers {status}");
+        }
+        println!("ready");
+        Ok(())
+    }
+
+    async fn ask(&self) -> anyhow::Result<StatusCode> {
+        let address = (reachable(&self.host), self.port);
+        let connection = TcpStream::connect(&address)
+            .await
+            .with_context(|| format!("{}:{} can't be reached", address.0, address.1))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
+        tokio::spawn(connection);
+        let request = Request::get(PATH).header(header::HOST, &self.host).body(Body::empty())?;
+        Ok(sender.send_request(request).await?.status())
+    }
+}
+
+/// An address to connect to: who listens on all of the machine's is reached by its own.
+fn reachable(host: &str) -> String {
+    match host.parse() {
+        Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        Ok(IpAddr::V6(address)) if address.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
+        _ => host.to_owned(),
+    }
+}

@@ -1,0 +1,123 @@
+//! Which models a command works with.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use rdpm::model::{Config, Found, Model, ModelError, Precision, discover, open_device};
+use serde::Serialize;
+
+/// The default where nobody names one and it is there: further models change nothing for those who don't ask for them.
+const DEFAULT: &str = "fashion-mnist";
+
+/// Which models, and where they run.
+#[derive(Debug, Clone, Args, Serialize)]
+pub struct ModelArguments {
+    /// Folder of a model (config.json, model.safetensors), or of several such folders.
+    #[arg(long, env = "RDPM_WEIGHTS", default_value = "weights", value_name = "FOLDER")]
+    pub weights: PathBuf,
+    /// Models to use, by name and separated by commas; the first is the default, which all commands but `serve` and `info`
+    /// use alone. All that are there where this is silent: fashion-mnist first, the others by their folders' names.
+    #[arg(long, env = "RDPM_MODEL", value_name = "NAMES", value_delimiter = ',')]
+    pub model: Vec<String>,
+    /// Where to compute: auto (CUDA where there is a GPU and the program was built for it, else the CPU), cpu, cuda or
+    /// cuda:N; `serve` also takes several, as in cuda:0,cuda:1, and draws on all of them.
+    #[arg(long, env = "RDPM_DEVICE", default_value = "auto")]
+    pub device: String,
+    /// Numbers in which a GPU computes the transformer. Those of 16 bits are faster, and draw a few codes otherwise.
+    #[arg(long, env = "RDPM_PRECISION", default_value = "f32", value_name = "NUMBERS",
+        value_parser = PossibleValuesParser::new(["f32", "bf16", "f16"]).map(|name| Precision::named(&name).unwrap_or_default()))]
+    pub precision: Precision,
+}
+
+/// The models to use, the default first, with what is known of them; and the folders that can't be used.
+pub struct Chosen<T> {
+    pub models: Vec<(PathBuf, T)>,
+    pub bad: Vec<(PathBuf, anyhow::Error)>,
+    /// Whether they were named one by one: then each must be usable.
+    named: bool,
+}
+
+impl ModelArguments {
+    /// Finds the models that are asked for.
+    ///
+    /// Fails where one that was named isn't there or can't be used, and where none is left.
+    pub fn choose(&self) -> anyhow::Result<Chosen<Config>> {
+        let mut found = discover(&self.weights)?;
+        let named = self.names().next().is_some();
+        if named {
+            found = self.named(found)?;
+        } else {
+            found.sort_by_key(|found| found.name() != DEFAULT);
+        }
+        if found.is_empty() {
+            return Err(self.none("no model", &found));
+        }
+        let models = found.into_iter().map(|found| (found.folder, found.config)).collect();
+        let all = Chosen { models, bad: Vec::new(), named };
+        all.keep(|_, config| Ok(config?))
+    }
+
+    /// Loads the default model on this thread.
+    pub fn load(&self) -> anyhow::Result<Model> {
+        let chosen = self.choose()?;
+        let (folder, _) = chosen.models.first().ok_or_else(|| self.none("no model", &[]))?;
+        Ok(Model::load_in(folder, &open_device(&self.device)?, self.precision)?)
+    }
+
+    /// An empty name, as of a variable that is set to nothing, is none.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.model.iter().filter(|name| !name.is_empty())
+    }
+
+    /// Those that were named, in that order.
+    fn named(&self, mut found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
+        let mut chosen: Vec<Found> = Vec::new();
+        for name in self.names() {
+            let of_name = |found: &Found| found.name() == *name;
+            if chosen.iter().any(of_name) {
+                bail!("model {name:?} is named twice");
+            }
+            // A bad one goes by its folder's name, which a good one may have in its configuration.
+            let good = found.iter().position(|found| found.config.is_ok() && of_name(found));
+            match good.or_else(|| found.iter().position(of_name)) {
+                Some(at) => chosen.push(found.remove(at)),
+                None => {
+                    found.append(&mut chosen);
+                    return Err(self.none(&format!("no model {name:?}"), &found));
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn none(&self, what: &str, found: &[Found]) -> anyhow::Error {
+        let mut names: Vec<String> = found.iter().map(Found::name).collect();
+        names.sort();
+        let there = if names.is_empty() { "none".into() } else { names.join(", ") };
+        let reason = format!("{what} in this folder; there: {there}");
+        ModelError::Config { path: self.weights.clone(), reason }.into()
+    }
+}
+
+impl<T> Chosen<T> {
+    /// Looks closer at each. What can't be used joins the bad ones.
+    ///
+    /// Fails where one that was named can't be used, and where none is left.
+    pub fn keep<U>(self, mut look: impl FnMut(&Path, T) -> anyhow::Result<U>) -> anyhow::Result<Chosen<U>> {
+        let (mut models, mut bad) = (Vec::new(), self.bad);
+        for (folder, known) in self.models {
+            match look(&folder, known) {
+                Ok(more) => models.push((folder, more)),
+                Err(error) if self.named => return Err(error),
+                Err(error) => bad.push((folder, error)),
+            }
+        }
+        if models.is_empty() {
+            let reasons: Vec<String> = bad.iter().map(|(_, error)| format!("{error:#}")).collect();
+            bail!("{}", reasons.join("; "));
+        }
+        Ok(Chosen { models, bad, named: self.named })
+    }
+}

@@ -1,0 +1,53 @@
+//! The log: lines on standard error, for people or for programs; and traces.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use super::traces::{self, Traces};
+
+#[derive(Debug, Args, Serialize)]
+#[command(next_help_heading = "Log")]
+pub struct LogArguments {
+    /// What to log, in tracing's filter syntax, e.g. `debug` or `warn,rdpm=debug`.
+    #[arg(long, env = "RDPM_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// How a line of the log is written.
+    #[arg(long, env = "RDPM_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: Format,
+    /// OpenTelemetry collector that gets traces over OTLP/HTTP, as in http://localhost:4318; in programs built with
+    /// `--features otlp`.
+    #[arg(long, env = "RDPM_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+}
+
+/// Lines for people, or one JSON object a line.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Format {
+    Text,
+    Json,
+}
+
+impl LogArguments {
+    pub fn filter(&self) -> anyhow::Result<EnvFilter> {
+        EnvFilter::try_new(&self.log).with_context(|| format!("log filter {:?}", self.log))
+    }
+
+    /// Begins to log, and to send traces until what it returns is dropped.
+    pub fn start(&self) -> anyhow::Result<Traces> {
+        let lines = fmt::layer().with_writer(std::io::stderr);
+        let lines = match self.log_format {
+            Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+            Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        };
+        let (sender, traces) = traces::start(self.otlp_endpoint.as_deref())?;
+        tracing_subscriber::registry().with(self.filter()?).with(lines).with(sender).init();
+        Ok(traces)
+    }
+}

@@ -1,0 +1,168 @@
+//! `rdpm serve`: the page and the API.
+
+mod log;
+mod settings;
+mod traces;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use rdpm::engine::{Engine, Folders};
+use rdpm::model::{Model, ModelInfo, open_device};
+use rdpm::web::{self, ClassPictures};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use self::log::LogArguments;
+use self::settings::{ClientArguments, ConnectionArguments, EngineArguments};
+use super::models::{Chosen, ModelArguments};
+
+#[derive(Debug, Args, Serialize)]
+pub struct Serve {
+    /// TOML file of settings: the flags below without the dashes before and with _ for those within. Flags and the
+    /// environment go before it.
+    #[arg(long, env = "RDPM_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Check the settings and the weights, print the settings as TOML with secrets hidden, and end.
+    #[arg(long)]
+    #[serde(skip)]
+    check: bool,
+    /// Address to listen on; 0.0.0.0 for all of the machine's.
+    #[arg(long, env = "RDPM_HOST", default_value = "127.0.0.1")]
+    host: String,
+    /// Port to listen on; 0 picks a free one.
+    #[arg(long, env = "RDPM_PORT", default_value_t = 3000)]
+    port: u16,
+    #[command(flatten)]
+    #[serde(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    #[serde(flatten)]
+    engine: EngineArguments,
+    #[command(flatten)]
+    #[serde(flatten)]
+    clients: ClientArguments,
+    #[command(flatten)]
+    #[serde(flatten)]
+    connections: ConnectionArguments,
+    #[command(flatten)]
+    #[serde(flatten)]
+    log: LogArguments,
+}
+
+impl Serve {
+    pub fn run(self) -> anyhow::Result<()> {
+        if self.check {
+            return self.check();
+        }
+        let _traces = self.log.start()?;
+        self.connections.make_room();
+        let runtime = tokio::runtime::Runtime::new().context("no thread for the server")?;
+        runtime.block_on(self.serve())
+    }
+
+    /// Does all that could fail, but for listening.
+    fn check(&self) -> anyhow::Result<()> {
+        self.log.filter()?;
+        self.site()?;
+        let mut chosen = self.model.choose()?;
+        for device in devices(&self.model.device)? {
+            let device = open_device(&device)?;
+            chosen = chosen.keep(|folder, config| {
+                Model::load_in(folder, &device, self.model.precision).map(|_| config).map_err(Into::into)
+            })?;
+        }
+        for (folder, error) in &chosen.bad {
+            eprintln!("rdpm: {} would be skipped: {error:#}", folder.display());
+        }
+        print!("{}", toml::to_string(self)?);
+        Ok(())
+    }
+
+    fn site(&self) -> anyhow::Result<web::Options> {
+        self.connections.options(&self.clients, self.engine.drain())
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let site = self.site()?;
+        // First of all the port: one in use is said at once, not after the model is loaded.
+        let address = (self.host.as_str(), self.port);
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{}:{} can't be listened on", self.host, self.port))?;
+        let address = listener.local_addr()?;
+
+        let (engine, chosen) = tokio::task::spawn_blocking(move || self.start()).await??;
+        let mut pictures = ClassPictures::default();
+        for (folder, info) in &chosen.models {
+            pictures.read(folder, &info.config);
+        }
+        let engine = Arc::new(engine);
+        let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
+        tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
+        println!("http://{address}");
+        web::serve(listener, engine, pictures, &site, stop_signal()).await?;
+        Ok(())
+    }
+
+    /// Starts the engine with the models that are asked for, which takes a while.
+    fn start(&self) -> anyhow::Result<(Engine, Chosen<ModelInfo>)> {
+        let chosen = self.model.choose()?.keep(|folder, _| Ok(ModelInfo::read(folder)?))?;
+        let name_and_folder =
+            |(folder, info): &(PathBuf, ModelInfo)| (info.config.name.clone(), folder.clone());
+        let folders: Vec<_> = chosen.models.iter().map(name_and_folder).collect();
+        let load_on =
+            |device: &String| Folders::new(folders.clone(), device).with_precision(self.model.precision);
+        let loaders = devices(&self.model.device)?.iter().map(load_on).collect();
+        let infos = chosen.models.iter().map(|(_, info)| info.clone()).collect();
+        let engine = Engine::start(self.engine.options(), infos, loaders)?;
+        let chosen = chosen.keep(|_, info| {
+            let unusable = engine.unusable().iter().find(|(name, _)| *name == info.config.name);
+            unusable.map_or(Ok(info), |(_, error)| Err(anyhow!("{error}")))
+        })?;
+        for (folder, error) in &chosen.bad {
+            tracing::error!(path = %folder.display(), reason = format!("{error:#}"), "a model is skipped");
+        }
+        Ok((engine, chosen))
+    }
+}
+
+/// The devices of a comma-separated list, each of which gets a worker.
+fn devices(list: &str) -> anyhow::Result<Vec<String>> {
+    let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
+    for (at, name) in names.iter().enumerate() {
+        anyhow::ensure!(!names[..at].contains(name), "device {name:?} is named twice in {list:?}");
+    }
+    Ok(names)
+}
+
+/// Resolves on SIGINT (Ctrl-C) or SIGTERM.
+async fn stop_signal() {
+    let interrupt = async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "Ctrl-C can't be listened for");
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "SIGTERM can't be listened for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

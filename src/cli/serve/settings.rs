@@ -1,0 +1,205 @@
+//! What an operator may set, each as a flag, an environment variable or a key of the configuration file.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use rdpm::engine::{self, Batching, Loading};
+use rdpm::web::{self, ApiKey, Open, Origin, ProxyHeader, RateLimit};
+use serde::{Serialize, Serializer};
+
+/// How the engine works.
+#[derive(Debug, Args, Serialize)]
+#[command(next_help_heading = "Jobs")]
+pub struct EngineArguments {
+    /// When models are loaded: all of them before the server is ready (eager), or each when the first request for it comes
+    /// (lazy), which then waits for that.
+    #[arg(long, env = "RDPM_LOAD", default_value = "eager", value_name = "WHEN")]
+    load: Load,
+    /// Images drawn together on a device at most, those of all models together.
+    #[arg(long, env = "RDPM_MAX_BATCH", default_value_t = engine::Options::default().max_batch, value_name = "IMAGES")]
+    max_batch: usize,
+    /// When images join a batch; `job` is there to measure what `step` gains.
+    #[arg(long, env = "RDPM_BATCHING", default_value = "step", hide = true)]
+    #[serde(skip)]
+    batching: Joining,
+    /// Images that may wait; a request beyond that is answered with 429.
+    #[arg(long, env = "RDPM_MAX_QUEUE", default_value_t = engine::Options::default().max_queue, value_name = "IMAGES")]
+    max_queue: usize,
+    /// Seconds that a finished generation stays readable.
+    #[arg(long, env = "RDPM_RETENTION", default_value_t = engine::Options::default().retention.as_secs(), value_name = "SECONDS")]
+    retention: u64,
+    /// Seconds that a generation may take, its wait included, before it is failed; 0 is no limit.
+    #[arg(long, env = "RDPM_JOB_TIMEOUT", default_value_t = 300, value_name = "SECONDS")]
+    job_timeout: u64,
+    /// Seconds that running generations get to finish when the server is asked to stop.
+    #[arg(long, env = "RDPM_DRAIN_TIMEOUT", default_value_t = 10, value_name = "SECONDS")]
+    drain_timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Load {
+    Eager,
+    Lazy,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Joining {
+    Step,
+    Job,
+}
+
+impl EngineArguments {
+    pub fn options(&self) -> engine::Options {
+        engine::Options {
+            loading: match self.load {
+                Load::Eager => Loading::Eager,
+                Load::Lazy => Loading::Lazy,
+            },
+            max_batch: self.max_batch,
+            max_queue: self.max_queue,
+            retention: Duration::from_secs(self.retention),
+            job_timeout: (self.job_timeout > 0).then(|| Duration::from_secs(self.job_timeout)),
+            batching: match self.batching {
+                Joining::Step => Batching::Step,
+                Joining::Job => Batching::Job,
+            },
+            ..engine::Options::default()
+        }
+    }
+
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout)
+    }
+}
+
+/// Who may ask for how much.
+#[derive(Debug, Args, Serialize)]
+#[command(next_help_heading = "Clients")]
+pub struct ClientArguments {
+    /// API keys, separated by commas, each KEY or NAME:KEY; without any, everybody may use the API. Better in the
+    /// environment or a file than on a command line, which all users of the machine can read.
+    #[arg(long, env = "RDPM_API_KEYS", value_name = "KEYS", value_delimiter = ',', hide_env_values = true)]
+    #[serde(serialize_with = "masked")]
+    api_keys: Vec<String>,
+    /// A file of further API keys, one a line.
+    #[arg(long, env = "RDPM_API_KEYS_FILE", value_name = "FILE")]
+    api_keys_file: Option<PathBuf>,
+    /// Whether /health/live and /health/ready need no key.
+    #[arg(long, env = "RDPM_OPEN_HEALTH", default_value_t = Open::default().health, action = clap::ArgAction::Set, value_name = "BOOL")]
+    open_health: bool,
+    /// Whether /metrics needs no key.
+    #[arg(long, env = "RDPM_OPEN_METRICS", default_value_t = Open::default().metrics, action = clap::ArgAction::Set, value_name = "BOOL")]
+    open_metrics: bool,
+    /// Whether the page and the documentation need no key; what the page asks of the API does.
+    #[arg(long, env = "RDPM_OPEN_PAGE", default_value_t = Open::default().page, action = clap::ArgAction::Set, value_name = "BOOL")]
+    open_page: bool,
+    /// Requests for work that a client may make a minute, in the long run; 0 is any number.
+    #[arg(long, env = "RDPM_RATE_LIMIT", default_value_t = 0, value_name = "REQUESTS")]
+    rate_limit: u32,
+    /// Requests for work that a client may make at once.
+    #[arg(long, env = "RDPM_RATE_BURST", default_value_t = 10, value_name = "REQUESTS", value_parser = clap::value_parser!(u32).range(1..))]
+    rate_burst: u32,
+    /// The header in which a proxy in front of the server says whose request it is. Only where nobody can reach the
+    /// server but through the proxy: others could claim to be anybody.
+    #[arg(long, env = "RDPM_TRUST_PROXY", value_name = "HEADER")]
+    trust_proxy: Option<ProxyHeader>,
+    /// Other sites whose scripts may use the API, separated by commas, as in https://example.org.
+    #[arg(long, env = "RDPM_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
+    cors_origin: Vec<Origin>,
+}
+
+/// How long and how many.
+#[derive(Debug, Args, Serialize)]
+#[command(next_help_heading = "Connections")]
+pub struct ConnectionArguments {
+    /// Connections open at once; one more is answered with 503.
+    #[arg(long, env = "RDPM_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
+    /// Event streams open at once; one more is answered with 503.
+    #[arg(long, env = "RDPM_MAX_STREAMS", default_value_t = 512, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    max_streams: u32,
+    /// Seconds in which a request's head must be there; a connection may wait as long between two requests.
+    #[arg(long, env = "RDPM_HEADER_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    header_timeout: u32,
+    /// Seconds in which a request's body must be there; else the answer is 408.
+    #[arg(long, env = "RDPM_BODY_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    body_timeout: u32,
+    /// Seconds after which a client that takes nothing of what is sent to it is cut off.
+    #[arg(long, env = "RDPM_WRITE_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    write_timeout: u32,
+}
+
+/// Open files other than connections: weights, the log, what the runtimes need.
+const OTHER_FILES: u64 = 128;
+
+impl ConnectionArguments {
+    /// Lets the process open as many files as it may have connections, as far as the system allows.
+    pub fn make_room(&self) {
+        let wanted = u64::from(self.max_connections) + OTHER_FILES;
+        match rlimit::increase_nofile_limit(wanted) {
+            Ok(room) if room < wanted => {
+                tracing::warn!(
+                    room,
+                    wanted,
+                    "the system allows fewer open files than --max-connections needs"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),
+        }
+    }
+
+    /// What these and the clients' settings amount to.
+    pub fn options(&self, clients: &ClientArguments, drain: Duration) -> anyhow::Result<web::Options> {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let rate_limit = NonZeroU32::new(clients.rate_limit).zip(NonZeroU32::new(clients.rate_burst));
+        Ok(web::Options {
+            header_timeout: seconds(self.header_timeout),
+            body_timeout: seconds(self.body_timeout),
+            write_timeout: seconds(self.write_timeout),
+            max_connections: self.max_connections as usize,
+            max_streams: self.max_streams as usize,
+            rate_limit: rate_limit.map(|(per_minute, burst)| RateLimit { per_minute, burst }),
+            trust_proxy: clients.trust_proxy,
+            keys: clients.keys()?,
+            open: Open {
+                health: clients.open_health,
+                metrics: clients.open_metrics,
+                page: clients.open_page,
+            },
+            cors_origins: clients.cors_origin.clone(),
+            drain,
+        })
+    }
+}
+
+impl ClientArguments {
+    /// Those of the settings and those of the file. What is wrong with one is said without it.
+    fn keys(&self) -> anyhow::Result<Vec<ApiKey>> {
+        let mut keys = Vec::new();
+        for (at, text) in self.api_keys.iter().enumerate() {
+            keys.push(text.parse().with_context(|| format!("API key {}", at + 1))?);
+        }
+        if let Some(path) = &self.api_keys_file {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+            let more = ApiKey::parse_lines(&text).with_context(|| path.display().to_string())?;
+            // Somebody meant to close the API.
+            anyhow::ensure!(!more.is_empty(), "{} has no API key", path.display());
+            keys.extend(more);
+        }
+        Ok(keys)
+    }
+}
+
+/// Keys by their names only.
+fn masked<S: Serializer>(keys: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(keys.iter().map(|key| match key.split_once(':') {
+        Some((name, _)) => format!("{name}:***"),
+        None => "***".into(),
+    }))
+}

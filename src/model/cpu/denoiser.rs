@@ -1,0 +1,276 @@
+//! The denoiser of [`crate::model::denoiser`] on a CPU.
+
+use std::sync::OnceLock;
+
+use candle_core::Result;
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+use rten_gemm::GemmExecutor;
+use rten_simd::{SimdOp, SimdUnaryOp};
+use rten_vecmath::{Silu, Softmax};
+
+use super::linear::{Linear, product, view};
+use super::norm::layer_norm;
+use super::{Shelf, room, weight};
+use crate::model::config::Config;
+use crate::model::denoiser::{CHUNKS, NORM_EPS, input_scale};
+use crate::model::trajectory::Schedule;
+
+/// Sequences that a thread takes through the network together: two make matrix products efficient and still leave their
+/// activations in its cache.
+const TOGETHER: usize = 2;
+
+struct Block {
+    qkv: Linear,
+    proj: Linear,
+    up: Linear,
+    down: Linear,
+    /// What this layer adds to the shared modulation, 6d.
+    offset: Vec<f32>,
+}
+
+/// What a timestep and a class do to the network: for each layer six rows of d numbers (shift, scale, gate; shift, scale,
+/// gate) and two for the last one (shift, scale). 1 is added to the scales already.
+type Modulation = Vec<f32>;
+
+/// The transformer.
+pub struct Denoiser {
+    gemm: GemmExecutor,
+    width: usize,
+    heads: usize,
+    positions: usize,
+    channels: usize,
+    input: Linear,
+    /// Position embedding and input bias, (n, d).
+    position: Vec<f32>,
+    timestep: Vec<f32>,
+    label: Vec<f32>,
+    condition: Linear,
+    modulation: Linear,
+    last: Linear,
+    blocks: Vec<Block>,
+    output: Linear,
+    input_scale: Vec<f32>,
+    classes: usize,
+    /// For each timestep and class, made when it is first needed: it depends on nothing else.
+    modulations: Vec<OnceLock<Modulation>>,
+    shelf: Shelf<Buffers>,
+}
+
+/// Activations of the sequences that a thread works on; m = sequences · n.
+#[derive(Default)]
+struct Buffers {
+    /// (m, d): the residual stream.
+    x: Vec<f32>,
+    /// (m, d): what a layer reads, and what it adds.
+    h: Vec<f32>,
+    /// (m, 3d), later (m, 4d).
+    wide: Vec<f32>,
+    /// (n, n)
+    scores: Vec<f32>,
+    /// (n, d / heads)
+    head: Vec<f32>,
+}
+
+impl Denoiser {
+    pub fn new(config: &Config, schedule: &Schedule, vb: VarBuilder) -> Result<Self> {
+        let gemm = GemmExecutor::new();
+        let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len() + 1);
+        let (n, c) = (config.positions(), config.latent.channels);
+        let linear = |inputs, outputs, name: &str| Linear::new(&gemm, inputs, outputs, &vb.pp(name));
+        let input = linear(c, width, "input")?;
+        let mut position = weight(&vb, (n, width), "position")?;
+        for row in position.chunks_exact_mut(width) {
+            add(row, input.bias());
+        }
+        let block = |number: usize| -> Result<Block> {
+            let vb = vb.pp("blocks").pp(number);
+            let linear = |inputs, outputs, name: &str| Linear::new(&gemm, inputs, outputs, &vb.pp(name));
+            Ok(Block {
+                qkv: linear(width, 3 * width, "qkv")?,
+                proj: linear(width, width, "proj")?,
+                up: linear(width, 4 * width, "up")?,
+                down: linear(4 * width, width, "down")?,
+                offset: weight(&vb, CHUNKS * width, "offset")?,
+            })
+        };
+        Ok(Self {
+            width,
+            heads: config.denoiser.heads,
+            positions: n,
+            channels: c,
+            input,
+            position,
+            timestep: weight(&vb, (steps, width), "timestep.weight")?,
+            label: weight(&vb, (classes, width), "label.weight")?,
+            condition: linear(width, width, "condition")?,
+            modulation: linear(width, CHUNKS * width, "modulation")?,
+            last: linear(width, 2 * width, "final")?,
+            blocks: (0..config.denoiser.layers).map(block).collect::<Result<_>>()?,
+            output: linear(width, config.trajectory.codes, "output")?,
+            input_scale: input_scale(schedule),
+            classes,
+            modulations: std::iter::repeat_with(OnceLock::new).take(steps * classes).collect(),
+            shelf: Shelf::new(),
+            gemm,
+        })
+    }
+
+    /// As [`crate::model::denoiser::Denoiser::null_class`].
+    pub fn null_class(&self) -> u32 {
+        self.classes as u32 - 1
+    }
+
+    /// z_{t−1} of b images (b, n, c), the step t in 1..=T and the class of each, to logits (b, n, V) for C_t, which are
+    /// written to `logits` and returned; it grows where it must.
+    pub fn forward<'a>(
+        &self,
+        z: &[f32],
+        t: &[usize],
+        y: &[u32],
+        logits: &'a mut Vec<f32>,
+    ) -> Result<&'a mut [f32]> {
+        let (latent, codes) = (self.positions * self.channels, self.positions * self.output.outputs);
+        // One sequence a thread before two: a single image with guidance is two sequences.
+        let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
+        let logits = room(logits, t.len() * codes);
+        logits
+            .par_chunks_mut(together * codes)
+            .zip(z.par_chunks(together * latent))
+            .zip(t.par_chunks(together).zip(y.par_chunks(together)))
+            .try_for_each(|((logits, z), (t, y))| {
+                let modulations: Vec<&[f32]> =
+                    t.iter().zip(y).map(|(&t, &y)| self.modulation(t, y)).collect::<Result<_>>()?;
+                self.shelf.with(|buffers| self.sequences(z, t, &modulations, buffers, logits))
+            })?;
+        Ok(logits)
+    }
+
+    /// What timestep t and class y do.
+    fn modulation(&self, t: usize, y: u32) -> Result<&[f32]> {
+        let place = &self.modulations[(t - 1) * self.classes + y as usize];
+        if let Some(made) = place.get() {
+            return Ok(made);
+        }
+        let made = self.make_modulation(t, y)?;
+        Ok(place.get_or_init(|| made))
+    }
+
+    fn make_modulation(&self, t: usize, y: u32) -> Result<Modulation> {
+        let (width, y) = (self.width, y as usize);
+        let mut sum = self.timestep[(t - 1) * width..][..width].to_vec();
+        add(&mut sum, &self.label[y * width..][..width]);
+        let apply = |linear: &Linear, x: &[f32]| -> Result<Vec<f32>> {
+            let mut out = vec![0.0; linear.outputs];
+            linear.forward(&self.gemm, x, &mut out)?;
+            Ok(out)
+        };
+        let mut condition = apply(&self.condition, &sum)?;
+        Silu {}.map_mut(&mut condition);
+        let shared = apply(&self.modulation, &condition)?;
+        let mut all = Vec::with_capacity((self.blocks.len() * CHUNKS + 2) * width);
+        for block in &self.blocks {
+            all.extend(shared.iter().zip(&block.offset).map(|(shared, offset)| shared + offset));
+        }
+        all.extend(apply(&self.last, &condition)?);
+        // Scales are every second of three rows, and the last row of all.
+        for (number, row) in all.chunks_exact_mut(width).enumerate() {
+            let is_last = number == self.blocks.len() * CHUNKS + 1;
+            if is_last || (number < self.blocks.len() * CHUNKS && number % 3 == 1) {
+                row.iter_mut().for_each(|scale| *scale += 1.0);
+            }
+        }
+        Ok(all)
+    }
+
+    /// All layers for a few sequences, each with its own timestep and modulation.
+    fn sequences(
+        &self,
+        z: &[f32],
+        t: &[usize],
+        modulations: &[&[f32]],
+        buffers: &mut Buffers,
+        logits: &mut [f32],
+    ) -> Result<()> {
+        let (d, n, gemm) = (self.width, self.positions, &self.gemm);
+        let m = t.len() * n;
+        fn row(modulation: &[f32], number: usize, d: usize) -> &[f32] {
+            &modulation[number * d..][..d]
+        }
+        let normalize = |x: &[f32], h: &mut Vec<f32>, first: usize| {
+            h.clear();
+            for (x, modulation) in x.chunks_exact(n * d).zip(modulations) {
+                let (shift, scale) = (row(modulation, first, d), row(modulation, first + 1, d));
+                layer_norm(x, h, scale, shift, NORM_EPS);
+            }
+        };
+        let add_gated = |x: &mut [f32], h: &[f32], number: usize| {
+            for ((x, h), modulation) in x.chunks_exact_mut(n * d).zip(h.chunks_exact(n * d)).zip(modulations)
+            {
+                let gate = row(modulation, number, d);
+                for (x, h) in x.chunks_exact_mut(d).zip(h.chunks_exact(d)) {
+                    for ((x, h), gate) in x.iter_mut().zip(h).zip(gate) {
+                        *x += h * gate;
+                    }
+                }
+            }
+        };
+
+        let Buffers { x, h, wide, scores, head } = buffers;
+        x.clear();
+        t.iter().for_each(|_| x.extend_from_slice(&self.position));
+        let scaled: Vec<f32> = z
+            .chunks_exact(n * self.channels)
+            .zip(t)
+            .flat_map(|(z, &t)| z.iter().map(move |z| z * self.input_scale[t - 1]))
+            .collect();
+        self.input.add_to(gemm, &scaled, x)?;
+
+        for (number, block) in self.blocks.iter().enumerate() {
+            let first = number * CHUNKS;
+            normalize(x, h, first);
+            let qkv = room(wide, m * 3 * d);
+            block.qkv.forward(gemm, h, qkv)?;
+            self.attention(qkv, room(scores, n * n), room(head, n * d / self.heads), &mut h[..m * d])?;
+            let attended = room(wide, m * d);
+            block.proj.forward(gemm, h, attended)?;
+            add_gated(x, attended, first + 2);
+
+            normalize(x, h, first + 3);
+            let up = room(wide, m * 4 * d);
+            block.up.forward(gemm, h, up)?;
+            Silu {}.map_mut(up);
+            block.down.forward(gemm, up, h)?;
+            add_gated(x, h, first + 5);
+        }
+        normalize(x, h, self.blocks.len() * CHUNKS);
+        self.output.forward(gemm, h, logits)
+    }
+
+    /// qkv (m, 3d) to (m, d).
+    fn attention(&self, qkv: &[f32], scores: &mut [f32], head: &mut [f32], out: &mut [f32]) -> Result<()> {
+        let (d, n) = (self.width, self.positions);
+        let size = d / self.heads;
+        let alpha = (size as f32).powf(-0.5);
+        for (qkv, out) in qkv.chunks_exact(n * 3 * d).zip(out.chunks_exact_mut(n * d)) {
+            for number in 0..self.heads {
+                let part = |which: usize| view(&qkv[which * d + number * size..], n, size, 3 * d);
+                product(&self.gemm, part(0)?, part(1)?.transposed(), alpha, scores)?;
+                for row in scores.chunks_exact_mut(n) {
+                    Softmax::new_mut(row).dispatch();
+                }
+                product(&self.gemm, view(scores, n, n, n)?, part(2)?, 1.0, head)?;
+                for (head, out) in head.chunks_exact(size).zip(out.chunks_exact_mut(d)) {
+                    out[number * size..][..size].copy_from_slice(head);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}

@@ -1,0 +1,254 @@
+//! The tokenizer's networks of [`crate::model::tokenizer`] on a CPU, one picture a thread.
+
+use candle_core::Result;
+use candle_nn::VarBuilder;
+use rayon::prelude::*;
+use rten_gemm::GemmExecutor;
+
+use super::conv::{Conv3, Order, pixel_shuffle, pixel_unshuffle};
+use super::linear::Linear;
+use super::norm::GroupNormSilu;
+use super::{Shelf, room, weight};
+use crate::model::config::Config;
+use crate::model::tokenizer::{GROUPS, LEVELS, NORM_EPS, ends};
+
+/// x + conv(silu(norm(conv(silu(norm(x))))))
+struct ResidualBlock {
+    norm1: GroupNormSilu,
+    conv1: Conv3,
+    norm2: GroupNormSilu,
+    conv2: Conv3,
+}
+
+impl ResidualBlock {
+    fn new(gemm: &GemmExecutor, width: usize, vb: &VarBuilder) -> Result<Self> {
+        let norm = |name: &str| GroupNormSilu::new(GROUPS, width, NORM_EPS, &vb.pp(name));
+        let conv = |name: &str| Conv3::new(gemm, width, width, 1, Order::AsTrained, &vb.pp(name));
+        Ok(Self {
+            norm1: norm("norm1")?,
+            conv1: conv("conv1")?,
+            norm2: norm("norm2")?,
+            conv2: conv("conv2")?,
+        })
+    }
+
+    fn stack(gemm: &GemmExecutor, count: usize, width: usize, vb: &VarBuilder) -> Result<Vec<Self>> {
+        (0..count).map(|number| Self::new(gemm, width, &vb.pp(number))).collect()
+    }
+
+    /// x (size, size, width), in place.
+    fn forward(&self, gemm: &GemmExecutor, x: &mut [f32], size: usize, work: &mut Work) -> Result<()> {
+        let Work { normalized, result, columns } = work;
+        let (normalized, result) = (room(normalized, x.len()), room(result, x.len()));
+        self.norm1.forward(x, normalized);
+        self.conv1.forward(gemm, normalized, size, result, columns)?;
+        self.norm2.forward(result, normalized);
+        self.conv2.forward(gemm, normalized, size, result, columns)?;
+        for (x, added) in x.iter_mut().zip(result) {
+            *x += *added;
+        }
+        Ok(())
+    }
+}
+
+/// Room for one picture's activations.
+#[derive(Default)]
+struct Buffers {
+    x: Vec<f32>,
+    next: Vec<f32>,
+    work: Work,
+}
+
+#[derive(Default)]
+struct Work {
+    normalized: Vec<f32>,
+    result: Vec<f32>,
+    columns: Vec<f32>,
+}
+
+/// One resolution: its residual blocks and the convolution that leads to it or away from it, if any.
+struct Level {
+    width: usize,
+    blocks: Vec<ResidualBlock>,
+    resample: Option<Conv3>,
+}
+
+/// All levels, largest resolution first.
+fn levels(
+    gemm: &GemmExecutor,
+    config: &Config,
+    vb: &VarBuilder,
+    resample: impl Fn(usize, usize, &str) -> Result<Conv3>,
+) -> Result<Vec<Level>> {
+    let (widths, blocks) = (&config.tokenizer.widths, &config.tokenizer.blocks);
+    let level = |number: usize| {
+        let (name, suffix) = LEVELS[number];
+        let width = widths[number];
+        Ok(Level {
+            width,
+            blocks: ResidualBlock::stack(gemm, blocks[number], width, &vb.pp(name))?,
+            resample: widths.get(number + 1).map(|&next| resample(width, next, suffix)).transpose()?,
+        })
+    };
+    (0..widths.len()).map(level).collect()
+}
+
+/// Images in −1..1 to standardized latents.
+pub struct Encoder {
+    gemm: GemmExecutor,
+    stem: Conv3,
+    levels: Vec<Level>,
+    norm: GroupNormSilu,
+    out: Linear,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    size: usize,
+    image_channels: usize,
+    shelf: Shelf<Buffers>,
+}
+
+impl Encoder {
+    pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
+        let gemm = GemmExecutor::new();
+        let (first, last) = ends(&config.tokenizer.widths);
+        let channels = config.latent.channels;
+        let (mean, std) = (weight(&vb, channels, "latent_mean")?, weight(&vb, channels, "latent_std")?);
+        let vb = vb.pp("encoder");
+        let out = vb.pp("out");
+        // A 1 × 1 convolution is a matrix product; of its outputs only the posterior's mean is wanted.
+        let trained = weight(&out, (2 * channels, last, 1, 1), "weight")?;
+        let rows: Vec<f32> =
+            (0..last * channels).map(|at| trained[at % channels * last + at / channels]).collect();
+        let bias = weight(&out, 2 * channels, "bias")?[..channels].to_vec();
+        Ok(Self {
+            stem: Conv3::new(&gemm, 4 * config.image.channels, first, 1, Order::AsTrained, &vb.pp("stem"))?,
+            levels: levels(&gemm, config, &vb, |width, next, suffix| {
+                Conv3::new(&gemm, width, next, 2, Order::AsTrained, &vb.pp(format!("down{suffix}")))
+            })?,
+            norm: GroupNormSilu::new(GROUPS, last, NORM_EPS, &vb.pp("norm"))?,
+            out: Linear::from_rows(&gemm, &rows, bias),
+            mean,
+            std,
+            size: config.image.size,
+            image_channels: config.image.channels,
+            shelf: Shelf::new(),
+            gemm,
+        })
+    }
+
+    /// An image (size, size, channels) to v (n, c): the posterior's mean, standardized.
+    pub fn forward(&self, image: &[f32]) -> Result<Vec<f32>> {
+        self.shelf.with(|buffers| self.encode(image, buffers))
+    }
+
+    fn encode(&self, image: &[f32], buffers: &mut Buffers) -> Result<Vec<f32>> {
+        let gemm = &self.gemm;
+        let Buffers { x, next, work } = buffers;
+        let mut size = self.size / 2;
+        let halved = pixel_unshuffle(image, size, self.image_channels);
+        let mut len = size * size * self.levels.first().map_or(0, |level| level.width);
+        self.stem.forward(gemm, &halved, size, room(x, len), &mut work.columns)?;
+        for (number, level) in self.levels.iter().enumerate() {
+            for block in &level.blocks {
+                block.forward(gemm, &mut x[..len], size, work)?;
+            }
+            if let (Some(down), Some(smaller)) = (&level.resample, self.levels.get(number + 1)) {
+                let half = size.div_ceil(2);
+                let room = room(next, half * half * smaller.width);
+                down.forward(gemm, &x[..len], size, room, &mut work.columns)?;
+                (size, len) = (half, room.len());
+                std::mem::swap(x, next);
+            }
+        }
+        let normalized = room(&mut work.normalized, len);
+        self.norm.forward(&x[..len], normalized);
+        let mut v = vec![0.0; size * size * self.mean.len()];
+        self.out.forward(gemm, normalized, &mut v)?;
+        for v in v.chunks_exact_mut(self.mean.len()) {
+            for ((v, mean), std) in v.iter_mut().zip(&self.mean).zip(&self.std) {
+                *v = (*v - mean) / std;
+            }
+        }
+        Ok(v)
+    }
+}
+
+/// Standardized latents to images.
+pub struct Decoder {
+    gemm: GemmExecutor,
+    stem: Conv3,
+    levels: Vec<Level>,
+    norm: GroupNormSilu,
+    out: Conv3,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    grid: usize,
+    image: usize,
+    shelf: Shelf<Buffers>,
+}
+
+impl Decoder {
+    pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
+        let gemm = GemmExecutor::new();
+        let (first, last) = ends(&config.tokenizer.widths);
+        let channels = config.latent.channels;
+        let (mean, std) = (weight(&vb, channels, "latent_mean")?, weight(&vb, channels, "latent_std")?);
+        let vb = vb.pp("decoder");
+        let conv =
+            |inputs, outputs, order, name: &str| Conv3::new(&gemm, inputs, outputs, 1, order, &vb.pp(name));
+        Ok(Self {
+            stem: conv(channels, last, Order::AsTrained, "stem")?,
+            levels: levels(&gemm, config, &vb, |width, next, suffix| {
+                conv(next, 4 * width, Order::ByPixel, &format!("up{suffix}"))
+            })?,
+            norm: GroupNormSilu::new(GROUPS, first, NORM_EPS, &vb.pp("norm"))?,
+            out: conv(first, 4 * config.image.channels, Order::ByPixel, "out")?,
+            mean,
+            std,
+            grid: config.latent.grid,
+            image: config.image.size * config.image.size * config.image.channels,
+            shelf: Shelf::new(),
+            gemm,
+        })
+    }
+
+    /// v of b images (b, n, c) to images (b, size, size, channels), about −1..1 (not clamped).
+    pub fn forward(&self, v: &[f32]) -> Result<Vec<f32>> {
+        let latent = self.grid * self.grid * self.mean.len();
+        let mut images = vec![0.0; v.len() / latent * self.image];
+        images
+            .par_chunks_mut(self.image)
+            .zip(v.par_chunks(latent))
+            .try_for_each(|(image, v)| self.shelf.with(|buffers| self.decode(v, image, buffers)))?;
+        Ok(images)
+    }
+
+    fn decode(&self, v: &[f32], image: &mut [f32], buffers: &mut Buffers) -> Result<()> {
+        let gemm = &self.gemm;
+        let Buffers { x, next, work } = buffers;
+        let mut size = self.grid;
+        let scale =
+            |(at, v): (usize, &f32)| v * self.std[at % self.std.len()] + self.mean[at % self.mean.len()];
+        let latent: Vec<f32> = v.iter().enumerate().map(scale).collect();
+        let mut len = size * size * self.levels.last().map_or(0, |level| level.width);
+        self.stem.forward(gemm, &latent, size, room(x, len), &mut work.columns)?;
+        for level in self.levels.iter().rev() {
+            if let Some(up) = &level.resample {
+                let wide = room(&mut work.result, size * size * 4 * level.width);
+                up.forward(gemm, &x[..len], size, wide, &mut work.columns)?;
+                pixel_shuffle(wide, size, room(next, wide.len()));
+                (size, len) = (2 * size, wide.len());
+                std::mem::swap(x, next);
+            }
+            for block in &level.blocks {
+                block.forward(gemm, &mut x[..len], size, work)?;
+            }
+        }
+        let normalized = room(&mut work.normalized, len);
+        self.norm.forward(&x[..len], normalized);
+        let wide = room(&mut work.result, image.len());
+        self.out.forward(gemm, normalized, size, wide, &mut work.columns)?;
+        pixel_shuffle(wide, size, image);
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! For everyone: accessibility, small and large screens, no jumps, little to load, a strict policy.
+
+use serde_json::{Value, json};
+
+use super::site::{Browser, Site, npm, server, transferred};
+
+const VIEWS: [&str; 4] = ["draw", "compare", "tokenize", "how"];
+
+/// Violations that axe-core finds in what is on show.
+pub async fn violations(browser: &Browser) -> Value {
+    browser.script(&npm("axe-core/axe.min.js")).await;
+    let rules = "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}";
+    let script = format!(
+        "const done = arguments[0]; axe.run(document, {rules}).then(result => done(result.violations.map(violation => \
+         [violation.id, violation.nodes.map(node => node.target.join(' ') + ': ' + node.failureSummary)])))"
+    );
+    browser.client.execute_async(&script, Vec::new()).await.unwrap()
+}
+
+#[tokio::test]
+async fn axe_finds_no_violation_on_any_view_in_either_theme() {
+    let (_server, url) = server(0);
+    for theme in ["light", "dark"] {
+        let browser = Browser::start(1440, 1000).await;
+        browser.prefer(&[("prefers-color-scheme", theme), ("prefers-reduced-motion", "reduce")]).await;
+        for view in VIEWS {
+            browser.goto(&format!("{url}/?view={view}")).await;
+            browser.until("document.documentElement.dataset.ready === 'true'").await;
+            assert_eq!(violations(&browser).await, json!([]), "{view}, {theme}, before");
+        }
+        // With pictures, an inspected cell, an open menu, and errors beside fields.
+        browser.goto(&format!("{url}/?class=Bag&class=Dress&seed=2&temperature=99")).await;
+        browser.click("#go").await;
+        browser.until_state("draw", "completed").await;
+        browser.script("document.querySelector('#draw [data-part=tokens]').focus()").await;
+        browser.press("\u{e014}").await;
+        browser.click("[data-part=copy-menu] summary").await;
+        browser.script("document.getElementById('guidance').value = 77").await;
+        browser.click("#go").await;
+        assert_eq!(violations(&browser).await, json!([]), "pictures, {theme}");
+        browser.goto(&format!("{url}/?view=compare&class=Bag&seed=2")).await;
+        browser.until_state("compare", "completed").await;
+        assert_eq!(violations(&browser).await, json!([]), "comparison, {theme}");
+        browser.size(360, 800).await;
+        browser.goto(&url).await;
+        browser.until("document.documentElement.dataset.ready === 'true'").await;
+        assert_eq!(violations(&browser).await, json!([]), "phone, {theme}");
+        browser.close().await;
+    }
+}
+
+#[tokio::test]
+async fn everything_works_by_keyboard() {
+    let site = Site::open("/").await;
+    let at = "return document.activeElement.id || document.activeElement.dataset.part || document.activeElement.innerText";
+    const TAB: &str = "\u{e004}";
+    const RIGHT: &str = "\u{e014}";
+    const ENTER: &str = "\u{e007}";
+    // The skip link leads to the settings; the arrow keys choose a class.
+    site.script("document.body.focus()").await;
+    site.press(TAB).await;
+    assert_eq!(site.script(at).await, json!("Skip to the settings"));
+    site.press(ENTER).await;
+    let mut path = Vec::new();
+    let mut reach = async |target: &str| {
+        for _ in 0..60 {
+            site.press(TAB).await;
+            let here = site.script(at).await;
+            // What has the focus is marked.
+            let marked = site.script(
+                "const marked = element => getComputedStyle(element).outlineStyle !== 'none'; \
+                 const here = document.activeElement; \
+                 return [here, ...here.parentElement.querySelectorAll('*')].some(marked)",
+            );
+            assert_eq!(marked.await, json!(true), "{here}");
+            path.push(here.clone());
+            if here == target {
+                return;
+            }
+        }
+        panic!("{target} isn't reached: {path:?}");
+    };
+    reach("several").await;
+    reach("class-0").await;
+    site.press(RIGHT).await;
+    site.press(RIGHT).await;
+    assert_eq!(site.script(at).await, json!("class-2"));
+    reach("seed").await;
+    site.press("77").await;
+    reach("guidance").await;
+    reach("go").await;
+    site.press(ENTER).await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.text("#draw [data-part=title]").await, "Pullover");
+    assert!(site.text("#draw .status").await.contains("seed 77"));
+    // On to the stage: cells, ways to colour, timeline, speed.
+    reach("tokens").await;
+    site.press(RIGHT).await;
+    assert_eq!(site.text("#draw [data-part=place]").await, "Row 1, column 2");
+    reach("numbers").await;
+    reach("play").await;
+    site.press("\u{e012}\u{e012}").await; // left arrow
+    site.until("document.querySelector('#draw [data-part=tokens]').dataset.step === '8'").await;
+    reach("timeline").await;
+    site.press("\u{e012}").await;
+    site.until("document.querySelector('#draw [data-part=tokens]').dataset.step === '7'").await;
+    reach("speed").await;
+    reach("download").await;
+    reach("Copy").await;
+    site.press(ENTER).await;
+    reach("As curl").await;
+    site.press("\u{e00c}").await; // escape
+    assert_eq!(site.script(at).await, json!("Copy"));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn progress_is_announced() {
+    let site = Site::open("/").await;
+    let status = "document.querySelector('#draw .status')";
+    assert_eq!(site.script(&format!("return {status}.role")).await, json!("status"));
+    site.script(&format!(
+        "window.said = []; new MutationObserver(() => window.said.push({status}.innerText)) \
+         .observe({status}, {{subtree: true, childList: true, characterData: true}})"
+    ))
+    .await;
+    site.click("#go").await;
+    site.until_state("draw", "completed").await;
+    let said = site.script("return window.said.join(' | ')").await;
+    let said = said.as_str().unwrap();
+    assert!(said.contains("Denoising T-shirt/top") && said.contains("Done in"), "{said}");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn those_who_want_stillness_get_it() {
+    let (_server, url) = server(0);
+    let browser = Browser::start(1440, 1000).await;
+    browser.prefer(&[("prefers-reduced-motion", "reduce")]).await;
+    browser.goto(&format!("{url}/?class=Bag&seed=1")).await;
+    browser.until_state("draw", "completed").await;
+    browser.click("#draw [data-part=bars] > :nth-child(2)").await;
+    // One frame later the picture is the step's, with no fade in between.
+    let script = "const done = arguments[0]; const canvas = document.querySelector('#draw [data-part=clean]'); \
+        document.querySelector('#draw [data-part=bars] > :nth-child(6)').dispatchEvent(new PointerEvent('pointerdown', {bubbles: true})); \
+        requestAnimationFrame(() => requestAnimationFrame(() => { const first = canvas.toDataURL(); \
+            setTimeout(() => done(first === canvas.toDataURL()), 500); }))";
+    assert_eq!(browser.client.execute_async(script, Vec::new()).await.unwrap(), json!(true));
+    assert_eq!(browser.script("return document.getAnimations().length").await, json!(0));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn nothing_overflows_from_320_pixels_to_4k_and_at_twice_the_text_size() {
+    let (_server, url) = server(0);
+    let browser = Browser::start(1440, 1000).await;
+    for (width, height, text) in [
+        (320, 640, 100),
+        (360, 800, 100),
+        (768, 1024, 100),
+        (1280, 720, 200),
+        (375, 812, 200),
+        (3840, 2160, 100),
+    ] {
+        browser.size(width, height).await;
+        for view in VIEWS {
+            browser.goto(&format!("{url}/?view={view}")).await;
+            browser.until("document.documentElement.dataset.ready === 'true'").await;
+            browser.script(&format!("document.documentElement.style.fontSize = '{text}%'")).await;
+            let overflowing = browser
+                .script(
+                    "const edge = document.documentElement.clientWidth; \
+                     return [document.documentElement.scrollWidth > edge ? 'page' : '', \
+                     ...[...document.querySelectorAll('body *')].filter(element => element.checkVisibility() && \
+                        !element.closest('.visually-hidden, .skip, .past-strip, .stage-head h2, .segments input') && \
+                        element.getBoundingClientRect().right > edge + 1).map(element => element.outerHTML.slice(0, 80))].filter(Boolean)",
+                )
+                .await;
+            assert_eq!(overflowing, json!([]), "{view} at {width} pixels, text {text} %");
+        }
+    }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn nothing_jumps_from_the_first_paint_to_the_finished_picture() {
+    let (_server, url) = server(0);
+    for (width, height) in [(320, 700), (768, 1024), (1440, 900)] {
+        let browser = Browser::start(width, height).await;
+        for view in VIEWS {
+            browser.goto(&format!("{url}/?view={view}")).await;
+            browser.until("document.documentElement.dataset.ready === 'true'").await;
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            assert_eq!(browser.script("return window.jumps").await, json!([]), "{view} at {width} pixels");
+        }
+        browser.goto(&url).await;
+        browser.click("#go").await;
+        browser.until_state("draw", "completed").await;
+        assert_eq!(browser.script("return window.jumps").await, json!([]), "a run at {width} pixels");
+        browser.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_load_is_below_150_kilobytes_and_from_nowhere_else() {
+    let site = Site::open("/").await;
+    site.until("document.documentElement.dataset.ready === 'true'").await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let loaded = transferred(&site).await;
+    let sum: u64 = loaded.values().sum();
+    assert!(sum > 30_000 && sum < 150_000, "{sum} bytes: {loaded:#?}");
+    let elsewhere = site
+        .script("return performance.getEntriesByType('resource').map(entry => entry.name).filter(name => !name.startsWith(location.origin))")
+        .await;
+    assert_eq!(elsewhere, json!([]));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn the_content_security_policy_allows_nothing_inline_and_the_page_needs_nothing_inline() {
+    let site = Site::open("/").await;
+    let answer = reqwest::get(&site.url).await.unwrap();
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{policy}");
+    let page = answer.text().await.unwrap();
+    assert!(!page.contains(" style=") && !page.contains("<style") && !page.contains(" onclick="));
+    // What is injected doesn't run.
+    site.script("const script = document.createElement('script'); script.textContent = 'window.injected = 1'; document.head.append(script)")
+        .await;
+    assert_eq!(site.script("return window.injected === undefined").await, json!(true));
+    let complaints = site.complaints().await;
+    assert!(
+        complaints.iter().all(|one| one["message"].as_str().unwrap().contains("script-src")),
+        "{complaints:?}"
+    );
+    assert_eq!(complaints.len(), 1);
+    site.browser.close().await;
+}

@@ -1,0 +1,46 @@
+//! Two runs side by side.
+
+use serde_json::json;
+
+use super::site::Site;
+
+#[tokio::test]
+async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
+    let site = Site::open("/?view=compare&class=Sandal&seed=4").await;
+    // A link to a seed draws at once.
+    site.until_state("compare", "completed").await;
+    site.script(
+        "const vary = document.getElementById('vary'); vary.value = 'temperature'; \
+         vary.dispatchEvent(new Event('change', {bubbles: true}))",
+    )
+    .await;
+    site.fill("#to", "9").await;
+    site.click("#go").await;
+    assert_eq!(site.text("#to-error").await, "Give a number from 0 to 5.");
+    site.fill("#to", "0").await;
+    site.click("#go").await;
+    site.until("document.querySelector('#compare .status').dataset.state !== 'completed'").await;
+    site.until_state("compare", "completed").await;
+    let titles =
+        "return [...document.querySelectorAll('[data-part=side-title]')].map(title => title.innerText)";
+    assert_eq!(site.script(titles).await, json!(["Temperature 1.1", "Temperature 0"]));
+    site.click("#compare [data-part=bars] > :nth-child(6)").await;
+    let steps =
+        "return [...document.querySelectorAll('#compare [data-part=tokens]')].map(c => c.dataset.step)";
+    site.until(&format!("(() => {{ {steps} }})().join() === '6,6'")).await;
+
+    // One cell is inspected in both, and at temperature 0 nothing was left to chance.
+    site.script("document.querySelector('#compare [data-part=tokens]').focus()").await;
+    site.press("\u{e015}").await;
+    let probabilities =
+        "return [...document.querySelectorAll('#compare [data-part=probability]')].map(p => p.innerText)";
+    let probabilities = site.script(probabilities).await;
+    assert_eq!(probabilities[1], json!("100 %"));
+    assert_ne!(probabilities[0], json!("100 %"));
+    let link = site.script("return location.search").await;
+    let link = link.as_str().unwrap();
+    for part in ["view=compare", "class=Sandal", "seed=4", "vary=temperature", "to=0"] {
+        assert!(link.contains(part), "{link}");
+    }
+    site.close().await;
+}

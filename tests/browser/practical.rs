@@ -1,0 +1,284 @@
+//! What goes wrong in practice, and what people take along.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::site::{Browser, Site, bytes_of, generated, server};
+
+const STEP: &str = "Number(document.querySelector('#draw [data-part=tokens]').dataset.step)";
+const LINKS: &str =
+    "return JSON.parse(sessionStorage['rdpm.run']).session.jobs.map(job => job.links.self).join()";
+
+#[tokio::test]
+async fn a_reload_in_the_middle_of_a_run_goes_on_with_that_run() {
+    let site = Site::open("/?class=Shirt&seed=31&count=16").await;
+    site.until(&format!("{STEP} >= 1")).await;
+    let before = site.script(LINKS).await;
+    site.client.refresh().await.unwrap();
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.script(LINKS).await, before);
+    assert_eq!(site.picture().await, generated(&["--class", "Shirt", "--seed", "31"]));
+    // Steps from before the reload are there too.
+    site.click("#draw [data-part=bars] > :nth-child(1)").await;
+    site.until(&format!("{STEP} === 1")).await;
+    // And after it has ended, a reload shows it again without drawing it anew.
+    site.client.refresh().await.unwrap();
+    site.until("document.querySelector('#draw .status').innerText.includes('again')").await;
+    assert_eq!(site.script(LINKS).await, before);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_restarted_in_the_middle_of_a_run_leaves_a_way_out() {
+    let site = Site::open("/?class=Trouser&seed=5&count=16").await;
+    site.until(&format!("{STEP} >= 1")).await;
+    let port = site.url.rsplit(':').next().unwrap().parse().unwrap();
+    let Site { browser, server: first, .. } = site;
+    drop(first);
+    browser.until_state("draw", "offline").await;
+    let (_second, _) = server(port);
+    browser.until_state("draw", "failed").await;
+    let status = browser.text("#draw .status").await;
+    assert!(status.contains("restarted") && status.contains("same seed"), "{status}");
+    browser.click("#draw [data-part=retry]").await;
+    browser.until_state("draw", "completed").await;
+    assert_eq!(browser.picture().await, generated(&["--class", "Trouser", "--seed", "5"]));
+    browser.close().await;
+}
+
+/// Passes connections on to `target` until it is cut: then it drops them and takes no others.
+async fn cuttable(target: String) -> (String, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let cut = Arc::new(AtomicBool::new(false));
+    let is_cut = Arc::clone(&cut);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            if is_cut.load(Ordering::Relaxed) {
+                continue;
+            }
+            let (target, is_cut) = (target.clone(), Arc::clone(&is_cut));
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(target).await.unwrap();
+                let until_cut = async {
+                    while !is_cut.load(Ordering::Relaxed) {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = until_cut => {}
+                }
+            });
+        }
+    });
+    (address, cut)
+}
+
+#[tokio::test]
+async fn a_network_that_was_cut_loses_nothing() {
+    let (_server, url) = server(0);
+    let (proxy, cut) = cuttable(url.trim_start_matches("http://").to_owned()).await;
+    let browser = Browser::start(1440, 1000).await;
+    browser.goto(&format!("{proxy}/?class=Pullover&seed=8&count=16")).await;
+    browser.until(&format!("{STEP} >= 1")).await;
+    cut.store(true, Ordering::Relaxed);
+    browser.until_state("draw", "offline").await;
+    assert!(browser.text("#draw .status").await.contains("nothing is lost"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cut.store(false, Ordering::Relaxed);
+    browser.until_state("draw", "completed").await;
+    assert_eq!(browser.picture().await, generated(&["--class", "Pullover", "--seed", "8"]));
+    for step in 1..=10 {
+        browser.click(&format!("#draw [data-part=bars] > :nth-child({step})")).await;
+        browser.until(&format!("{STEP} === {step}")).await;
+    }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_said_and_can_be_tried_again() {
+    let site = Site::open("/").await;
+    let port = site.url.rsplit(':').next().unwrap().parse().unwrap();
+    let Site { browser, server: first, .. } = site;
+    drop(first);
+    browser.click("#go").await;
+    browser.until_state("draw", "failed").await;
+    assert!(browser.text("#draw .status").await.contains("can’t be reached"));
+    let (_second, _) = server(port);
+    browser.click("#draw [data-part=retry]").await;
+    browser.until_state("draw", "completed").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn cancel_ends_the_run_and_the_page_goes_on() {
+    let site = Site::open("/").await;
+    site.fill("#count", "16").await;
+    site.click("#go").await;
+    site.until("!document.getElementById('cancel').hidden").await;
+    site.click("#cancel").await;
+    site.until_state("draw", "canceled").await;
+    site.fill("#count", "1").await;
+    site.click("#go").await;
+    site.until_state("draw", "completed").await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_says_its_place() {
+    let site = Site::open("/").await;
+    // Sixteen jobs fill every place first.
+    let client = reqwest::Client::new();
+    for seed in 0..4 {
+        let settings = json!({"class": 0, "seed": seed, "count": 16});
+        let answer =
+            client.post(format!("{}/api/v1/generations", site.url)).json(&settings).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+    }
+    site.script(
+        "window.said = []; new MutationObserver(() => window.said.push(document.querySelector('#draw .status').innerText)) \
+         .observe(document.querySelector('#draw .status'), {subtree: true, childList: true, characterData: true})",
+    )
+    .await;
+    site.click("#go").await;
+    site.until("window.said.some(text => /In the queue, at position [2-9]|Next in the queue/.test(text))")
+        .await;
+    site.click("#cancel").await;
+    site.until_state("draw", "canceled").await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn two_tabs_draw_at_the_same_time_and_share_the_history() {
+    let site = Site::open("/?class=Bag&seed=1&count=8").await;
+    let first = site.client.window().await.unwrap();
+    let window = site.client.new_window(true).await.unwrap();
+    site.client.switch_to_window(window.handle).await.unwrap();
+    site.goto(&format!("{}/?class=Dress&seed=2&count=8", site.url)).await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.picture().await, generated(&["--class", "Dress", "--seed", "2"]));
+    site.client.switch_to_window(first).await.unwrap();
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.picture().await, generated(&["--class", "Bag", "--seed", "1"]));
+    site.until("document.querySelectorAll('#draw .past-strip a').length === 2").await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn pictures_drawn_before_come_back_with_their_settings_and_can_be_forgotten() {
+    let site = Site::open("/?class=Sneaker&seed=9&guidance=3").await;
+    site.until_state("draw", "completed").await;
+    let picture = site.picture().await;
+    site.goto(&site.url).await;
+    assert_eq!(site.script("return document.getElementById('guidance').value").await, json!("2"));
+    site.click("#draw .past-strip a").await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.script("return document.getElementById('guidance').value").await, json!("3"));
+    assert_eq!(site.picture().await, picture);
+    site.click("[data-part=forget]").await;
+    assert_eq!(
+        site.script("return [localStorage.length, document.querySelectorAll('#draw .past-strip a').length]")
+            .await,
+        json!([0, 0])
+    );
+    site.close().await;
+}
+
+#[tokio::test]
+async fn whatever_the_storage_holds_the_page_works() {
+    let site = Site::open("/").await;
+    let broken = [
+        r#""{""#,
+        r#""null""#,
+        r#"JSON.stringify([null, 1, {}, {address: "javascript:alert(1)", label: "x", seed: 1, thumbnail: "data:image/png;base64,AAAA"}, {address: "/?seed=1", label: "x", seed: 1, thumbnail: "/api/v1/models"}])"#,
+        r#"JSON.stringify({session: {jobs: [{body: {class: 1}, links: {self: "//elsewhere", events: 7}}]}, settings: 3, address: "/"})"#,
+        r#"JSON.stringify({address: "/", settings: {classes: ["Bag"], seeds: [1], count: 1}, session: {jobs: [{body: {class: "Bag", seed: 1, count: 1}, links: {self: "/api/v1/generations/none", events: "/api/v1/generations/none/events"}}], ended: true}})"#,
+    ];
+    for value in broken {
+        site.script(&format!("localStorage['rdpm.history'] = {value}; sessionStorage['rdpm.run'] = {value}"))
+            .await;
+        site.goto(&site.url).await;
+        assert_eq!(
+            site.script("return document.querySelectorAll('#draw .past-strip a').length").await,
+            json!(0)
+        );
+        site.until_state("draw", "idle").await;
+    }
+    site.click("#go").await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.script("return document.querySelectorAll('#draw .past-strip a').length").await, json!(1));
+    // A storage that takes nothing costs the history, nothing else.
+    site.script("localStorage.clear(); Storage.prototype.setItem = () => { throw new Error('full'); }").await;
+    site.click("#go").await;
+    site.until("document.querySelector('#draw .status').dataset.state !== 'completed'").await;
+    site.until_state("draw", "completed").await;
+    // Asking for a run that the server doesn't know is answered by 404, which the console notes.
+    let complaints = site.complaints().await;
+    assert!(
+        complaints.iter().all(|one| one["message"].as_str().unwrap().contains("/none")),
+        "{complaints:?}"
+    );
+    site.browser.close().await;
+}
+
+#[tokio::test]
+async fn a_picture_is_saved_and_copied_as_link_curl_python_and_tokens() {
+    let site = Site::open("/?class=Ankle+boot&seed=6&top_k=50").await;
+    site.until_state("draw", "completed").await;
+    let name = site.script("return document.querySelector('[data-part=download]').download").await;
+    assert_eq!(name, json!("ankle-boot-6.png"));
+    let saved = site.script("return document.querySelector('[data-part=download]').href").await;
+    let saved = bytes_of(saved.as_str().unwrap());
+    let copy = async |what: &str| {
+        site.click("[data-part=copy-menu] summary").await;
+        site.click(&format!("[data-copy={what}]")).await;
+        site.until("document.querySelector('[data-part=copied]').innerText.includes('Cop')").await;
+        site.script("return document.getElementById('copy-text').value").await.as_str().unwrap().to_owned()
+    };
+    let link = copy("link").await;
+    assert!(
+        link.contains("class=Ankle+boot") && link.contains("seed=6") && link.contains("top_k=50"),
+        "{link}"
+    );
+    let tokens: Vec<Vec<Vec<u32>>> = serde_json::from_str(&copy("tokens").await).unwrap();
+    assert_eq!((tokens.len(), tokens[0].len(), tokens[0][0].len()), (10, 7, 7));
+
+    let place = TempDir::new().unwrap();
+    let python = copy("python").await;
+    std::fs::write(place.path().join("draw.py"), python).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output =
+            std::process::Command::new(program).args(arguments).current_dir(place.path()).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = run("python3", &["draw.py"]);
+    let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap();
+    assert_eq!(pixels(&std::fs::read(place.path().join(file.trim())).unwrap()), pixels(&saved));
+    let answer: Value = serde_json::from_str(&run("sh", &["-c", &copy("curl").await])).unwrap();
+    assert_eq!((&answer["class"], &answer["seed"]), (&json!("Ankle boot"), &json!(6)));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn an_animation_is_saved() {
+    let site = Site::open("/?class=Coat&seed=6").await;
+    site.until_state("draw", "completed").await;
+    // What the page makes to be saved is kept here.
+    site.script(
+        "const make = URL.createObjectURL; \
+         URL.createObjectURL = blob => { blob.arrayBuffer().then(b => window.saved = [...new Uint8Array(b.slice(0, 6))]); return make.call(URL, blob); }",
+    )
+    .await;
+    site.click("[data-part=animation-menu] summary").await;
+    site.click("[data-animation=tokens]").await;
+    site.until("window.saved").await;
+    assert_eq!(site.script("return String.fromCharCode(...window.saved)").await, json!("GIF89a"));
+    site.close().await;
+}

@@ -1,0 +1,25 @@
+"""A real server with the shipped weights, for clients that other people wrote."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+PROGRAM = Path(os.environ.get("RDPM_PROGRAM", TARGET / "release" / "rdpm"))
+TOOLS = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The server's address."""
+    command = [PROGRAM, "serve", "--port", "0"]
+    environment = os.environ | {"RDPM_WEIGHTS": str(REPOSITORY / "weights"), "RDPM_DEVICE": "cpu", "RDPM_LOG": "error"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        yield program.stdout.readline().strip()
+        program.terminate()

@@ -1,0 +1,114 @@
+//! Who is drawn when, and what is made of it.
+
+use rdpm::engine::{Batching, Event, Options, Status};
+
+use super::common::{STEPS, events, options, request, toy_engine};
+use super::{end_of, names, tokens};
+
+#[tokio::test]
+async fn events_come_in_order_with_ids_that_count_up() {
+    let (engine, _) = toy_engine(options());
+    let id = engine.submit(request(7, 1)).unwrap();
+    let events = events(&engine, id).await;
+    let expected = ["queued 1", "started", "step 1 of 0", "step 2 of 0", "step 3 of 0", "step 4 of 0"];
+    assert_eq!(names(&events)[..6], expected);
+    assert_eq!(names(&events)[6..], ["step 5 of 0", "completed"]);
+    assert!(events.iter().map(|(id, _)| *id).eq(1..=8));
+    let job = engine.get(id).unwrap();
+    assert_eq!((job.status, job.images.len(), job.last_event), (Status::Completed, 1, 8));
+    let Event::Step(last) = &*events[6].1 else { panic!() };
+    assert_eq!(last.images[0].preview.as_ref().unwrap().clean, job.images[0].png);
+    assert_eq!(image::load_from_memory(&job.images[0].png).unwrap().width(), 12);
+}
+
+#[tokio::test]
+async fn images_of_a_job_step_together() {
+    let (engine, _) = toy_engine(options());
+    let id = engine.submit(request(1, 4)).unwrap();
+    let names = names(&events(&engine, id).await);
+    assert_eq!(names.len(), STEPS + 3);
+    assert_eq!(names[2], "step 1 of 0 1 2 3");
+    assert_eq!(engine.get(id).unwrap().images.iter().map(|image| image.index).max(), Some(3));
+}
+
+#[tokio::test]
+async fn images_join_and_leave_between_steps() {
+    let (engine, script) = toy_engine(options());
+    script.hold();
+    let first = engine.submit(request(1, 1)).unwrap();
+    script.allow(2);
+    let second = engine.submit(request(2, 1)).unwrap();
+    script.release();
+    assert_eq!(end_of(&engine, first).await, Status::Completed);
+    assert_eq!(end_of(&engine, second).await, Status::Completed);
+
+    let batches = script.batches();
+    let shared: Vec<_> = batches.iter().filter(|batch| batch.len() == 2).collect();
+    // The worker may have been in its third step when the second job came.
+    assert!(shared.len() >= STEPS - 3, "{batches:?}");
+    assert!(shared.iter().all(|batch| batch[0].2 > batch[1].2), "{batches:?}");
+
+    let alone = engine.submit(request(2, 1)).unwrap();
+    assert_eq!(tokens(&events(&engine, alone).await, 0), tokens(&events(&engine, second).await, 0));
+}
+
+#[tokio::test]
+async fn one_image_is_not_stuck_behind_sixteen() {
+    let (engine, script) = toy_engine(Options { max_batch: 4, ..options() });
+    script.hold();
+    let blocker = engine.submit(request(9, 4)).unwrap();
+    script.allow(1);
+    let many = engine.submit(request(1, 16)).unwrap();
+    let one = engine.submit(request(2, 1)).unwrap();
+    assert_eq!(engine.get(one).unwrap().place.map(|place| place.position), Some(2));
+    script.release();
+    for id in [blocker, many, one] {
+        assert_eq!(end_of(&engine, id).await, Status::Completed);
+    }
+    let batches = script.batches();
+    let next = &batches[STEPS];
+    let seeds: Vec<u64> = next.iter().map(|drawing| drawing.0).collect();
+    assert_eq!(seeds.iter().filter(|&&seed| seed == 1).count(), 3, "{next:?}");
+    assert_eq!(seeds.iter().filter(|&&seed| seed == 2).count(), 1, "{next:?}");
+    assert!(batches.iter().all(|batch| batch.len() <= 4));
+}
+
+#[tokio::test]
+async fn whole_jobs_can_be_batched_for_comparison() {
+    let (engine, script) = toy_engine(Options { max_batch: 4, batching: Batching::Job, ..options() });
+    script.hold();
+    let first = engine.submit(request(1, 2)).unwrap();
+    script.allow(1);
+    let second = engine.submit(request(2, 3)).unwrap();
+    let third = engine.submit(request(3, 2)).unwrap();
+    script.release();
+    for id in [first, second, third] {
+        assert_eq!(end_of(&engine, id).await, Status::Completed);
+    }
+    // Nothing joins the first job, and the third doesn't fit beside the second.
+    let sizes: Vec<usize> = script.batches().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [[2; STEPS], [3; STEPS], [2; STEPS]].concat());
+}
+
+#[tokio::test]
+async fn previews_are_made_only_for_who_wants_them() {
+    let (engine, script) = toy_engine(options());
+    script.hold();
+    let without = engine.submit(request(1, 2).with_previews(false)).unwrap();
+    script.allow(2);
+    let with = engine.submit(request(2, 1)).unwrap();
+    script.release();
+    for (id, wanted) in [(without, false), (with, true)] {
+        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        for (_, event) in events(&engine, id).await {
+            if let Event::Step(progress) = &*event {
+                assert!(
+                    progress.images.iter().all(|image| image.preview.is_some() == wanted),
+                    "{progress:?}"
+                );
+            }
+        }
+    }
+    // After the last step the image is the preview.
+    assert_eq!(script.previews(), STEPS - 1);
+}

@@ -1,0 +1,65 @@
+//! The engine with a toy model, whose steps a test can hold back and let fail, and in `weights` with the shipped one.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod batching;
+mod devices;
+mod errands;
+mod faults;
+mod jobs;
+mod metrics;
+mod models;
+mod shutdown;
+mod subscribers;
+mod weights;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{events, within};
+use rdpm::engine::{Engine, Event, JobId, Status};
+
+fn names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
+    let name = |event: &Event| match event {
+        Event::Queued(place) => format!("queued {}", place.position),
+        Event::Started => "started".into(),
+        Event::Step(progress) => {
+            let images: Vec<String> = progress.images.iter().map(|image| image.index.to_string()).collect();
+            format!("step {} of {}", progress.step, images.join(" "))
+        }
+        Event::Completed => "completed".into(),
+        Event::Failed { .. } => "failed".into(),
+        Event::Canceled => "canceled".into(),
+    };
+    events.iter().map(|(_, event)| name(event)).collect()
+}
+
+/// Waits until it is so.
+async fn until(done: impl Fn() -> bool) {
+    let wait = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(wait).await;
+}
+
+async fn end_of(engine: &Engine, id: JobId) -> Status {
+    let events = events(engine, id).await;
+    let is_end = |event: &Event| matches!(event, Event::Completed | Event::Failed { .. } | Event::Canceled);
+    let ends = events.iter().filter(|(_, event)| is_end(event)).count();
+    assert_eq!(ends, 1, "{:?}", names(&events));
+    assert!(is_end(&events.last().unwrap().1), "{:?}", names(&events));
+    engine.get(id).unwrap().status
+}
+
+fn tokens(events: &[(u64, Arc<Event>)], index: u32) -> Vec<Vec<u32>> {
+    let of_image = |event: &Event| match event {
+        Event::Step(progress) => {
+            progress.images.iter().find(|image| image.index == index).map(|image| image.tokens.clone())
+        }
+        _ => None,
+    };
+    events.iter().filter_map(|(_, event)| of_image(event)).collect()
+}

@@ -1,0 +1,349 @@
+//! Whatever is sent, the answer is an answer: no 5xx, no panic, every error in its shape. And whatever file `rdpm info` is
+//! given, reading it ends without a panic.
+//!
+//! Bounded here; longer by hand: `FUZZ_CASES=1000000 cargo test --release --test fuzz`. What fails is printed, shrunk.
+
+mod common;
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{options, toy_engine};
+use http::{Request, Response};
+use image::{DynamicImage, GrayImage, ImageFormat};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use rdpm::engine::Engine;
+use rdpm::picture::{Parameters, encode_png, read_parameters};
+use rdpm::web::{self, ClassPictures};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+type Outcome = Result<(), TestCaseError>;
+
+fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Outcome) {
+    let by_hand = std::env::var("FUZZ_CASES").ok().map(|cases| cases.parse().expect("a number of cases"));
+    let cases = by_hand.unwrap_or(cases);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    if let Err(failure) = TestRunner::new(config).run(&strategy, test) {
+        panic!("{failure}");
+    }
+}
+
+/// The site, called in-process.
+struct Site {
+    runtime: Runtime,
+    app: Router,
+    _engine: Arc<Engine>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let (engine, _) = toy_engine(options());
+        let app = web::app(Arc::clone(&engine), ClassPictures::default(), &web::Options::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { runtime, app, _engine: engine }
+    }
+
+    fn send(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
+        self.runtime.block_on(async {
+            let response = self.app.clone().oneshot(request).await.unwrap();
+            let (head, body) = response.into_parts();
+            (Response::from_parts(head, ()), to_bytes(body, 64 << 20).await.unwrap().to_vec())
+        })
+    }
+
+    /// Sends a request and checks its answer: one of these statuses, or an error of the right shape.
+    fn check(&self, request: Request<Body>, good: &[u16]) -> Outcome {
+        let is_openai = request.uri().path().starts_with("/v1/");
+        let (head, body) = self.send(request);
+        let status = head.status().as_u16();
+        if good.contains(&status) {
+            return Ok(());
+        }
+        prop_assert!((400..500).contains(&status), "{} {}", status, String::from_utf8_lossy(&body));
+        let body: Value =
+            serde_json::from_slice(&body).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        if is_openai {
+            prop_assert!(text(&body["error"]["message"]) && text(&body["error"]["type"]), "{}", body);
+        } else {
+            prop_assert!(
+                body["status"] == status && text(&body["detail"]) && text(&body["type"]),
+                "{}",
+                body
+            );
+        }
+        prop_assert!(body.to_string().len() < 20_000, "an error of {} bytes", body.to_string().len());
+        Ok(())
+    }
+}
+
+fn post(path: &str, kind: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).header("content-type", kind).body(body.into()).unwrap()
+}
+
+/// Any JSON, small and odd.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (-2..40i64).prop_map(Value::from),
+        prop_oneof![
+            Just("Circle"),
+            Just("circle and square"),
+            Just("png"),
+            Just("auto"),
+            Just("12x12"),
+            Just("toy")
+        ]
+        .prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(".{0,8}", inner, 0..6).prop_map(|map| Map::from_iter(map).into()),
+        ]
+    })
+}
+
+/// An object with some of these fields, and now and then another.
+fn object(fields: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let name = prop_oneof![20 => prop::sample::select(fields).prop_map(str::to_owned), 1 => ".{0,12}"];
+    prop::collection::btree_map(name, value(), 0..8).prop_map(|map| Map::from_iter(map).into())
+}
+
+/// What happens to bytes on a bad day.
+#[derive(Debug, Clone)]
+enum Damage {
+    Set(usize, u8),
+    Cut(usize),
+    Insert(usize, Vec<u8>),
+    Repeat(usize, usize),
+}
+
+fn damage() -> impl Strategy<Value = Vec<Damage>> {
+    let at = any::<usize>();
+    let one = prop_oneof![
+        (at, any::<u8>()).prop_map(|(at, byte)| Damage::Set(at, byte)),
+        at.prop_map(Damage::Cut),
+        (at, prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+        (at, 0..300usize).prop_map(|(at, length)| Damage::Repeat(at, length)),
+    ];
+    prop::collection::vec(one, 0..6)
+}
+
+fn damaged(mut bytes: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
+    for one in damage {
+        let size = bytes.len();
+        match one {
+            Damage::Set(at, byte) if size > 0 => bytes[at % size] = *byte,
+            Damage::Cut(at) => bytes.truncate(at % (size + 1)),
+            Damage::Insert(at, more) => {
+                bytes.splice(at % (size + 1)..at % (size + 1), more.iter().copied());
+            }
+            Damage::Repeat(at, length) if size > 0 => {
+                let from = at % size;
+                let piece = bytes[from..(from + length).min(size)].to_vec();
+                bytes.splice(from..from, piece);
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+const GENERATION: &[&str] = &[
+    "class",
+    "model",
+    "seed",
+    "count",
+    "guidance",
+    "temperature",
+    "top_k",
+    "top_p",
+    "previews",
+    "alternatives",
+    "cancel_on_disconnect",
+    "image",
+    "from_step",
+    "format",
+    "scale",
+];
+const OPENAI: &[&str] = &[
+    "prompt",
+    "model",
+    "n",
+    "size",
+    "quality",
+    "response_format",
+    "output_format",
+    "output_compression",
+    "background",
+    "moderation",
+    "user",
+    "stream",
+    "partial_images",
+    "seed",
+    "guidance",
+    "temperature",
+    "top_k",
+    "top_p",
+];
+
+#[test]
+fn generation_bodies() {
+    let site = Site::new();
+    run(2000, (object(GENERATION), damage(), any::<bool>()), |(mut body, damage, with_class)| {
+        if with_class {
+            body["class"] = "Circle".into();
+        }
+        let bytes = damaged(body.to_string().into_bytes(), if with_class { &[] } else { &damage });
+        site.check(post("/api/v1/generations", "application/json", bytes), &[202])
+    });
+}
+
+#[test]
+fn openai_bodies() {
+    let site = Site::new();
+    run(2000, (object(OPENAI), damage(), any::<bool>()), |(mut body, damage, with_prompt)| {
+        if with_prompt {
+            body["prompt"] = "a photo of circles".into();
+        }
+        let bytes = damaged(body.to_string().into_bytes(), if with_prompt { &[] } else { &damage });
+        site.check(post("/v1/images/generations", "application/json", bytes), &[200])
+    });
+}
+
+/// A small picture in one of the formats that are read.
+fn file(format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    let picture = DynamicImage::from(GrayImage::from_fn(9, 7, |x, y| image::Luma([(x * y * 4) as u8])));
+    picture.to_rgb8().write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+fn image_format() -> impl Strategy<Value = ImageFormat> {
+    prop::sample::select(
+        &[ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp][..],
+    )
+}
+
+#[test]
+fn images_to_tokenize() {
+    let site = Site::new();
+    run(2000, (image_format(), damage(), any::<bool>()), |(format, damage, as_form)| {
+        let file = damaged(file(format), &damage);
+        let request = if as_form {
+            let head = b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"f\"\r\n\r\n";
+            let form = [&head[..], &file, b"\r\n--b--\r\n"].concat();
+            post("/api/v1/tokenizations", "multipart/form-data; boundary=b", form)
+        } else {
+            let body = json!({"image": STANDARD.encode(file)}).to_string();
+            post("/api/v1/tokenizations", "application/json", body)
+        };
+        site.check(request, &[200])
+    });
+}
+
+#[test]
+fn forms() {
+    let site = Site::new();
+    let form = || {
+        let mut form =
+            b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"f\"\r\n\r\n".to_vec();
+        form.extend(file(ImageFormat::Png));
+        form.extend(b"\r\n--b\r\nContent-Disposition: form-data; name=\"seed\"\r\n\r\n7\r\n--b--\r\n");
+        form
+    };
+    run(2000, (damage(), "(b|.{0,20})"), |(damage, boundary)| {
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let Ok(kind) = http::HeaderValue::try_from(kind) else { return Ok(()) };
+        let request = Request::post("/api/v1/tokenizations").header("content-type", kind);
+        site.check(request.body(damaged(form(), &damage).into()).unwrap(), &[200])
+    });
+}
+
+#[test]
+fn heads() {
+    let site = Site::new();
+    let names = ["accept", "idempotency-key", "rdpm-client", "content-type", "host", "x-forwarded-proto"];
+    let texts = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..60),
+        "(image/(png|webp|jpeg|\\*|avif)|\\*/\\*|application/json)(; ?q=[0-9.]{0,4})?"
+            .prop_map(String::into_bytes),
+    ];
+    let heads = prop::collection::vec((prop::sample::select(names.to_vec()), texts), 0..4);
+    let paths = ["/api/v1/generations", "/v1/images/generations"];
+    run(2000, (prop::sample::select(paths.to_vec()), heads), |(path, heads)| {
+        let mut request = Request::post(path).header("content-type", "application/json");
+        for (name, value) in heads {
+            if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+                request = request.header(name, value);
+            }
+        }
+        let body = json!({if path.starts_with("/v1") { "prompt" } else { "class" }: "circle"}).to_string();
+        site.check(request.body(body.into()).unwrap(), &[200, 202])
+    });
+}
+
+#[test]
+fn addresses() {
+    let site = Site::new();
+    let (_, body) =
+        site.send(post("/api/v1/generations?wait=true", "application/json", r#"{"class": 0, "count": 2}"#));
+    let done: Value = serde_json::from_slice(&body).unwrap();
+    let own = done["links"]["self"].as_str().unwrap().to_owned();
+    let files = prop_oneof![
+        "(images/[0-9]{1,3}\\.(png|webp|jpg|gif)|sheet\\.(png|jpeg)|animation\\.(gif|png|webp)|events|[ -~]{0,20})",
+        "[a-zA-Z0-9%./_-]{0,30}",
+    ];
+    let queries =
+        "((scale|which|index|delay|wait|[a-z]{0,5})(=([0-9]{0,12}|tokens|noisy|[ -~]{0,8}))?&?){0,4}";
+    run(2000, (files, queries), |(file, query)| {
+        let query: String = query.chars().filter(|letter| !" \"<>#".contains(*letter)).collect();
+        let Ok(request) = Request::get(format!("{own}/{file}?{query}")).body(Body::empty()) else {
+            return Ok(());
+        };
+        site.check(request, &[200])
+    });
+}
+
+#[test]
+fn metadata_of_png_files() {
+    let parameters: Parameters = serde_json::from_value(json!({
+        "model": "toy", "class": "Circle", "seed": 1, "index": 0, "count": 1, "guidance": 2.0, "temperature": 1.0,
+        "top_k": null, "top_p": null, "scale": 1, "version": "0.1.0",
+    }))
+    .unwrap();
+    let file = encode_png(&GrayImage::new(3, 3).into(), Some(&parameters)).unwrap();
+    run(20_000, damage(), |damage| {
+        if let Ok(read) = read_parameters(Cursor::new(damaged(file.clone(), &damage))) {
+            let command = read.command("x.png").unwrap_or_default();
+            prop_assert!(!command.chars().any(char::is_control), "{:?}", command);
+        }
+        Ok(())
+    });
+    // Damage of the text itself, with a checksum that holds.
+    let texts = (".{0,30}", ".{0,30}", any::<u64>(), any::<f64>());
+    run(5000, texts, |(class, model, seed, guidance)| {
+        let told = Parameters { class, model, seed, guidance, ..parameters.clone() };
+        let Ok(file) = encode_png(&GrayImage::new(3, 3).into(), Some(&told)) else { return Ok(()) };
+        if let Ok(read) = read_parameters(Cursor::new(file)) {
+            let command = read.command("x.png").unwrap();
+            let words = shlex::split(&command).unwrap();
+            prop_assert_eq!(&words[5], &told.class);
+            prop_assert!(!command.chars().any(char::is_control), "{:?}", command);
+        }
+        Ok(())
+    });
+}

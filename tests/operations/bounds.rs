@@ -1,0 +1,268 @@
+//! Clients that are slow, many or greedy: they are bounded, and others are served meanwhile.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rdpm::web::Options;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::common::{Server, within};
+use crate::{problem, site};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    within(TcpStream::connect(address)).await.unwrap()
+}
+
+/// All that the server sends until it closes the connection, which may be by a reset.
+async fn rest(connection: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = within(connection.read_to_end(&mut bytes)).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Sends `piece` again and again, until the server hangs up.
+async fn drip(connection: &mut TcpStream, piece: &[u8]) {
+    within(async {
+        while connection.write_all(piece).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// One of the server's gauges.
+async fn gauge(server: &Server, name: &str) -> u64 {
+    let text = server.get("/metrics").await.text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
+    within(async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+/// A job whose first step waits, and the path of its events.
+async fn held_job(server: &Server) -> String {
+    let job = server.generate(&json!({"class": 0})).await;
+    job["links"]["events"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn slow_loris_is_cut_off_and_disturbs_nobody() {
+    let (server, _script) = Server::toy_site(Options { header_timeout: SHORT, ..site() }).await;
+    let address = server.address;
+    let slow = (0..200).map(|_| async move {
+        let mut connection = connect(address).await;
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        // A header every 20 ms, and never the last one.
+        drip(&mut connection, b"x-more: y\r\n").await;
+        assert!(!rest(&mut connection).await.contains("200 OK"));
+    });
+    let ((), _) = tokio::join!(
+        async {
+            for _ in 0..20 {
+                assert_eq!(server.get("/health/ready").await.status(), 200);
+            }
+        },
+        join_all(slow)
+    );
+    until(|| async { gauge(&server, "rdpm_http_connections").await <= 2 }).await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_time() {
+    let (server, _script) = Server::toy_site(Options { header_timeout: SHORT, ..site() }).await;
+    let mut silent = connect(server.address).await;
+    assert_eq!(rest(&mut silent).await, "");
+    let mut once = connect(server.address).await;
+    once.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let answer = rest(&mut once).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"status\":\"live\"}"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_a_408() {
+    let (server, _script) = Server::toy_site(Options { body_timeout: SHORT, ..site() }).await;
+    for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
+        let (mut read, mut write) = connect(server.address).await.into_split();
+        let head = format!(
+            "POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
+        );
+        write.write_all(head.as_bytes()).await.unwrap();
+        // One byte of JSON at a time; in chunks, each says its length.
+        let piece: &[u8] = if framing.starts_with("content") { b" " } else { b"1\r\n \r\n" };
+        let dripping = tokio::spawn(async move {
+            while write.write_all(piece).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let mut answer = Vec::new();
+        let _ = within(read.read_to_end(&mut answer)).await;
+        dripping.abort();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout"), "{framing}: {answer}");
+        let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(body["status"], 408);
+    }
+    // Who has sent everything may wait for the answer as long as it takes.
+    let (server, script) = Server::toy_site(Options { body_timeout: SHORT, ..site() }).await;
+    script.hold();
+    let events = held_job(&server).await;
+    let stream = within(server.client.get(server.url(&events)).body("{}").send()).await.unwrap();
+    tokio::time::sleep(2 * SHORT).await;
+    script.release();
+    assert!(within(stream.text()).await.unwrap().contains("event: completed"));
+}
+
+#[tokio::test]
+async fn a_huge_body_is_a_413_and_is_not_read() {
+    let (server, _script) = Server::toy_site(site()).await;
+    let head = "POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    // Ten gigabytes, announced.
+    let mut announced = connect(server.address).await;
+    announced.write_all(format!("{head}content-length: 10000000000\r\n\r\n").as_bytes()).await.unwrap();
+    let answer = rest(&mut announced).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("application/problem+json"), "{answer}");
+    // Without end, in chunks: the server hangs up.
+    let (mut read, mut write) = connect(server.address).await.into_split();
+    let chunk = [b"4000\r\n".as_slice(), &[b' '; 0x4000], b"\r\n"].concat();
+    let head = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    let sending = tokio::spawn(async move {
+        write.write_all(head.as_bytes()).await.unwrap();
+        let mut sent = 0;
+        while write.write_all(&chunk).await.is_ok() {
+            sent += chunk.len();
+        }
+        sent
+    });
+    let mut answer = Vec::new();
+    let _ = within(read.read_to_end(&mut answer)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+    // What fits in the buffers of two sockets, and no more.
+    assert!(within(sending).await.unwrap() < 32 << 20);
+}
+
+#[tokio::test]
+async fn heads_that_make_no_request_are_refused() {
+    let (server, _script) = Server::toy_site(site()).await;
+    let long = "x".repeat(100_000);
+    let many = "a: b\r\n".repeat(200);
+    for (head, status) in [
+        (format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"), "4"),
+        (format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n"), "431"),
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), "431"),
+        ("GET / HTTP/9.9\r\n\r\n".into(), "4"),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".into(), "400"),
+        ("POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n".into(), "400"),
+    ] {
+        let mut connection = connect(server.address).await;
+        let _ = within(connection.write_all(head.as_bytes())).await;
+        let answer = rest(&mut connection).await;
+        let start: String = head.chars().take(40).collect();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{start:?}: {answer:?}");
+    }
+    assert_eq!(server.get("/health/ready").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let (server, _script) = Server::toy_site(Options { write_timeout: SHORT, ..site() }).await;
+    let (_read, mut write) = connect(server.address).await.into_split();
+    // Answers of some 100 MB, which nobody takes.
+    let requests = "GET /static/base.css HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let asking = tokio::spawn(async move {
+        for _ in 0..100 {
+            if write.write_all(requests.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+        // All of it lies in buffers; the connection ends all the same.
+        while write.write_all(b"GET").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    within(asking).await.unwrap();
+    until(|| async { gauge(&server, "rdpm_http_connections").await <= 1 }).await;
+}
+
+#[tokio::test]
+async fn a_thousand_idle_event_streams_are_bounded() {
+    rlimit::increase_nofile_limit(4096).unwrap();
+    let (server, script) = Server::toy_site(Options { max_streams: 600, ..site() }).await;
+    script.hold();
+    let events = held_job(&server).await;
+    let before = resident();
+    let streams = (0..1000).map(|_| within(server.client.get(server.url(&events)).send()));
+    let (mut open, mut refused) = (Vec::new(), Vec::new());
+    for response in join_all(streams).await {
+        let response = response.unwrap();
+        if response.status() == 200 { open.push(response) } else { refused.push(response) }
+    }
+    assert_eq!((open.len(), refused.len()), (600, 400));
+    assert_eq!(gauge(&server, "rdpm_http_event_streams").await, 600);
+    // Server and clients together: some 100 KB for each of both.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 200 << 20, "{} MB", grown >> 20);
+    for response in refused {
+        assert_eq!(response.headers()["retry-after"], "5");
+        assert_eq!(problem(response, 503).await["type"], "urn:rdpm:problem:overloaded");
+    }
+    // The others are answered, and a place that becomes free is taken.
+    assert_eq!(server.get("/").await.status(), 200);
+    server.generate(&json!({"class": 1})).await;
+    drop(open.pop());
+    until(|| async { gauge(&server, "rdpm_http_event_streams").await == 599 }).await;
+    open.push(server.get(&events).await);
+    assert_eq!(open[599].status(), 200);
+    // And every one of them hears the end.
+    script.release();
+    let ends = join_all(open.into_iter().map(|stream| within(stream.text()))).await;
+    assert!(ends.into_iter().all(|text| text.unwrap().contains("event: completed")));
+    until(|| async { gauge(&server, "rdpm_http_event_streams").await == 0 }).await;
+}
+
+/// Bytes of memory that this process occupies.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_leave_room_for_those_inside() {
+    rlimit::increase_nofile_limit(8192).unwrap();
+    let limits = Options { max_connections: 500, header_timeout: Duration::from_secs(4), ..site() };
+    let (server, _script) = Server::toy_site(limits).await;
+    // A client that is inside before the crowd, and says something now and then.
+    assert_eq!(server.get("/health/ready").await.status(), 200);
+    let crowd = join_all((0..2000).map(|_| connect(server.address))).await;
+    assert_eq!(server.get("/health/ready").await.status(), 200);
+    assert!(gauge(&server, "rdpm_http_connections").await <= 500);
+    // One more is told when to come back, or nothing while many are being told.
+    let outside = reqwest::Client::new();
+    until(|| async {
+        let Ok(response) = outside.get(server.url("/")).send().await else { return false };
+        let is_refusal = response.status() == 503;
+        if is_refusal {
+            assert_eq!(response.headers()["retry-after"], "5");
+            assert_eq!(problem(response, 503).await["type"], "urn:rdpm:problem:overloaded");
+        }
+        is_refusal
+    })
+    .await;
+    // The crowd says nothing, and so it is sent away.
+    until(|| async {
+        outside.get(server.url("/")).send().await.is_ok_and(|response| response.status() == 200)
+    })
+    .await;
+    drop(crowd);
+}

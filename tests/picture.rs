@@ -1,0 +1,175 @@
+//! Picture files: what other readers find in them.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::{AnimationDecoder, ColorType, DynamicImage, Frame, GrayImage, ImageDecoder, Luma, Rgb, RgbImage};
+use rdpm::picture::{
+    Animation, AnimationFormat, Format, MetadataError, Parameters, encode_png, enlarge, read_parameters,
+    sheet,
+};
+
+fn grey() -> DynamicImage {
+    GrayImage::from_fn(5, 3, |x, y| Luma([(x * 50 + y) as u8])).into()
+}
+
+fn color() -> DynamicImage {
+    RgbImage::from_fn(5, 3, |x, y| Rgb([(x * 50) as u8, (y * 80) as u8, 7])).into()
+}
+
+fn parameters() -> Parameters {
+    serde_json::from_value(serde_json::json!({
+        "model": "toy", "class": "Große Schuhe 👟", "seed": 7, "index": 2, "count": 1, "guidance": 2.5,
+        "temperature": 0.1, "top_k": 3, "top_p": null, "scale": 4, "version": "0.1.0",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn exact_formats_give_the_pixels_back() {
+    for picture in [grey(), color()] {
+        for format in [Format::Png, Format::WebP] {
+            let file = format.encode(&picture, 90, None).unwrap();
+            let back = image::load_from_memory(&file).unwrap();
+            assert_eq!(back.to_rgb8(), picture.to_rgb8(), "{format:?}");
+            assert_eq!(image::guess_format(&file).unwrap().to_mime_type(), format.media_type());
+        }
+        assert_eq!(image::load_from_memory(&encode_png(&picture, None).unwrap()).unwrap(), picture);
+    }
+}
+
+#[test]
+fn jpeg_is_near_and_smaller_with_less_quality() {
+    let picture = enlarge(&grey(), 20);
+    let fine = Format::Jpeg.encode(&picture, 95, None).unwrap();
+    let coarse = Format::Jpeg.encode(&picture, 10, None).unwrap();
+    assert!(coarse.len() < fine.len());
+    let back = image::load_from_memory(&fine).unwrap();
+    assert_eq!(back.color(), ColorType::L8);
+    let off = back.to_luma8().iter().zip(picture.to_luma8().iter()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(off.unwrap() < 40, "off by {off:?}");
+}
+
+#[test]
+fn enlarged_pixels_are_squares() {
+    let large = enlarge(&color(), 4).to_rgb8();
+    assert_eq!((large.width(), large.height()), (20, 12));
+    let small = color().to_rgb8();
+    assert!(large.enumerate_pixels().all(|(x, y, pixel)| pixel == small.get_pixel(x / 4, y / 4)));
+}
+
+#[test]
+fn a_sheet_has_its_pictures_in_rows() {
+    let pictures = vec![grey(); 5];
+    let sheet = sheet(&pictures, 3, 10).to_rgb8();
+    assert_eq!((sheet.width(), sheet.height()), (34, 22));
+    // The last cell of the second row is empty.
+    assert_eq!(sheet.get_pixel(33, 21), &Rgb([255; 3]));
+    assert_eq!(sheet.get_pixel(12, 12), sheet.get_pixel(0, 0));
+}
+
+/// Pixels and milliseconds of each frame, which must loop for ever.
+fn read(file: &[u8], format: AnimationFormat) -> Vec<(RgbImage, u32)> {
+    let file = Cursor::new(file);
+    let frames: Vec<Frame> = match format {
+        AnimationFormat::Gif => GifDecoder::new(file).unwrap().into_frames().collect_frames(),
+        AnimationFormat::Png => {
+            let decoder = PngDecoder::new(file).unwrap();
+            assert!(decoder.is_apng().unwrap());
+            decoder.apng().unwrap().into_frames().collect_frames()
+        }
+        AnimationFormat::WebP => {
+            let decoder = WebPDecoder::new(file).unwrap();
+            assert!(decoder.has_animation());
+            assert_eq!(decoder.dimensions(), (5, 3));
+            decoder.into_frames().collect_frames()
+        }
+    }
+    .unwrap();
+    let milliseconds = |frame: &Frame| frame.delay().numer_denom_ms().0 / frame.delay().numer_denom_ms().1;
+    frames
+        .iter()
+        .map(|frame| (DynamicImage::from(frame.buffer().clone()).to_rgb8(), milliseconds(frame)))
+        .collect()
+}
+
+#[test]
+fn animations_show_every_frame_for_its_time() {
+    let frames = vec![grey(), color(), grey(), color()];
+    let animation = Animation { frames: frames.clone(), delay: Duration::from_millis(120) };
+    for format in [AnimationFormat::Gif, AnimationFormat::Png, AnimationFormat::WebP] {
+        let file = animation.encode(format, None).unwrap();
+        let seen = read(&file, format);
+        assert_eq!(seen.len(), 4, "{format:?}");
+        for (index, (pixels, milliseconds)) in seen.into_iter().enumerate() {
+            assert_eq!(pixels, frames[index].to_rgb8(), "{format:?}, frame {index}");
+            assert_eq!(milliseconds, if index == 3 { 720 } else { 120 }, "{format:?}");
+        }
+    }
+    // A viewer without animation shows the last frame of an APNG.
+    let still = image::load_from_memory(&animation.encode(AnimationFormat::Png, None).unwrap()).unwrap();
+    assert_eq!(still.to_rgb8(), color().to_rgb8());
+}
+
+#[test]
+fn animations_need_frames_of_one_size() {
+    for format in [AnimationFormat::Gif, AnimationFormat::Png, AnimationFormat::WebP] {
+        assert!(Animation::new(Vec::new()).encode(format, None).is_err());
+        assert!(Animation::new(vec![grey(), enlarge(&grey(), 2)]).encode(format, None).is_err());
+    }
+}
+
+#[test]
+fn a_png_file_tells_its_parameters() {
+    let parameters = parameters();
+    let file = encode_png(&grey(), Some(&parameters)).unwrap();
+    assert_eq!(read_parameters(Cursor::new(&file)).unwrap(), parameters);
+    assert_eq!(image::load_from_memory(&file).unwrap(), grey());
+    let reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
+    let software = &reader.info().uncompressed_latin1_text[0];
+    assert_eq!((software.keyword.as_str(), software.text.as_str()), ("Software", "rdpm 0.1.0"));
+    let texts: Vec<(String, String)> = reader
+        .info()
+        .utf8_text
+        .iter()
+        .map(|chunk| (chunk.keyword.clone(), chunk.get_text().unwrap()))
+        .collect();
+    assert_eq!(texts[0], ("Title".into(), "Große Schuhe 👟".into()));
+    assert_eq!(texts[1].0, "Description");
+    assert!(texts[1].1.starts_with("Große Schuhe 👟, image 2 of seed 7"));
+    let json: serde_json::Value = serde_json::from_str(&texts[2].1).unwrap();
+    assert_eq!((texts[2].0.as_str(), &json["temperature"]), ("rdpm", &serde_json::json!(0.1)));
+
+    let animation = Animation::new(vec![grey()]).encode(AnimationFormat::Png, Some(&parameters)).unwrap();
+    assert_eq!(read_parameters(Cursor::new(&animation)).unwrap(), parameters);
+}
+
+#[test]
+fn the_command_is_quoted_for_a_shell() {
+    let expected = "rdpm generate --model toy --class 'Große Schuhe 👟' --seed 7 --first 2 --guidance 2.5 \
+                    --temperature 0.1 --top-k 3 --scale 4 --output 'a b.png'";
+    assert_eq!(parameters().command("a b.png").unwrap(), expected);
+    let sly = Parameters { class: "$(reboot); 'x".into(), ..parameters() };
+    let words = shlex::split(&sly.command("x.png").unwrap()).unwrap();
+    assert_eq!(words[5], "$(reboot); 'x");
+    // The other image isn't inside, so that no command makes it again.
+    let variation = Parameters { from_step: Some(3), ..parameters() };
+    assert_eq!(variation.command("x.png"), None);
+    let file = encode_png(&grey(), Some(&variation)).unwrap();
+    assert_eq!(read_parameters(Cursor::new(&file)).unwrap(), variation);
+}
+
+#[test]
+fn what_tells_no_parameters_is_an_error() {
+    let plain = encode_png(&grey(), None).unwrap();
+    assert!(matches!(read_parameters(Cursor::new(&plain)), Err(MetadataError::Missing)));
+    assert!(matches!(read_parameters(Cursor::new(b"text")), Err(MetadataError::Png(_))));
+    let file = encode_png(&grey(), Some(&parameters())).unwrap();
+    assert!(matches!(read_parameters(Cursor::new(&file[..200])), Err(MetadataError::Png(_))));
+    let sly = Parameters { class: "\u{1b}[2J".into(), ..parameters() };
+    let file = encode_png(&grey(), Some(&sly)).unwrap();
+    assert!(matches!(read_parameters(Cursor::new(&file)), Err(MetadataError::Control)));
+}

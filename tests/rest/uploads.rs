@@ -1,0 +1,215 @@
+//! Images that clients send: tokenizations and variations.
+
+use std::io::Cursor;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use super::common::{Fault, STEPS, Server, fields, options, problem, within};
+use super::picture;
+
+const TOKENIZE: &str = "/api/v1/tokenizations";
+const BOUNDARY: &str = "xxXxx";
+
+fn file(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    let image = DynamicImage::from(GrayImage::from_pixel(width, height, Luma([90])));
+    // JPEG, like most photos, has three channels.
+    image.to_rgb8().write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+fn base64(width: u32, height: u32) -> String {
+    STANDARD.encode(file(width, height, ImageFormat::Png))
+}
+
+async fn post(server: &Server, body: &Value) -> Response {
+    within(server.client.post(server.url(TOKENIZE)).json(body).send()).await.unwrap()
+}
+
+/// Posts a form: name, file name, content.
+async fn form(server: &Server, parts: &[(&str, Option<&str>, &[u8])]) -> Response {
+    let mut body = Vec::new();
+    for (name, file, content) in parts {
+        let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+        body.extend(
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").bytes(),
+        );
+        body.extend(*content);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("--{BOUNDARY}--\r\n").bytes());
+    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+    within(server.client.post(server.url(TOKENIZE)).header("content-type", kind).body(body).send())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_image_becomes_tokens() {
+    let (server, _) = Server::toy(options()).await;
+    let response = post(&server, &json!({"image": base64(12, 12), "seed": 5})).await;
+    assert_eq!(response.status(), 200);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(
+        (&body["model"], &body["seed"], &body["resized_from"]),
+        (&json!("toy"), &json!(5), &Value::Null)
+    );
+    let steps = body["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), STEPS);
+    assert_eq!(
+        (&steps[2]["step"], &steps[2]["tokens"]),
+        (&json!(3), &json!([[3, 3, 3], [3, 3, 3], [3, 3, 3]]))
+    );
+    assert!(steps[0]["noisy"].as_str().unwrap().starts_with("data:image/png;base64,"));
+    let input = STANDARD.decode(body["input"]["png_base64"].as_str().unwrap()).unwrap();
+    assert!(image::load_from_memory(&input).unwrap().to_luma8().iter().all(|&grey| grey == 90));
+    let last = steps[STEPS - 1]["clean"].as_str().unwrap();
+    assert!(last.ends_with(body["reconstruction"]["png_base64"].as_str().unwrap()));
+}
+
+#[tokio::test]
+async fn an_image_may_come_in_many_ways() {
+    let (server, _) = Server::toy(options()).await;
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp]
+    {
+        let file = file(40, 30, format);
+        let url = format!("data:{};base64,{}", format.to_mime_type(), STANDARD.encode(&file));
+        let body: Value = post(&server, &json!({"image": url})).await.json().await.unwrap();
+        assert_eq!(body["resized_from"], json!({"width": 40, "height": 30}), "{format:?}");
+        let parts: [(&str, Option<&str>, &[u8]); 3] =
+            [("image", Some("a.bin"), &file), ("seed", None, b"7"), ("model", None, b"toy")];
+        let response = form(&server, &parts).await;
+        assert_eq!(response.status(), 200);
+        let other: Value = response.json().await.unwrap();
+        assert_eq!((&other["seed"], &other["input"]), (&json!(7), &body["input"]));
+    }
+    // The head of a large body isn't larger than others'.
+    let photo = file(2000, 1500, ImageFormat::Bmp);
+    assert!(photo.len() > 8_000_000);
+    assert_eq!(form(&server, &[("image", Some("photo.bmp"), &photo)]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_no_image_is_named() {
+    let (server, _) = Server::toy(options()).await;
+    let cut = &file(300, 300, ImageFormat::Png)[..60];
+    for (image, value) in [
+        (json!(STANDARD.encode(b"text")), "4 bytes of no image format"),
+        (json!(STANDARD.encode(cut)), "60 bytes of image/png that can't be decoded"),
+        (json!(STANDARD.encode(b"")), "0 bytes of no image format"),
+        (json!(base64(16_384, 4_096)), "16384 × 4096 pixels of image/png"),
+    ] {
+        let refused = problem(post(&server, &json!({"image": image})).await, 422).await;
+        assert_eq!(fields(&refused), ["image"]);
+        assert_eq!(refused["errors"][0]["value"], value);
+    }
+    for image in [json!("!"), json!(7), json!(null), json!("data:image/png,x"), json!("data:nothing")] {
+        let refused = problem(post(&server, &json!({"image": image})).await, 422).await;
+        assert_eq!(fields(&refused), ["image"]);
+    }
+    // Long values aren't sent back.
+    let refused = problem(post(&server, &json!({"image": "!".repeat(100_000)})).await, 422).await;
+    assert!(refused.to_string().len() < 1000);
+    let body = json!({"image": base64(2, 2), "seed": -1, "model": "x", "size": 2});
+    let refused = problem(post(&server, &body).await, 422).await;
+    let mut named = fields(&refused);
+    named.sort_unstable();
+    assert_eq!(named, ["model", "seed", "size"]);
+}
+
+/// A PNG file that says it has this many pixels, and has none.
+fn bomb(width: u32, height: u32) -> Vec<u8> {
+    let mut file = file(1, 1, ImageFormat::Png);
+    file[16..20].copy_from_slice(&width.to_be_bytes());
+    file[20..24].copy_from_slice(&height.to_be_bytes());
+    let mut crc = !0u32;
+    for byte in &file[12..29] {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    file[29..33].copy_from_slice(&(!crc).to_be_bytes());
+    file
+}
+
+#[tokio::test]
+async fn image_bombs_are_refused_unread() {
+    let (server, _) = Server::toy(options()).await;
+    for (width, height) in [(60_000, 60_000), (0x7fff_ffff, 0x7fff_ffff), (16_384, 16_384), (1, 100_000)] {
+        let refused =
+            problem(post(&server, &json!({"image": STANDARD.encode(bomb(width, height))})).await, 422).await;
+        assert_eq!(fields(&refused), ["image"]);
+    }
+    let large = post(&server, &json!({"image": "x".repeat(13 << 20)})).await;
+    problem(large, 413).await;
+}
+
+#[tokio::test]
+async fn forms_that_cannot_be_used_are_problems() {
+    let (server, _) = Server::toy(options()).await;
+    let image = file(12, 12, ImageFormat::Png);
+    let image: (&str, Option<&str>, &[u8]) = ("image", Some("a.png"), &image);
+    for (parts, field) in [
+        (vec![("seed", None, &b"7"[..])], "image"),
+        (vec![image, image], "image"),
+        (vec![image, ("seed", None, b"x")], "seed"),
+        (vec![image, ("seed", None, b"1"), ("seed", None, b"1")], "seed"),
+        (vec![image, ("model", None, b"x")], "model"),
+        (vec![image, ("other", None, b"x")], "other"),
+    ] {
+        assert_eq!(fields(&problem(form(&server, &parts).await, 422).await), [field]);
+    }
+    for kind in
+        ["multipart/form-data", "multipart/form-data; boundary=other", "multipart/form-data; boundary="]
+    {
+        let request =
+            server.client.post(server.url(TOKENIZE)).header("content-type", kind).body("--x\r\n\r\n--x--");
+        problem(within(request.send()).await.unwrap(), 400).await;
+    }
+    problem(within(server.client.post(server.url(TOKENIZE)).body("x").send()).await.unwrap(), 415).await;
+}
+
+#[tokio::test]
+async fn a_tokenization_that_fails_says_nothing_of_its_cause() {
+    let (server, script) = Server::toy(options()).await;
+    script.fail_tokenizations([Some(Fault::Error)]);
+    let failed = problem(post(&server, &json!({"image": base64(12, 12)})).await, 500).await;
+    assert!(!failed.to_string().contains("secret"));
+    within(async {
+        while post(&server, &json!({"image": base64(12, 12)})).await.status() != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_image_can_be_varied() {
+    let (server, _) = Server::toy(options()).await;
+    let image = base64(30, 20);
+    let job = server.generate(&json!({"class": 0, "image": image, "from_step": 3, "seed": 1})).await;
+    let messages = server.messages(job["links"]["events"].as_str().unwrap(), None).await;
+    let steps: Vec<&Value> =
+        messages.iter().filter(|message| message.event == "step").map(|it| &it.data["step"]).collect();
+    assert_eq!(steps, [4, 5]);
+    let last = messages.last().unwrap();
+    assert_eq!((last.event.as_str(), &last.data["from_step"]), ("completed", &json!(3)));
+    let url = last.data["images"][0]["url"].as_str().unwrap();
+    picture(server.get(url).await, "image/png").await;
+
+    for (body, field) in [
+        (json!({"class": 0, "image": image}), "from_step"),
+        (json!({"class": 0, "from_step": 2}), "image"),
+        (json!({"class": 0, "image": image, "from_step": 0}), "from_step"),
+        (json!({"class": 0, "image": image, "from_step": 5}), "from_step"),
+        (json!({"class": 0, "image": "!", "from_step": 1}), "image"),
+        (json!({"class": 0, "image": STANDARD.encode("text"), "from_step": 1}), "image"),
+    ] {
+        assert_eq!(fields(&problem(server.post(&body).await, 422).await), [field], "{body}");
+    }
+}
