@@ -20,10 +20,14 @@ export async function copy(text, place, fallback) {
   }
 }
 
-/** @param {HTMLElement} place @param {string} text */
+/** Of each place, what will clear it. @type {WeakMap<HTMLElement, number>} */
+const timers = new WeakMap();
+
+/** Says it for four seconds. @param {HTMLElement} place @param {string} text */
 export function say(place, text) {
+  clearTimeout(timers.get(place));
   place.textContent = text;
-  setTimeout(() => {
-    if (place.textContent === text) place.textContent = "";
-  }, 4000);
+  timers.set(place, window.setTimeout(() => {
+    place.textContent = "";
+  }, 4000));
 }

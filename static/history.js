@@ -1,27 +1,28 @@
 // @ts-check
 /** Pictures drawn in this browser before: kept here and nowhere else, the newest first, a limited number. */
 import { isOfThisModel } from "./address.js";
-import { read, remove, write } from "./storage.js";
+import { keys, read, remove, write } from "./storage.js";
 
-const KEY = "rdpm.history";
+/** Each entry has a key of its own, by its address: two tabs that add one at the same time don't lose the other's. */
+const PREFIX = "rdpm.history.";
 const KEPT = 48;
 /** A thumbnail is the picture itself, which is small; a larger one isn't worth the storage. */
 const LONGEST_THUMBNAIL = 24_000;
 
-/** @typedef {{address: string, label: string, seed: number, thumbnail: string}} Entry */
+/** @typedef {{address: string, label: string, seed: number, thumbnail: string, time: number}} Entry time in ms since 1970 */
 
-/** Whatever the storage holds, only what is an entry. @returns {Entry[]} */
+/** Whatever the storage holds, only what is an entry, the newest first. @returns {Entry[]} */
 function entries() {
-  const stored = read("local", KEY);
-  return Array.isArray(stored) ? stored.filter(isEntry).slice(0, KEPT) : [];
+  const stored = keys("local", PREFIX).map((key) => read("local", key));
+  return stored.filter(isEntry).sort((a, b) => b.time - a.time).slice(0, KEPT);
 }
 
-/** @param {any} entry */
+/** @param {any} entry @returns {entry is Entry} */
 function isEntry(entry) {
   return typeof entry === "object" && entry !== null
     && typeof entry.address === "string" && /^\/\?[\w%&=.,+~*-]*$/.test(entry.address)
     && typeof entry.label === "string" && entry.label.length < 80
-    && Number.isSafeInteger(entry.seed)
+    && Number.isSafeInteger(entry.seed) && Number.isSafeInteger(entry.time)
     && typeof entry.thumbnail === "string" && entry.thumbnail.length <= LONGEST_THUMBNAIL
     && /^data:image\/png;base64,[A-Za-z0-9+/]+=*$/.test(entry.thumbnail);
 }
@@ -33,7 +34,7 @@ export class History {
     this.empty = /** @type {HTMLElement} */ (root.querySelector('[data-part="past-empty"]'));
     this.forget = /** @type {HTMLButtonElement} */ (root.querySelector('[data-part="forget"]'));
     this.forget.addEventListener("click", () => {
-      remove("local", KEY);
+      for (const key of keys("local", PREFIX)) remove("local", key);
       this.show();
       this.empty.textContent = "Forgotten.";
     });
@@ -47,18 +48,20 @@ export class History {
       onChoose(address);
     });
     // Another tab drew something.
-    addEventListener("storage", ({ key }) => key === KEY && this.show());
+    addEventListener("storage", ({ key }) => (key === null || key.startsWith(PREFIX)) && this.show());
     this.show();
   }
 
-  /** @param {Entry} entry */
-  add(entry) {
+  /** @param {Omit<Entry, "time">} drawn */
+  add(drawn) {
+    const entry = { ...drawn, time: Date.now() };
     if (!isEntry(entry)) return;
-    // Read again: another tab may have written meanwhile.
-    const others = entries().filter(({ address }) => address !== entry.address);
-    const all = [entry, ...others].slice(0, KEPT);
-    // A storage that is full takes fewer.
-    while (all.length && !write("local", KEY, all)) all.length >>= 1;
+    const kept = entries().map(({ address }) => PREFIX + address);
+    // A storage that is full takes fewer: the oldest make room.
+    while (!write("local", PREFIX + entry.address, entry) && kept.length) remove("local", /** @type {string} */ (kept.pop()));
+    // What is beyond the limit, and what is no entry.
+    const shown = new Set(entries().map(({ address }) => PREFIX + address));
+    for (const key of keys("local", PREFIX)) if (!shown.has(key)) remove("local", key);
     this.show();
   }
 

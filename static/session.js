@@ -88,6 +88,7 @@ export class Session {
 
   /** Asks for the jobs that the server doesn't have yet, and follows all of them. @param {string} model */
   async start(model) {
+    this.#say("asking");
     try {
       for (const job of this.jobs) {
         if (this.ended) return;

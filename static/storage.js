@@ -30,5 +30,14 @@ export function remove(kind, key) {
   }
 }
 
+/** @param {"local" | "session"} kind @param {string} prefix @returns {string[]} the keys that begin with it */
+export function keys(kind, prefix) {
+  try {
+    return Object.keys(area(kind)).filter((key) => key.startsWith(prefix));
+  } catch {
+    return [];
+  }
+}
+
 /** @param {"local" | "session"} kind */
 const area = (kind) => (kind === "local" ? localStorage : sessionStorage);

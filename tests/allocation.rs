@@ -28,15 +28,18 @@ fn a_step_keeps_nothing_and_needs_no_fresh_memory_for_activations() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let model = Model::load(&folder, &Device::Cpu).unwrap();
-    // Buffers grow to what the threads need, and each pair of timestep and class has its modulation made.
-    steps(&model);
-    steps(&model);
-    let seen = steps(&model);
     let positions = model.config().positions() * IMAGES;
     // One layer's widest activations for these images, with guidance: what would be allocated many times a step.
     let activations = (2 * positions * 4 * model.config().denoiser.width * size_of::<f32>()) as u64;
-    for (allocated, kept) in &seen {
-        assert!(*allocated < activations / 8, "{seen:?}; activations: {activations}");
-        assert!(*kept <= 0, "{seen:?}");
+    let is_warm = |seen: &Vec<(u64, i64)>| {
+        seen.iter().all(|(allocated, kept)| *allocated < activations / 8 && *kept <= 0)
+    };
+    // Buffers grow to what the threads need, and each pair of timestep and class has its modulation made. Which threads
+    // work at once is up to chance, so that any run may be some thread's first; but there are only so many.
+    let most = 4 + 2 * rayon::current_num_threads();
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(is_warm) {
+        assert!(seen.len() < most, "{seen:?}; activations: {activations}");
+        seen.push(steps(&model));
     }
 }

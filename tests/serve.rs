@@ -4,7 +4,6 @@ mod program;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use base64::Engine as _;
 use candle_core::Device;
@@ -136,10 +135,9 @@ async fn every_class_has_a_picture_that_the_page_can_show() {
 async fn a_signal_ends_the_server_and_its_streams_in_order() {
     let (mut server, url) = serve();
     let job = post(&url, json!({"class": "Bag", "count": 8})).await;
-    let events = tokio::spawn(text(format!("{url}{}", job["links"]["events"].as_str().unwrap())));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let events = reqwest::get(format!("{url}{}", job["links"]["events"].as_str().unwrap())).await.unwrap();
     assert!(Command::new("kill").arg(server.0.id().to_string()).status().unwrap().success());
     // The job gets its time to finish, and the stream its last event.
-    assert_eq!(data(&events.await.unwrap(), "completed").len(), 1);
+    assert_eq!(data(&events.text().await.unwrap(), "completed").len(), 1);
     assert!(tokio::task::spawn_blocking(move || server.0.wait().unwrap()).await.unwrap().success());
 }

@@ -12,7 +12,8 @@ pub async fn violations(browser: &Browser) -> Value {
     let rules = "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}";
     let script = format!(
         "const done = arguments[0]; axe.run(document, {rules}).then(result => done(result.violations.map(violation => \
-         [violation.id, violation.nodes.map(node => node.target.join(' ') + ': ' + node.failureSummary)])))"
+         [violation.id, violation.nodes.map(node => node.target.join(' ') + ': ' + node.failureSummary)]))) \
+         .catch(error => done(String(error)))"
     );
     browser.client.execute_async(&script, Vec::new()).await.unwrap()
 }
@@ -25,7 +26,7 @@ async fn axe_finds_no_violation_on_any_view_in_either_theme() {
         browser.prefer(&[("prefers-color-scheme", theme), ("prefers-reduced-motion", "reduce")]).await;
         for view in VIEWS {
             browser.goto(&format!("{url}/?view={view}")).await;
-            browser.until("document.documentElement.dataset.ready === 'true'").await;
+            browser.until_settled(view).await;
             assert_eq!(violations(&browser).await, json!([]), "{view}, {theme}, before");
         }
         // With pictures, an inspected cell, an open menu, and errors beside fields.
@@ -43,7 +44,7 @@ async fn axe_finds_no_violation_on_any_view_in_either_theme() {
         assert_eq!(violations(&browser).await, json!([]), "comparison, {theme}");
         browser.size(360, 800).await;
         browser.goto(&url).await;
-        browser.until("document.documentElement.dataset.ready === 'true'").await;
+        browser.until_settled("draw").await;
         assert_eq!(violations(&browser).await, json!([]), "phone, {theme}");
         browser.close().await;
     }
@@ -165,7 +166,7 @@ async fn nothing_overflows_from_320_pixels_to_4k_and_at_twice_the_text_size() {
         browser.size(width, height).await;
         for view in VIEWS {
             browser.goto(&format!("{url}/?view={view}")).await;
-            browser.until("document.documentElement.dataset.ready === 'true'").await;
+            browser.until_settled(view).await;
             browser.script(&format!("document.documentElement.style.fontSize = '{text}%'")).await;
             let overflowing = browser
                 .script(
@@ -189,13 +190,13 @@ async fn nothing_jumps_from_the_first_paint_to_the_finished_picture() {
         let browser = Browser::start(width, height).await;
         for view in VIEWS {
             browser.goto(&format!("{url}/?view={view}")).await;
-            browser.until("document.documentElement.dataset.ready === 'true'").await;
-            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            browser.until_settled(view).await;
             assert_eq!(browser.script("return window.jumps").await, json!([]), "{view} at {width} pixels");
         }
         browser.goto(&url).await;
         browser.click("#go").await;
         browser.until_state("draw", "completed").await;
+        browser.until_painted().await;
         assert_eq!(browser.script("return window.jumps").await, json!([]), "a run at {width} pixels");
         browser.close().await;
     }
@@ -204,8 +205,9 @@ async fn nothing_jumps_from_the_first_paint_to_the_finished_picture() {
 #[tokio::test]
 async fn the_first_load_is_below_150_kilobytes_and_from_nowhere_else() {
     let site = Site::open("/").await;
-    site.until("document.documentElement.dataset.ready === 'true'").await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    site.until_settled("draw").await;
+    // The font is the one thing that the page doesn't wait for.
+    site.until("performance.getEntriesByType('resource').some(({name}) => name.endsWith('.woff2'))").await;
     let loaded = transferred(&site).await;
     let sum: u64 = loaded.values().sum();
     assert!(sum > 30_000 && sum < 150_000, "{sum} bytes: {loaded:#?}");

@@ -18,9 +18,7 @@ async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
     site.click("#go").await;
     assert_eq!(site.text("#to-error").await, "Give a number from 0 to 5.");
     site.fill("#to", "0").await;
-    site.click("#go").await;
-    site.until("document.querySelector('#compare .status').dataset.state !== 'completed'").await;
-    site.until_state("compare", "completed").await;
+    site.run("compare").await;
     let titles =
         "return [...document.querySelectorAll('[data-part=side-title]')].map(title => title.innerText)";
     assert_eq!(site.script(titles).await, json!(["Temperature 1.1", "Temperature 0"]));

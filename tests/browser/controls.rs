@@ -44,9 +44,7 @@ async fn the_dice_rolls_a_seed_the_lock_keeps_it_and_otherwise_each_run_has_its_
     let site = Site::open("/").await;
     let seed = "return document.getElementById('seed').value";
     let draw = async || {
-        site.click("#go").await;
-        site.until("document.querySelector('#draw .status').dataset.state !== 'completed'").await;
-        site.until_state("draw", "completed").await;
+        site.run("draw").await;
         site.script(seed).await
     };
     let (first, second) = (draw().await, draw().await);
@@ -86,7 +84,7 @@ async fn whatever_the_address_holds_the_page_explains_it_without_a_jump_and_goes
         assert!(notice.contains(word), "{word}: {notice}");
     }
     assert!(!notice.contains("utm"), "{notice}");
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    site.until_settled("draw").await;
     assert_eq!(site.script("return window.jumps").await, json!([]));
     site.click("#go").await;
     site.until_state("draw", "completed").await;

@@ -175,7 +175,7 @@ async fn every_view_fits_whatever_the_model_is_like() {
         assert!(site.text("#compare .status").await.contains("of 63 tokens are the same"));
         for view in ["draw", "compare", "tokenize", "how"] {
             site.goto(&format!("{}/?view={view}&model=seven", site.url)).await;
-            site.until("document.documentElement.dataset.ready === 'true'").await;
+            site.until_settled(view).await;
             assert_eq!(violations(&site).await, json!([]), "{view}, {width}");
             let overflow = "return document.documentElement.scrollWidth - innerWidth";
             assert!(site.script(overflow).await.as_i64().unwrap() <= 0, "{view}, {width}");

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use super::program::{Program, rdpm};
 
+/// How long anything may take on a machine that is slow and busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Runs in every document before its own scripts: notes what jumps by how much, as Chromium measures it.
 const WATCH_SHIFTS: &str = "window.jumps = []; new PerformanceObserver(list => { \
     for (const {value, hadRecentInput, sources} of list.getEntries()) { \
@@ -65,8 +68,11 @@ impl Browser {
             &format!("--window-size={width},{height}"),
             &format!("--user-data-dir={}", profile.path().display()),
         ];
-        let capabilities =
-            json!({"goog:chromeOptions": {"args": flags}, "goog:loggingPrefs": {"browser": "ALL"}});
+        let capabilities = json!({
+            "goog:chromeOptions": {"args": flags},
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "timeouts": {"script": PATIENCE.as_secs() * 1000},
+        });
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().unwrap().clone())
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -109,9 +115,16 @@ impl Browser {
     }
 
     pub async fn click(&self, selector: &str) {
-        // In the middle of the window nothing that sticks to its edges is in the way.
-        self.script(&format!("document.querySelector('{selector}').scrollIntoView({{block: 'center'}})"))
-            .await;
+        // In the middle of the window nothing that sticks to its edges is in the way. Where the page still moves, the
+        // click would go where the element was.
+        let at_rest = "const [selector, done] = arguments, element = document.querySelector(selector); \
+            element.scrollIntoView({block: 'center'}); \
+            const look = before => requestAnimationFrame(() => { \
+                const {x, y} = element.getBoundingClientRect(); \
+                if (before?.x === x && before.y === y) done(); else look({x, y}); }); \
+            look()";
+        let found = self.client.execute_async(at_rest, vec![json!(selector)]).await;
+        found.unwrap_or_else(|error| panic!("{selector}: {error}"));
         let element = self.client.find(Locator::Css(selector)).await.unwrap();
         element.click().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
     }
@@ -127,15 +140,22 @@ impl Browser {
         self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
 
-    /// Polls until a script's expression is true, for at most 90 seconds.
+    /// Polls until a script's expression is true, for at most [`PATIENCE`].
     pub async fn until(&self, condition: &str) {
-        let start = Instant::now();
-        while self.script(&format!("return Boolean({condition})")).await != json!(true) {
-            if start.elapsed() > Duration::from_secs(90) {
+        let (start, script) = (Instant::now(), format!("return Boolean({condition})"));
+        loop {
+            match self.client.execute(&script, Vec::new()).await {
+                Ok(answer) if answer == json!(true) => return,
+                Ok(_) => {}
+                // The page was being replaced by another at that moment.
+                Err(error) if error.is_unknown_error() => {}
+                Err(error) => panic!("{condition}: {error}"),
+            }
+            if start.elapsed() > PATIENCE {
                 let status = self
                     .script("return [...document.querySelectorAll('.status')].map(s => s.innerText)")
                     .await;
-                panic!("not in 90 seconds: {condition}; status: {status}");
+                panic!("not in {PATIENCE:?}: {condition}; status: {status}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -144,6 +164,22 @@ impl Browser {
     /// Waits until a view's status line says that it stands so.
     pub async fn until_state(&self, view: &str, state: &str) {
         self.until(&format!("document.querySelector('#{view} .status').dataset.state === '{state}'")).await;
+    }
+
+    /// Waits until a view stands as it does before anything is done in it; the explanation's figures are drawn then.
+    pub async fn until_settled(&self, view: &str) {
+        self.until(&format!("document.body.dataset.loaded === '{view}'")).await;
+        if view == "how" {
+            self.until_state(view, "completed").await;
+        }
+        self.until_painted().await;
+    }
+
+    /// Presses the button and waits until what that began is done, not what was done before.
+    pub async fn run(&self, view: &str) {
+        self.script(&format!("document.querySelector('#{view} .status').dataset.state = 'before'")).await;
+        self.click("#go").await;
+        self.until_state(view, "completed").await;
     }
 
     /// Waits until what the page has decided to show is on its canvases, which are painted in the next frame.

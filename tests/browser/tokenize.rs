@@ -40,9 +40,7 @@ async fn a_chosen_file_becomes_ten_token_grids_and_a_picture_again_and_goes_on_f
     site.fill("#from_step", "3").await;
     site.click("#class-8").await;
     site.fill("#count", "2").await;
-    site.click("#go").await;
-    site.until("document.querySelector('#tokenize .status').dataset.state !== 'completed'").await;
-    site.until_state("tokenize", "completed").await;
+    site.run("tokenize").await;
     assert!(site.text("#tokenize .status").await.contains("Steps 1 to 3 are your picture’s"));
     assert_eq!(
         site.script("return document.querySelectorAll('#tokenize .sheet canvas').length").await,

@@ -3,7 +3,7 @@
 use fantoccini::Locator;
 use serde_json::json;
 
-use super::site::{Browser, from_data_url, generated, server};
+use super::site::{Browser, PATIENCE, from_data_url, generated, server};
 
 #[tokio::test]
 async fn without_scripts_the_form_returns_its_pictures() {
@@ -12,7 +12,8 @@ async fn without_scripts_the_form_returns_its_pictures() {
     browser.cdp("Emulation.setScriptExecutionDisabled", json!({"value": true})).await;
     browser.goto(&format!("{url}/?class=Bag&seed=12&count=2&temperature=0.8")).await;
     browser.client.find(Locator::Css("#go")).await.unwrap().click().await.unwrap();
-    let pictures = browser.client.wait().for_element(Locator::Css(".drawn img")).await.unwrap();
+    let pictures =
+        browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(".drawn img")).await.unwrap();
     let source = pictures.attr("src").await.unwrap().unwrap();
     assert_eq!(
         from_data_url(&source),

@@ -125,7 +125,7 @@ def test_asynchronous_client(server: str) -> None:
 def test_node_client(server: str) -> None:
     """`npm ci` in this folder has installed theirs."""
     node = shutil.which("node", path=TOOLS) or "node"
-    run = subprocess.run([node, "openai.mjs", f"{server}/v1"], cwd=HERE, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([node, "openai.mjs", f"{server}/v1"], cwd=HERE, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout)
     assert seen["models"][0] == "fashion-mnist"

@@ -38,7 +38,7 @@ def test_line(line: str, place: Path, server: str) -> None:
     environment = os.environ | {"LC_ALL": "C.UTF-8", "ID": known.read_text() if known.exists() else ""}
     # With --fail an answer of 400 or more is an error.
     command = line.replace("curl ", "curl --fail-with-body ", 1)
-    run = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True, timeout=60, env=environment)
+    run = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True, timeout=600, env=environment)
     assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
     output = re.search(r"(?:-o|--output|>) *(\S+)", line)
     if output:

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -21,6 +22,13 @@ async fn used() -> Server {
     let (server, _script) = Server::toy_site(site()).await;
     let job = server.generate(&json!({"class": 0, "count": 3})).await;
     server.messages(job["links"]["events"].as_str().unwrap(), None).await;
+    // An end is told before it is counted.
+    within(async {
+        while !server.get("/metrics").await.text().await.unwrap().contains("\nrdpm_ended_jobs 1\n") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     server.get("/nothing/at/all?x=1").await;
     server.get("/api/v1/generations/x").await;
     let odd = Method::from_bytes(b"MADEUP").unwrap();

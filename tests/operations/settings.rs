@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use toml::Table;
 
 use crate::program::{Program, rdpm};
@@ -184,14 +185,17 @@ fn the_manual_has_every_setting_with_its_variable_and_default() {
 
 #[test]
 fn health_is_for_container_runtimes() {
-    let (server, address) = Program::start(rdpm().args(["serve", "--port", "0"]), "http://");
+    let (_server, address) = Program::start(rdpm().args(["serve", "--port", "0"]), "http://");
     let port = address.rsplit_once(':').unwrap().1;
     let ready = rdpm().arg("health").env("RDPM_HOST", "0.0.0.0").env("RDPM_PORT", port).output().unwrap();
     assert_eq!(succeeded(&ready), "ready\n");
     let (_folder, path) = config(&format!("port = {port}\nmax_batch = 2"));
     assert_eq!(succeeded(&rdpm().arg("health").env("RDPM_CONFIG", &path).output().unwrap()), "ready\n");
-    drop(server);
-    assert!(failed(rdpm().args(["health", "--port", port])).contains("can't be reached"));
+    // A port that is bound and not listened on; one that is free may be taken by another test just then.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = deaf.local_addr().unwrap().port().to_string();
+    assert!(failed(rdpm().args(["health", "--port", &port])).contains("can't be reached"));
     // Somebody who listens and says nothing isn't ready either.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();

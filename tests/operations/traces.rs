@@ -26,6 +26,8 @@ async fn a_collector_gets_requests_below_their_callers_trace() {
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
     let mut command = rdpm();
     command.args(["serve", "--port", "0", "--otlp-endpoint", &endpoint]).env("RDPM_LOG", "info");
+    // Milliseconds until spans are sent, which are 5 seconds by default.
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "100");
     let (_server, address) = Program::start(&mut command, "http://");
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let request = reqwest::Client::new().get(format!("http://{address}/api/v1/models"));

@@ -188,7 +188,15 @@ async fn a_model_out_of_order_is_told_from_the_others() {
     finished(&server, &json!({"class": 0, "model": "other"})).await;
     let ready = json!({"status": "ready", "models": [{"name": "toy", "ready": false}, {"name": "other", "ready": true}]});
     assert_eq!(server.json("/health/ready").await, ready);
-    let metrics = server.get("/metrics").await.text().await.unwrap();
+    let metrics = async || server.get("/metrics").await.text().await.unwrap();
+    // An end is told before it is counted.
+    within(async {
+        while !metrics().await.contains("\nrdpm_ended_jobs 2\n") {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let metrics = metrics().await;
     for line in [
         "rdpm_model_loaded{device=\"toy\",model=\"toy\"} 0",
         "rdpm_model_loaded{device=\"toy\",model=\"other\"} 1",

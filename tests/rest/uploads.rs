@@ -145,7 +145,9 @@ async fn image_bombs_are_refused_unread() {
             problem(post(&server, &json!({"image": STANDARD.encode(bomb(width, height))})).await, 422).await;
         assert_eq!(fields(&refused), ["image"]);
     }
-    let large = post(&server, &json!({"image": "x".repeat(13 << 20)})).await;
+    // One byte too many: while more of it was on its way, a reset could overtake the answer.
+    let around = json!({"image": ""}).to_string().len();
+    let large = post(&server, &json!({"image": "x".repeat((12 << 20) + 1 - around)})).await;
     problem(large, 413).await;
 }
 

@@ -68,7 +68,9 @@ impl<'a> Client<'a> {
     fn manner(&mut self) -> Manner {
         let messages = self.generator.random_range(1..12);
         let mut time = |most| Duration::from_millis(self.generator.random_range(0..most));
-        let (short, long) = (time(500), time(5000));
+        // Who leaves after each of a job's messages, some forty, must have come back for the last one before the server
+        // forgets the job, 10 seconds after its end.
+        let (short, long) = (time(100), time(5000));
         match self.generator.random_range(0..8) {
             0 => Manner::Follow,
             1 => Manner::Leave(messages),

@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): momentum whose matrices are orthogonalized by a Newton-Schulz iteration.
 
-`torch.optim.Muon` iterates in bf16, which a CPU without bf16 instructions emulates at about 1 GFLOP/s; this one stays
-in the parameters' precision and treats all matrices of one shape as a batch.
+`torch.optim.Muon` iterates in bf16, which a CPU without bf16 instructions emulates at about 1 GFLOP/s; this one does so
+only where the hardware multiplies it natively, and treats all matrices of one shape as a batch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import runs
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
@@ -23,10 +25,12 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    if runs.multiplies_bf16(x.device):
+        x = x.bfloat16()  # the result is rough anyhow
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -21,13 +21,17 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def autocast(on: torch.device) -> AbstractContextManager[None]:
-    """bf16 where the hardware multiplies it natively; f32 elsewhere.
+def multiplies_bf16(on: torch.device) -> bool:
+    """Whether the hardware multiplies bf16 natively.
 
-    A CPU without AVX512-BF16 or AMX emulates bf16: measured a hundred times slower than f32.
+    A CPU without AVX512-BF16 or AMX emulates it: measured a hundred times slower than f32.
     """
-    native = on.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(on.type, torch.bfloat16) if native else nullcontext()
+    return on.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocast(on: torch.device) -> AbstractContextManager[None]:
+    """bf16 where the hardware multiplies it natively; f32 elsewhere."""
+    return torch.autocast(on.type, torch.bfloat16) if multiplies_bf16(on) else nullcontext()
 
 
 def generator(*parts: int) -> torch.Generator:

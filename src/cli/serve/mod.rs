@@ -103,8 +103,10 @@ impl Serve {
         let engine = Arc::new(engine);
         let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
         tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
+        // Listened for before anybody can know that there is something to stop.
+        let stop = stop_signal()?;
         println!("http://{address}");
-        web::serve(listener, engine, pictures, &site, stop_signal()).await?;
+        web::serve(listener, engine, pictures, &site, stop).await?;
         Ok(())
     }
 
@@ -139,30 +141,27 @@ fn devices(list: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Resolves on SIGINT (Ctrl-C) or SIGTERM.
-async fn stop_signal() {
-    let interrupt = async {
+/// Listens for SIGINT (Ctrl-C) and SIGTERM from now on; what it returns resolves on either.
+#[cfg(unix)]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("signals can't be listened for");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Listens for Ctrl-C; what it returns resolves on it.
+#[cfg(not(unix))]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!(%error, "Ctrl-C can't be listened for");
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM can't be listened for");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
 }
