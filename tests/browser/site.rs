@@ -145,7 +145,7 @@ impl Browser {
         let (start, script) = (Instant::now(), format!("return Boolean({condition})"));
         loop {
             match self.client.execute(&script, Vec::new()).await {
-                Ok(answer) if answer == json!(true) => return,
+                Ok(Value::Bool(true)) => return,
                 Ok(_) => {}
                 // The page was being replaced by another at that moment.
                 Err(error) if error.is_unknown_error() => {}

@@ -47,7 +47,7 @@ async fn gauge(server: &Server, name: &str) -> u64 {
 
 /// The result of what concerns thousands of connections, which takes a slow machine its time.
 async fn patiently<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("an answer within a minute")
+    tokio::time::timeout(Duration::from_secs(300), future).await.expect("an answer within minutes")
 }
 
 async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
@@ -250,30 +250,34 @@ fn resident() -> usize {
 #[tokio::test]
 async fn thousands_of_idle_connections_leave_room_for_those_inside() {
     rlimit::increase_nofile_limit(FILES).unwrap();
-    // Long enough for all that is to be seen before the crowd is sent away.
-    let limits = Options { max_connections: 500, header_timeout: Duration::from_secs(10), ..site() };
+    // Nobody is sent away before all is seen; that they are in the end, `slow_loris…` shows.
+    let limits = Options { max_connections: 500, header_timeout: Duration::from_secs(600), ..site() };
     let (server, _script) = Server::toy_site(limits).await;
     // A client that is inside before the crowd, and says something now and then.
     assert_eq!(server.get("/health/ready").await.status(), 200);
-    let crowd = join_all((0..2000).map(|_| connect(server.address))).await;
+    let idle = (0..2000).map(|_| async {
+        let mut connection = connect(server.address).await;
+        // Where the kernel's queue was full, the server hears of a connection only when something is sent on it. Where
+        // the server has hung up already, so be it.
+        let _ = connection.write_all(b"GET / HTTP/1.1\r\n").await;
+        connection
+    });
+    let crowd = join_all(idle).await;
     assert_eq!(server.get("/health/ready").await.status(), 200);
-    assert!(gauge(&server, "rdpm_http_connections").await <= 500);
+    until(|| async { gauge(&server, "rdpm_http_connections").await == 500 }).await;
     // One more is told when to come back, or nothing while many are being told.
     let outside = reqwest::Client::new();
     until(|| async {
         let Ok(response) = outside.get(server.url("/")).send().await else { return false };
-        let is_refusal = response.status() == 503;
-        if is_refusal {
-            assert_eq!(response.headers()["retry-after"], "5");
-            assert_eq!(problem(response, 503).await["type"], "urn:rdpm:problem:overloaded");
-        }
-        is_refusal
+        assert_eq!(response.headers()["retry-after"], "5");
+        assert_eq!(problem(response, 503).await["type"], "urn:rdpm:problem:overloaded");
+        true
     })
     .await;
-    // The crowd says nothing, and so it is sent away.
+    // As the crowd leaves there is room again.
+    drop(crowd);
     until(|| async {
         outside.get(server.url("/")).send().await.is_ok_and(|response| response.status() == 200)
     })
     .await;
-    drop(crowd);
 }
