@@ -12,6 +12,7 @@ from conftest import REPOSITORY
 FILE = (REPOSITORY / "weights/fashion-mnist/classes/8.png").read_bytes()
 PICTURE = base64.b64encode(FILE).decode()
 DEFAULT = "fashion-mnist"
+SCALE_MAX = 32
 MODELS = {path.parent.name: json.loads(path.read_text()) for path in REPOSITORY.glob("weights/*/config.json")}
 
 
@@ -21,8 +22,10 @@ def fit(body: dict[str, Any], model: dict[str, Any]) -> None:
     for field, most in limits.items():
         if body.get(field) is not None:
             body[field] = min(body[field], most)
-    if body.get("size") not in (None, "auto") and int(body["size"].split("x")[0]) % model["image"]["size"]:
-        body["size"] = "auto"
+    if body.get("size") not in (None, "auto"):
+        scale, rest = divmod(int(body["size"].split("x")[0]), model["image"]["size"])
+        if rest or scale > SCALE_MAX:
+            body["size"] = "auto"
 
 
 @schemathesis.hook

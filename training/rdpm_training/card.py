@@ -61,7 +61,8 @@ In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
 
     python -m rdpm_training STAGE --config configs/{config.name}.toml
 
-for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it.
+for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it. Where the hardware
+multiplies bf16 natively (a processor with AMX or AVX512-BF16, a GPU), training and evaluation do so.
 
 {table(["stage", "updates", "time", "on"], rows)}"""
 

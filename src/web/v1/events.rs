@@ -10,6 +10,7 @@
 //! `id` counts up from 1. A stream starts with the first event or, where the request has `Last-Event-ID`, after that
 //! one. Where nothing follows any more the answer is 204, which tells an `EventSource` to stop reconnecting.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
@@ -81,7 +82,12 @@ pub(super) async fn stream(
 fn last_event_id(headers: &HeaderMap) -> Result<u64, Problem> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(0) };
     let text = String::from_utf8_lossy(value.as_bytes());
-    text.trim().parse().map_err(|_| {
+    let read = text.trim().parse().or_else(|error: ParseIntError| match error.kind() {
+        // Of another server's life, like any other that is beyond the last.
+        IntErrorKind::PosOverflow => Ok(u64::MAX),
+        _ => Err(error),
+    });
+    read.map_err(|_| {
         let value = Value::String(text.into_owned());
         let allowed = "the id of an event of this stream, or no such header".into();
         Problem::invalid(vec![FieldError { field: LAST_EVENT_ID.to_string(), value, allowed }])

@@ -23,8 +23,9 @@ from .plan import Plan
 
 def sweep(plan: Plan, folder: Path) -> None:
     base = Base(plan, folder)
-    for seed in plan.sweep.seeds:
-        for name in dict.fromkeys(table.model for table in plan.sweep.tables):
+    # The models outside: the base run's figures don't wait for variants that aren't trained yet.
+    for name in dict.fromkeys(table.model for table in plan.sweep.tables):
+        for seed in plan.sweep.seeds:
             model = trained(plan, folder, name, seed, base.classes)
             for values in wanted(plan, name):
                 asked = request(plan, name, values, seed)
