@@ -21,7 +21,7 @@ def write(config: Config, folder: Path, target: Path) -> None:
         parts.append(_networks(reports))
     if reports["evaluate"]:
         parts.append(_evaluation(reports["evaluate"]))
-    parts.append(_limits(config))
+    parts.append(_limits(config, reports["evaluate"]))
     (target / "README.md").write_text("\n".join(parts))
 
 
@@ -144,9 +144,22 @@ such a table, against the same test images:
 {table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
 
 
-def _limits(config: Config) -> str:
-    return f"""## Limits
+def _limits(config: Config, report: dict[str, Any] | None) -> str:
+    text = f"""## Limits
 
 It knows {config.title} and nothing else: {config.data.image_size} × {config.data.image_size} pixels, one object, the
 classes listed in `config.json`.
 """
+    if not report:
+        return text
+    frechet = report["frechet"]
+    ratio = frechet["samples"] / frechet["reconstructed_test"]
+    if ratio > 1.5:
+        text += (
+            f"\nWhat limits it is the denoiser, not the tokenizer: samples are {ratio:.0f} times as far from the test images as\n"
+            "tokenized and decoded ones are. A longer run or more pictures would help it.\n"
+        )
+    rare = [name for name, share in report["accuracy"]["samples_per_class"].items() if share < 0.5]
+    if rare:
+        text += f"\nFewer than half of the samples are taken for what they should be in: {', '.join(rare)}.\n"
+    return text
