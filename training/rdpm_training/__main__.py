@@ -1,4 +1,4 @@
-"""`python -m rdpm_training STAGE --config FILE`: one command a stage."""
+"""`python -m rdpm_training STAGE [STAGE ...] --config FILE`: the stages named, in the order given."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ STAGES = {
     "codebook": ("codebook_stage", "train"),
     "decoder": ("decoder_stage", "train"),
     "denoiser": ("denoiser_stage", "train"),
-    "export": ("export", "export"),
     "evaluate": ("evaluate", "evaluate"),
+    "export": ("export", "export"),
     "fixture": ("fixture", "write"),
+    "restore": ("restore", "restore"),
 }
 # What docs/results.md shows; these are configured by a plan of their own.
 RESULTS = {
@@ -33,17 +34,24 @@ RESULTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="rdpm-train", description="Train, export and evaluate an RDPM model.")
-    parser.add_argument("stage", choices=[*STAGES, *RESULTS], help="stages build on each other in this order")
+    described = f"{', '.join(STAGES)}: each builds on those before it, restore stands for all up to denoiser"
+    described += f"; or {', '.join(RESULTS)}"
+    parser.add_argument("stages", metavar="STAGE", nargs="+", choices=[*STAGES, *RESULTS], help=described)
     described = "TOML file, e.g. configs/fashion-mnist.toml; configs/results.toml for " + ", ".join(RESULTS)
     parser.add_argument("--config", type=Path, required=True, help=described)
     parser.add_argument("--run", type=Path, help="folder for checkpoints and reports (default: runs/NAME)")
     arguments = parser.parse_args()
+    results = RESULTS.keys() & arguments.stages
+    if results and STAGES.keys() & arguments.stages:
+        parser.error(
+            f"{', '.join(sorted(results))}: these want a configuration of their own, so a command of their own"
+        )
     try:
-        load = plan.load if arguments.stage in RESULTS else config.load
-        settings = load(arguments.config)
-        module, function = (STAGES | RESULTS)[arguments.stage]
-        stage = getattr(import_module(f".{module}", __package__), function)
-        stage(settings, arguments.run or runs.RUNS / settings.name)
+        settings = (plan.load if results else config.load)(arguments.config)
+        for name in arguments.stages:
+            module, function = (STAGES | RESULTS)[name]
+            stage = getattr(import_module(f".{module}", __package__), function)
+            stage(settings, arguments.run or runs.RUNS / settings.name)
     except (config.ConfigError, data.DataError, FileNotFoundError) as error:
         print(f"rdpm-train: {error}", file=sys.stderr)
         return 2

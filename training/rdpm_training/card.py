@@ -20,7 +20,7 @@ def write(config: Config, folder: Path, target: Path) -> None:
     if all(reports[stage] for stage in ("codebook", "denoiser")):
         parts.append(_networks(reports))
     if reports["evaluate"]:
-        parts.append(_evaluation(reports["evaluate"]))
+        parts.append(_evaluation(config, reports["evaluate"]))
     parts.append(_limits(config, reports["evaluate"]))
     (target / "README.md").write_text("\n".join(parts))
 
@@ -107,7 +107,7 @@ def _networks(reports: dict[str, Any]) -> str:
     }"""
 
 
-def _evaluation(report: dict[str, Any]) -> str:
+def _evaluation(config: Config, report: dict[str, Any]) -> str:
     accuracy, frechet, pr = report["accuracy"], report["frechet"], report["precision_recall"]
     nearest = report["nearest_training_image_rms"]
     bounds = [
@@ -121,6 +121,10 @@ def _evaluation(report: dict[str, Any]) -> str:
         [row["guidance"], row["temperature"], row["accuracy"], row["frechet"]] for row in report["sweep"]["figures"]
     ]
     return f"""## What it scores
+
+To measure these weights again:
+
+    python -m rdpm_training {"data " if config.emoji else ""}restore evaluate --config configs/{config.name}.toml
 
 `evaluate` draws {report["samples"]:,} samples, equally many of each class, with guidance {report["guidance"]:g} and
 temperature {report["temperature"]:g}. An independent convolutional classifier, trained on the real training images only,

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import card, codebook_stage, data, denoiser_stage, tokenizer_stage, trajectory
+from . import card, codebook_stage, data, denoiser_stage, runs, tokenizer_stage, trajectory
 from .config import Config, ConfigError
 from .denoiser import Denoiser
 from .tokenizer import Tokenizer
@@ -63,6 +63,8 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     """Writes `weights/NAME/` (or the folder given)."""
     if config.trajectory.noise != 1:
         raise ConfigError(f"[trajectory]: noise is {config.trajectory.noise:g}; the server draws with 1")
+    if runs.read_report(folder, "restored"):
+        raise ConfigError(f"{folder} was restored from a weights folder: what made it isn't known here")
     target = to or WEIGHTS / config.name
     target.mkdir(parents=True, exist_ok=True)
     classes = data.load(config.data, config.seed).classes

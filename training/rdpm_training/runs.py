@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import torch
 
+from .config import ConfigError
+
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 
 
@@ -114,6 +116,8 @@ class Checkpoint:
     """All that a run needs to go on exactly: its parts, its generator, the update reached and the seconds spent.
 
     Restores itself from `path` where that exists; `first` is the update to go on with.
+
+    Raises ConfigError where that file has the network only.
     """
 
     def __init__(self, path: Path, parts: dict[str, Stateful], random: torch.Generator) -> None:
@@ -121,6 +125,8 @@ class Checkpoint:
         self.first, self._before, self._start = 0, 0.0, time.monotonic()
         if path.exists():
             state = load(path)
+            if lacking := sorted(parts.keys() - state.keys()):
+                raise ConfigError(f"{path} can be drawn from, not trained on: it lacks {', '.join(lacking)}")
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             random.set_state(state["random"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rdpm_training import contender, sampler
+from rdpm_training import contender, exported, sampler
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "eighth"
 BATCH, POSITIONS, CODES, STEPS = 3, 9, 16, 10
@@ -31,7 +31,7 @@ def inputs(tmp_path: Path) -> Path:
 def test_tokens_are_the_samplers_and_every_part_is_timed(inputs: Path) -> None:
     subject = contender.Contender(WEIGHTS, inputs, "eager", threads=1)
     measured = subject.measure(batch=2, seconds=0.0)
-    config, codebook, denoiser, _ = contender.load(WEIGHTS)
+    config, codebook, denoiser, _ = exported.load(WEIGHTS)
     given = {name: tensor[:2] for name, tensor in subject.inputs.items() if name != "uniforms"}
     settings = config["sampling"]
     drawn = sampler.sample(

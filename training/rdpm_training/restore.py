@@ -1,0 +1,47 @@
+"""Stage `restore`: the way back from `weights/NAME` to a run's folder, so that others measure what is shipped.
+
+`evaluate`, `sweep` and `pictures` then work as they do after training, and give the figures of the model card. Training
+doesn't go on from here: a weights folder holds no optimizer's state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from . import denoiser_stage, export, exported, runs
+from .config import Config, ConfigError
+
+REPORT = "restored"
+CHECKPOINTS = ("tokenizer.pt", "codebook.pt", "decoder.pt", "denoiser.pt")
+
+
+def restore(config: Config, folder: Path, source: Path | None = None) -> None:
+    """Fills an empty run's folder from `weights/NAME/` (or the folder given); done already, it does nothing.
+
+    Raises ConfigError where the weights are of another configuration or the folder has a run in it.
+    """
+    source = source or export.WEIGHTS / config.name
+    if not (source / "model.safetensors").exists():
+        raise FileNotFoundError(f"{source / 'model.safetensors'} is missing")
+    origin = {"sha256": hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()}
+    if runs.read_report(folder, REPORT) == origin:
+        return
+    if taken := [name for name in CHECKPOINTS if (folder / name).exists()]:
+        raise ConfigError(f"{folder} has a run in it ({', '.join(taken)}); name another folder with --run")
+
+    described, codebook, denoiser, tokenizer = exported.load(source)
+    expected = json.loads(json.dumps(export.describe(config, described["classes"])))
+    if differing := sorted(key for key in expected if expected[key] != described.get(key)):
+        raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
+    runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
+    runs.save(folder / "codebook.pt", {"codebook": codebook})
+    # The output table came folded into one matrix: that is its free part now, and the codebook's part adds nothing.
+    state = denoiser_stage.build(config, codebook, len(described["classes"])).state_dict()
+    state |= {name: torch.zeros_like(tensor) for name, tensor in state.items() if name.startswith("code_")}
+    state |= {name.replace("output", "code_free"): tensor for name, tensor in denoiser.state_dict().items()}
+    runs.save(folder / "denoiser.pt", {"ema": state})
+    runs.report(folder, REPORT, origin)

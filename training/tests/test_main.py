@@ -1,0 +1,46 @@
+"""The command line: stages in a row, and what it says of a mistake."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from rdpm_training import __main__ as program
+from rdpm_training.config import Config
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["rdpm-train", *map(str, arguments)])
+    return program.main()
+
+
+@pytest.fixture
+def file(tiny: Config, tmp_path: Path) -> Path:
+    """The file that `tiny` was read from."""
+    return tmp_path / "tiny.toml"
+
+
+def test_stages_run_in_the_order_given(monkeypatch: pytest.MonkeyPatch, file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert call(monkeypatch, "tokenizer", "codebook", "decoder", "--config", file, "--run", run) == 0
+    made = [(run / f"{stage}.json").stat().st_mtime_ns for stage in ("tokenizer", "codebook", "decoder")]
+    assert made == sorted(made)
+
+
+def test_a_stage_before_its_time_stops_the_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert call(monkeypatch, "codebook", "tokenizer", "--config", file, "--run", run) == 2
+    assert "tokenizer.pt is missing: run the stage before this one first" in capsys.readouterr().err
+    assert not (run / "tokenizer.json").exists()
+
+
+def test_a_plan_and_a_run_are_not_mixed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        call(monkeypatch, "evaluate", "sweep", "--config", file)
+    assert "sweep: these want a configuration of their own" in capsys.readouterr().err
