@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
 import platform
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
+
+
+def trim() -> None:
+    """Gives freed memory back to the system, where the C library can (glibc).
+
+    Blocks aligned for vectors leave holes in its heap that it doesn't fill again: 12 MB an update with batches of 64
+    images, 64 positions and 1,024 codes, while what is in use stays the same.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -137,9 +148,10 @@ class Checkpoint:
         return self._before + time.monotonic() - self._start
 
     def save(self, update: int) -> None:
-        """Notes that `update` updates are done."""
+        """Notes that `update` updates are done, and tidies up."""
         state = {name: part.state_dict() for name, part in self.parts.items()}
         save(self.path, state | {"random": self.random.get_state(), "update": update, "seconds": self.seconds()})
+        trim()
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
