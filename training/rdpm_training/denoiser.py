@@ -102,6 +102,14 @@ class Denoiser(nn.Module):
         """(V, d)."""
         return self.code_out(F.silu(self.code_in(self.codebook))) + self.code_free
 
+    @torch.no_grad()
+    def fold(self) -> Denoiser:
+        """Turns the output matrix into a free table alone, as it is exported. In bf16 the function would be rounded."""
+        self.code_free.copy_(self.output_weight())
+        for parameter in (*self.code_in.parameters(), *self.code_out.parameters()):
+            parameter.zero_()
+        return self
+
     def forward(self, z: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """z = z_{t-1} (b, n, c), t (b,) in 1..T, y (b,) a class or `null_class`: logits (b, n, V)."""
         return self.transform(self.input(z * self.input_scale[t - 1][:, None, None]), t, y)

@@ -39,7 +39,7 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
     runs.save(folder / "codebook.pt", {"codebook": codebook})
-    # The output table came folded into one matrix: that is its free part now, and the codebook's part adds nothing.
+    # As `Denoiser.fold` leaves it: the output matrix is the free table, and the codebook's part adds nothing.
     state = denoiser_stage.build(config, codebook, len(described["classes"])).state_dict()
     state |= {name: torch.zeros_like(tensor) for name, tensor in state.items() if name.startswith("code_")}
     state |= {name.replace("output", "code_free"): tensor for name, tensor in denoiser.state_dict().items()}
