@@ -116,7 +116,8 @@ def _evaluation(config: Config, report: dict[str, Any]) -> str:
         ["training images", "", frechet["train"], *pr["train"]],
         ["test images", accuracy["test"], "0", "1", "1"],
     ]
-    classes = accuracy["samples_per_class"]
+    rows = {"samples": "**samples**", "test": "test images", "train": "training images"}
+    classes = {name: report["accuracy_per_class"][name] for name in rows}
     sweep = [
         [row["guidance"], row["temperature"], row["accuracy"], row["frechet"]] for row in report["sweep"]["figures"]
     ]
@@ -132,9 +133,9 @@ says what they show; its 128 features are the space of the Fréchet distance, pr
 images). That space is this project's own: its figures don't compare with anybody else's FID.
 
 {table(["images", "accuracy", "Fréchet distance", "precision", "recall"], bounds)}
-Accuracy on the samples of each class:
+Accuracy in each class. What the classifier doesn't recognize in unseen test images, it can't be asked to see in samples:
 
-{table(list(classes), [list(classes.values())])}
+{table(["images", *classes["samples"]], [[label, *classes[name].values()] for name, label in rows.items()])}
 **Memorization.** Distance of an image to the nearest training image (root mean square per pixel, values in −1…1):
 
 {table(["images", "median", "smallest"], [[name.replace("_", " "), d["median"], d["smallest"]] for name, d in nearest.items()])}
@@ -163,7 +164,8 @@ classes listed in `config.json`.
             f"\nWhat limits it is the denoiser, not the tokenizer: samples are {ratio:.0f} times as far from the test images as\n"
             "tokenized and decoded ones are. A longer run or more pictures would help it.\n"
         )
-    rare = [name for name, share in report["accuracy"]["samples_per_class"].items() if share < 0.5]
-    if rare:
-        text += f"\nFewer than half of the samples are taken for what they should be in: {', '.join(rare)}.\n"
+    samples, test = (report["accuracy_per_class"][name] for name in ("samples", "test"))
+    if rare := [f"{name} ({test[name]:.2f})" for name, share in samples.items() if share < 0.5]:
+        text += "\nFewer than half of the samples are taken for what they should be in some classes; in brackets, the share\n"
+        text += f"of unseen test images that are: {', '.join(rare)}.\n"
     return text

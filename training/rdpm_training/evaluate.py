@@ -26,7 +26,7 @@ def evaluate(config: Config, folder: Path) -> None:
     model = drawing.rdpm(config, folder, classes)
 
     train, test = data.to_unit(dataset.train.images), judge.test
-    train_features, _ = judge.look(train)
+    train_features, train_classes = judge.look(train)
     reconstructed = reconstruct(config, folder)
     reconstructed_features, reconstructed_classes = judge.look(reconstructed)
 
@@ -62,10 +62,11 @@ def evaluate(config: Config, folder: Path) -> None:
                 "samples": figures["accuracy"],
                 "test": accuracy(judge.test_classes, dataset.test.labels),
                 "reconstructed_test": accuracy(reconstructed_classes, dataset.test.labels),
-                "samples_per_class": {
-                    name: accuracy(predicted[labels == index], labels[labels == index])
-                    for index, name in enumerate(dataset.classes)
-                },
+            },
+            "accuracy_per_class": {
+                "samples": per_class(predicted, labels, dataset.classes),
+                "test": per_class(judge.test_classes, dataset.test.labels, dataset.classes),
+                "train": per_class(train_classes, dataset.train.labels, dataset.classes),
             },
             "frechet": {
                 "samples": figures["frechet"],
@@ -88,6 +89,13 @@ def evaluate(config: Config, folder: Path) -> None:
             "hardware": runs.hardware(),
         },
     )
+
+
+def per_class(predicted: Tensor, intended: Tensor, classes: list[str]) -> dict[str, float]:
+    """The accuracy on the images of each class."""
+    return {
+        name: accuracy(predicted[intended == index], intended[intended == index]) for index, name in enumerate(classes)
+    }
 
 
 def reconstruct(config: Config, folder: Path, images: int | None = None) -> Tensor:

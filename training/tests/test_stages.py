@@ -129,6 +129,9 @@ def test_evaluation_reports_every_figure(tiny: Config, tmp_path: Path) -> None:
     assert report["samples"] == 40
     assert set(report["frechet"]) == {"samples", "train", "reconstructed_test"}
     assert 0 <= report["accuracy"]["samples"] <= 1
+    assert report["accuracy_per_class"].keys() == {"samples", "test", "train"}
+    for figures in report["accuracy_per_class"].values():
+        assert figures.keys() == {"cool", "warm"} and all(0 <= share <= 1 for share in figures.values())
     cross_entropy = json.loads((folder / "denoiser.json").read_text())["test_cross_entropy_per_step"]
     assert len(cross_entropy) == 4 and all(0 < x < 10 for x in cross_entropy)
 
