@@ -63,7 +63,7 @@ In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
 
 for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it. Where the hardware
 multiplies bf16 natively (a processor with AMX or AVX512-BF16, a GPU), training and evaluation do so.
-
+{config.remarks and f"{chr(10)}{config.remarks.strip()}{chr(10)}"}
 {table(["stage", "updates", "time", "on"], rows)}"""
 
 
@@ -135,7 +135,7 @@ images). That space is this project's own: its figures don't compare with anybod
 {table(["images", "accuracy", "Fréchet distance", "precision", "recall"], bounds)}
 Accuracy in each class. What the classifier doesn't recognize in unseen test images, it can't be asked to see in samples:
 
-{table(["images", *classes["samples"]], [[label, *classes[name].values()] for name, label in rows.items()])}
+{table(["images", *classes["samples"]], [[label, *(f"{share:.2f}" for share in classes[name].values())] for name, label in rows.items()])}
 **Memorization.** Distance of an image to the nearest training image (root mean square per pixel, values in −1…1):
 
 {table(["images", "median", "smallest"], [[name.replace("_", " "), d["median"], d["smallest"]] for name, d in nearest.items()])}

@@ -134,6 +134,7 @@ class Config:
     sampling: Sampling
     evaluation: Evaluation
     emoji: Emoji | None = None
+    remarks: str = ""  # for the model card: what a reader of the figures should know
 
     @property
     def shrink(self) -> int:
