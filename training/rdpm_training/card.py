@@ -55,6 +55,7 @@ def _making(config: Config, reports: dict[str, Any]) -> str:
         for stage, report in reports.items()
         if report and "seconds" in report
     ]
+    remarks = f"\n{config.remarks.strip()}\n" if config.remarks else ""
     return f"""## How it was made
 
 In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
@@ -63,7 +64,7 @@ In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
 
 for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it. Where the hardware
 multiplies bf16 natively (a processor with AMX or AVX512-BF16, a GPU), training and evaluation do so.
-{config.remarks and f"{chr(10)}{config.remarks.strip()}{chr(10)}"}
+{remarks}
 {table(["stage", "updates", "time", "on"], rows)}"""
 
 

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from . import exported
-from .exported import Exported
+from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
 ENGINES = ["eager", "compile", "bf16", "onnx"]
@@ -34,7 +34,7 @@ ENGINES = ["eager", "compile", "bf16", "onnx"]
 class Step(nn.Module):
     """One step with guidance: z_{t-1} (b, n, c), t and y (b,), uniforms (b, n, V) to C_t (b, n) and z_t."""
 
-    def __init__(self, config: dict, codebook: Tensor, denoiser: Exported) -> None:
+    def __init__(self, config: dict, codebook: Tensor, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.register_buffer("codebook", codebook)

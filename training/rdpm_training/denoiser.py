@@ -90,6 +90,7 @@ class Denoiser(nn.Module):
         self.code_in = nn.Linear(channels, width)
         self.code_out = nn.Linear(width, width)
         self.code_free = nn.Parameter(0.02 * torch.randn(codes, width))
+        self.register_parameter("output", None)  # that matrix itself, once it is folded
         self.bias = nn.Parameter(torch.zeros(codes))
 
         for embedding in (self.timestep, self.label):
@@ -100,14 +101,15 @@ class Denoiser(nn.Module):
 
     def output_weight(self) -> Tensor:
         """(V, d)."""
+        if self.output is not None:
+            return self.output
         return self.code_out(F.silu(self.code_in(self.codebook))) + self.code_free
 
-    @torch.no_grad()
     def fold(self) -> Denoiser:
-        """Turns the output matrix into a free table alone, as it is exported. In bf16 the function would be rounded."""
-        self.code_free.copy_(self.output_weight())
-        for parameter in (*self.code_in.parameters(), *self.code_out.parameters()):
-            parameter.zero_()
+        """Puts the output matrix in its function's place, as it is exported. In bf16 the function would be rounded."""
+        if self.output is None:
+            self.output = nn.Parameter(self.output_weight().detach().clone())
+            del self.code_in, self.code_out, self.code_free
         return self
 
     def forward(self, z: Tensor, t: Tensor, y: Tensor) -> Tensor:

@@ -27,8 +27,11 @@ def build(config: Config, codebook: Tensor, classes: int) -> Denoiser:
 def trained(config: Config, folder: Path, classes: int) -> Denoiser:
     """The averaged (EMA) transformer that this stage left in `folder`, ready for use and as it is exported."""
     denoiser = build(config, codebook_stage.trained(folder), classes)
-    denoiser.load_state_dict(runs.load(folder / "denoiser.pt")["ema"])
-    return denoiser.eval().requires_grad_(False).fold()
+    state = runs.load(folder / "denoiser.pt")["ema"]
+    if "output" in state:  # it was restored from what was exported
+        denoiser.fold()
+    denoiser.load_state_dict(state)
+    return denoiser.fold().eval().requires_grad_(False)
 
 
 @torch.no_grad()

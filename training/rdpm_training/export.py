@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -15,6 +14,8 @@ from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
+# Of the denoiser's tensors: to the server these two are a linear layer like others.
+RENAMED = {"output": "output.weight", "bias": "output.bias"}
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
@@ -36,16 +37,11 @@ def describe(config: Config, classes: list[str]) -> dict[str, object]:
 
 
 def tensors(tokenizer: Tokenizer, codebook: Tensor, denoiser: Denoiser) -> dict[str, Tensor]:
-    """Everything that the server loads, by the names of the networks' modules, f32."""
+    """Everything that the server loads, by the names of the networks' modules, f32. The denoiser is a folded one."""
     found = dict(tokenizer.state_dict())
     found["codebook"] = codebook
     for name, tensor in denoiser.state_dict().items():
-        if not name.startswith("code_") and name != "bias":
-            found[f"denoiser.{name}"] = tensor
-    # The output table is a function of the codebook; only its value is needed to sample.
-    with torch.no_grad():
-        found["denoiser.output.weight"] = denoiser.output_weight()
-    found["denoiser.output.bias"] = denoiser.bias
+        found["denoiser." + RENAMED.get(name, name)] = tensor
     return {name: tensor.detach().float().contiguous().clone() for name, tensor in sorted(found.items())}
 
 

@@ -84,7 +84,7 @@ def eighth(config: Config, to: Path) -> None:
     for tensor in tokenizer.state_dict().values():
         tensor.add_(0.2 * torch.randn_like(tensor))  # off the initial values, some of which are zeros and ones
     to.mkdir(parents=True, exist_ok=True)
-    export.write(config, classes, export.tensors(tokenizer, codebook, denoiser), to)
+    export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to)
     images = torch.randint(256, (2, 3, 24, 24), dtype=torch.uint8)
     v = tokenizer.encode(data.to_unit(images))
     expected = {"images": images, "v": v.contiguous(), "pixels": tokenizer.decode(v).contiguous()}

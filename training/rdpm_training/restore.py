@@ -10,9 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
-
-from . import denoiser_stage, export, exported, runs
+from . import export, exported, runs
 from .config import Config, ConfigError
 
 REPORT = "restored"
@@ -39,9 +37,5 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
     runs.save(folder / "codebook.pt", {"codebook": codebook})
-    # As `Denoiser.fold` leaves it: the output matrix is the free table, and the codebook's part adds nothing.
-    state = denoiser_stage.build(config, codebook, len(described["classes"])).state_dict()
-    state |= {name: torch.zeros_like(tensor) for name, tensor in state.items() if name.startswith("code_")}
-    state |= {name.replace("output", "code_free"): tensor for name, tensor in denoiser.state_dict().items()}
-    runs.save(folder / "denoiser.pt", {"ema": state})
+    runs.save(folder / "denoiser.pt", {"ema": denoiser.state_dict()})
     runs.report(folder, REPORT, origin)

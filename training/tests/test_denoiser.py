@@ -15,7 +15,7 @@ def test_folding_the_output_table_keeps_the_logits() -> None:
     inputs = torch.randn(5, 4, 3), torch.tensor([1, 2, 1, 2, 2]), torch.tensor([0, 1, 2, 0, 1])
     expected, table = network(*inputs), network.output_weight()
     network.fold()
-    assert torch.equal(network.code_free, table)
+    assert torch.equal(network.output, table)
     torch.testing.assert_close(network(*inputs), expected)
     with torch.autocast("cpu", torch.bfloat16):
         assert network.output_weight().dtype == torch.float32, "the sum is not rounded"
