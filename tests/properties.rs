@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Fault, STEPS, events, options, request, toy_engine, within};
@@ -194,6 +195,13 @@ fn gauges(engine: &Engine) -> [usize; 4] {
 #[test]
 fn every_job_comes_to_one_end_and_memory_to_its_base() {
     let _profiler = dhat::Profiler::builder().testing().build();
+    // A worker outlives a panic as it does a scripted fault, which asks no hook; what asks one is a mistake.
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (counter, report) = (Arc::clone(&panics), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        report(panic);
+    }));
     let mut memory = [0; 2];
     for (cases, bytes) in [WARM_UP, CASES].into_iter().zip(&mut memory) {
         let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -202,6 +210,7 @@ fn every_job_comes_to_one_end_and_memory_to_its_base() {
             .run(&sequences, |actions| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 runtime.block_on(run(actions));
+                prop_assert_eq!(panics.swap(0, Ordering::Relaxed), 0);
                 Ok(())
             })
             .unwrap();

@@ -76,7 +76,7 @@ impl Toy {
     }
 
     fn picture(&self, drawing: &ToyDrawing, noise: u8) -> DynamicImage {
-        let grey = (drawing.seed as u8).wrapping_mul(16) + (drawing.index as u8) * 2 + noise;
+        let grey = (drawing.seed as u8).wrapping_mul(16).wrapping_add(drawing.index as u8 * 2 + noise);
         let size = self.config.image.size as u32;
         let picture = DynamicImage::from(GrayImage::from_pixel(size, size, Luma([grey])));
         if self.config.image.channels == 1 { picture } else { picture.into_rgb8().into() }
