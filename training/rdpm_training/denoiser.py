@@ -100,10 +100,15 @@ class Denoiser(nn.Module):
             nn.init.zeros_(zero.bias)
 
     def output_weight(self) -> Tensor:
-        """(V, d)."""
+        """(V, d), the codes' mean zero.
+
+        What all codes share changes no probability and has no gradient but rounding errors, which Adam scales up to full
+        steps: left in, it grows until the logits are too large for bf16 to tell one from another.
+        """
         if self.output is not None:
             return self.output
-        return self.code_out(F.silu(self.code_in(self.codebook))) + self.code_free
+        table = self.code_out(F.silu(self.code_in(self.codebook))) + self.code_free
+        return table - table.mean(0)
 
     def fold(self) -> Denoiser:
         """Puts the output matrix in its function's place, as it is exported. In bf16 the function would be rounded."""

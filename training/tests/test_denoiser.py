@@ -7,16 +7,37 @@ import torch
 from rdpm_training.denoiser import Denoiser
 
 
-def test_folding_the_output_table_keeps_the_logits() -> None:
+def network() -> Denoiser:
+    """One off the zeros that some of its parameters begin with."""
     torch.manual_seed(4)
-    network = Denoiser(torch.randn(12, 3), [0.0, 0.5, 1.0], positions=4, classes=2, width=8, layers=1, heads=2)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)  # off the zeros that some begin with
-    inputs = torch.randn(5, 4, 3), torch.tensor([1, 2, 1, 2, 2]), torch.tensor([0, 1, 2, 0, 1])
-    expected, table = network(*inputs), network.output_weight()
-    network.fold()
-    assert torch.equal(network.output, table)
-    torch.testing.assert_close(network(*inputs), expected)
+    small = Denoiser(torch.randn(12, 3), [0.0, 0.5, 1.0], positions=4, classes=2, width=8, layers=1, heads=2)
+    for parameter in small.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return small
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """z, t and y of five images."""
+    return torch.randn(5, 4, 3), torch.tensor([1, 2, 1, 2, 2]), torch.tensor([0, 1, 2, 0, 1])
+
+
+def test_folding_the_output_table_keeps_the_logits() -> None:
+    denoiser, batch = network(), inputs()
+    expected, table = denoiser(*batch), denoiser.output_weight()
+    denoiser.fold()
+    assert torch.equal(denoiser.output, table)
+    torch.testing.assert_close(denoiser(*batch), expected)
     with torch.autocast("cpu", torch.bfloat16):
-        assert network.output_weight().dtype == torch.float32, "the sum is not rounded"
-        assert torch.equal(network.output_weight(), table)
+        assert denoiser.output_weight().dtype == torch.float32, "the sum is not rounded"
+        assert torch.equal(denoiser.output_weight(), table)
+
+
+def test_what_all_codes_share_does_not_blur_the_logits_in_bf16() -> None:
+    denoiser, batch = network(), inputs()
+    expected = denoiser(*batch)
+    with torch.no_grad():
+        denoiser.code_free += 30 * torch.randn(8)
+    torch.testing.assert_close(denoiser(*batch), expected, rtol=0, atol=1e-3)
+    with torch.autocast("cpu", torch.bfloat16):
+        error = denoiser(*batch).float() - expected
+    assert error.square().mean().sqrt() < 0.02 * expected.std()
