@@ -102,8 +102,8 @@ class Denoiser(nn.Module):
     def output_weight(self) -> Tensor:
         """(V, d), the codes' mean zero.
 
-        What all codes share changes no probability and has no gradient but rounding errors, which Adam scales up to full
-        steps: left in, it grows until the logits are too large for bf16 to tell one from another.
+        What all codes share changes no probability and has no gradient but rounding errors, which Adam scales up to
+        full steps: left in, it grows until the logits are too large for bf16 to tell one from another.
         """
         if self.output is not None:
             return self.output
