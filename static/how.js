@@ -64,7 +64,10 @@ export class HowView {
     if (session.state !== "completed") return this.status.follow(session, "The figures are being drawn.");
     this.#showForward(session.pictures[0].result)
       .then(() => this.status.say("completed", `Figures: ${this.class}, seed ${SEED}, drawn in ${session.seconds.toFixed(1)} s.`))
-      .catch((error) => this.status.fail(`The first three figures are missing: ${error.message}`));
+      .catch((error) => {
+        this.session = null;
+        this.status.fail(`The first three figures are missing: ${error.message}`);
+      });
   }
 
   /** The backward side. @param {import("./run.js").Picture} picture */

@@ -100,6 +100,7 @@ export class TokenizeView {
     this.reconstructionNote.textContent = `${model.steps} × ${model.grid ** 2} tokens, off by ${(100 * error).toFixed(1)} % (rms).`;
     this.sheet.reset([], []);
     this.#fillStrip(picture);
+    this.theater.limit = () => model.steps;
     this.theater.follow([picture]);
     this.theater.advance();
     this.status.say("completed", `Encoded with the noise of seed ${seed}. Now choose what it shall become, and press Draw variations.`);

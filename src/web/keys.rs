@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use headers::authorization::{Authorization, Basic, Bearer};
@@ -99,12 +99,13 @@ impl Access {
         (!access.keys.is_empty()).then(|| Arc::new(access))
     }
 
-    fn needs_key(&self, path: &str) -> bool {
+    fn needs_key(&self, method: &Method, path: &str) -> bool {
         let is_open = match path {
             "/metrics" => self.open.metrics,
             _ if path.starts_with("/health/") => self.open.health,
             _ if path.starts_with("/api/") || path.starts_with("/v1/") => false,
-            _ => self.open.page,
+            // The page's form draws by POST, without scripts.
+            _ => self.open.page && method.is_safe(),
         };
         !is_open
     }
@@ -133,7 +134,9 @@ pub(super) async fn check(State(access): State<Arc<Access>>, mut request: Reques
             tracing::Span::current().record("key", &*key.name);
             request.extensions_mut().insert(KeyName(Arc::clone(&key.name)));
         }
-        None if access.needs_key(request.uri().path()) => return refusal(request.headers()),
+        None if access.needs_key(request.method(), request.uri().path()) => {
+            return refusal(request.headers());
+        }
         None => {}
     }
     next.run(request).await

@@ -93,6 +93,10 @@ async fn parts_other_than_the_api_can_be_opened_and_health_closed() {
     ] {
         assert_eq!(server.get(path).await.status(), status, "{path}");
     }
+    let form =
+        server.client.post(server.url("/")).header("content-type", "application/x-www-form-urlencoded");
+    let drawn = form.body("class=0").send();
+    assert_eq!(within(drawn).await.unwrap().status(), 401, "who may see the page may not draw yet");
 }
 
 #[tokio::test]
