@@ -1,7 +1,7 @@
 //! Between pictures and tensors.
 
-use image::imageops::{FilterType, overlay};
-use image::{DynamicImage, GrayImage, RgbImage, Rgba, RgbaImage};
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, GenericImageView, GrayImage, Pixel, RgbImage, Rgba};
 
 use super::ModelError;
 use super::config::Image;
@@ -9,13 +9,19 @@ use super::config::Image;
 /// A picture as a model sees it: transparency laid on white, cropped to the central square, scaled to the model's size,
 /// in its colours. One that is so already stays as it is.
 pub fn fit(image: &DynamicImage, to: &Image) -> DynamicImage {
-    let mut opaque = RgbaImage::from_pixel(image.width(), image.height(), Rgba([255; 4]));
-    overlay(&mut opaque, &image.to_rgba8(), 0, 0);
-    let mut square = DynamicImage::ImageRgba8(opaque);
-    let size = to.size as u32;
-    if (square.width(), square.height()) != (size, size) {
-        square = square.resize_to_fill(size, size, FilterType::Lanczos3);
+    let (size, side) = (to.size as u32, image.width().min(image.height()));
+    // Cropped first: a strip that is scaled to the size is as long as ever.
+    let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
+    let mut square = image.view(x, y, side, side).to_image();
+    for pixel in square.pixels_mut() {
+        let mut white = Rgba([255; 4]);
+        white.blend(pixel);
+        *pixel = white;
     }
+    if side != size {
+        square = imageops::resize(&square, size, size, FilterType::Lanczos3);
+    }
+    let square = DynamicImage::from(square);
     match to.channels {
         1 => DynamicImage::ImageLuma8(square.into_luma8()),
         _ => DynamicImage::ImageRgb8(square.into_rgb8()),

@@ -1,7 +1,6 @@
 //! What every request passes, whatever its route.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +18,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::{Level, Span, field};
 
-use super::bodies::{self, Streams};
+use super::bodies;
 use super::http_metrics::{self, HttpMetrics};
 use super::keys::{self, Access};
 use super::options::{Options, Origin, ProxyHeader};
@@ -47,10 +46,8 @@ pub(super) fn around(routes: Router, options: &Options, metrics: &HttpMetrics) -
     if let Some(access) = Access::new(options) {
         routes = routes.layer(from_fn_with_state(access, keys::check));
     }
-    let streams = Arc::new(Streams::new(options.max_streams, &metrics.streams));
     routes = routes
         .layer(same_origin(&options.cors_origins))
-        .layer(from_fn_with_state(streams, bodies::limit_streams))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(problem::dress))
         // Leaves event streams and pictures as they are.

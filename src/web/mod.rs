@@ -10,12 +10,14 @@
 //! - `health`, `metrics`: for supervisors, load balancers and Prometheus
 //! - `check`, `query`, `problem`: what is wrong with a request, all of it at once
 //! - `upload`: images that clients send
+//! - `event_stream`: what all server-sent events have in common
 //! - `ledger`, `wait`, `render`: whose job it is, when it ends, what it looks like as a file
 //! - the rest: what every request passes, and connections
 
 mod bodies;
 mod check;
 mod docs;
+mod event_stream;
 mod health;
 mod http_metrics;
 mod keys;
@@ -51,6 +53,7 @@ pub use options::{Open, Options, Origin, OriginError, ProxyHeader, RateLimit};
 pub use pictures::ClassPictures;
 pub use server::serve;
 
+use self::event_stream::EventStreams;
 use self::http_metrics::HttpMetrics;
 use self::ledger::Ledger;
 use self::render::Renderer;
@@ -69,6 +72,7 @@ struct App {
     ledger: Arc<Ledger>,
     renderer: Arc<Renderer>,
     uploads: upload::Room,
+    streams: Arc<EventStreams>,
     description: Arc<docs::Description>,
     started: SystemTime,
 }
@@ -102,6 +106,7 @@ fn site(engine: Arc<Engine>, pictures: ClassPictures, options: &Options, http: &
         ledger: Arc::default(),
         renderer: Arc::default(),
         uploads: upload::Room::default(),
+        streams: Arc::new(EventStreams::new(options.max_streams, &http.streams)),
         description: Arc::new(docs::Description::new(&document)),
         started: SystemTime::now(),
     };

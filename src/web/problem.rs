@@ -160,6 +160,12 @@ impl Problem {
         let detail = "The server has too many event streams open; the rest of the API answers.";
         Self { detail: detail.into(), ..Self::overloaded() }
     }
+
+    /// 503: too many large bodies.
+    pub fn too_many_uploads() -> Self {
+        let detail = "The server is receiving too many images; the rest of the API answers.";
+        Self { detail: detail.into(), ..Self::overloaded() }
+    }
 }
 
 impl From<SubmitError> for Problem {

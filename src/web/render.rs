@@ -1,5 +1,7 @@
 //! A generation's images as one picture file.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use image::{DynamicImage, ImageFormat};
 use tokio::sync::Semaphore;
@@ -13,7 +15,7 @@ use crate::picture::{self, Format, MAX_SCALE, Parameters, PictureError};
 pub(super) const QUALITY: u8 = 90;
 /// The largest picture, in pixels, all frames of an animation together.
 const MAX_PIXELS: u64 = 1 << 24;
-/// Pictures made at once: bounds memory and leaves the processor to the model.
+/// Pictures made or read at once: bounds memory and leaves the processor to the model.
 const AT_ONCE: usize = 2;
 
 /// How images are shown.
@@ -27,16 +29,17 @@ pub(super) struct Look {
 
 /// Makes picture files, few at a time, on threads that may block.
 #[derive(Debug)]
-pub(super) struct Renderer(Semaphore);
+pub(super) struct Renderer(Arc<Semaphore>);
 
 impl Default for Renderer {
     fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
     }
 }
 
 impl Renderer {
-    /// Runs `work`.
+    /// Runs `work` when its turn comes. Once it has begun it goes on and keeps its turn, even where the client that
+    /// wanted it is gone: a blocking thread can't be stopped.
     ///
     /// # Errors
     /// 500 where it fails: what it works on is the server's own.
@@ -45,7 +48,11 @@ impl Renderer {
         work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
     ) -> Result<T, Problem> {
         // Nobody closes the semaphore.
-        let _turn = self.0.acquire().await;
+        let turn = Arc::clone(&self.0).acquire_owned().await;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(made)) => Ok(made),
             Ok(Err(error)) => Err(Problem::internal("The picture could not be made.", &error)),

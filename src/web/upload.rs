@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
@@ -16,12 +17,14 @@ use super::{App, BODY_LIMIT};
 
 /// The largest body of a request that may have an image, in bytes.
 pub(super) const UPLOAD_LIMIT: usize = 12 << 20;
-/// Large bodies in memory at once; others wait.
+/// Large bodies in memory at once; others wait, though not for long: those may be slow to arrive.
 const AT_ONCE: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The largest image: a photo. What it unpacks to is bounded by this, however small the file.
 const MAX_PIXELS: u64 = 50_000_000;
 const MAX_SIDE: u32 = 16_384;
-const MAX_ALLOC: u64 = 256 << 20;
+/// What one image and its decoder may take, in bytes: eight for each pixel, as 16-bit RGBA has, and room to work.
+const MAX_ALLOC: u64 = 512 << 20;
 /// For people.
 pub(super) const IMAGES: &str =
     "a PNG, JPEG, WebP, GIF or BMP file of up to 50 million pixels, as base64 or a data: URL";
@@ -36,7 +39,15 @@ impl Default for Room {
     }
 }
 
-/// A body that may be large, and its head. Handlers drop it before they wait for anything else.
+impl Room {
+    /// 503 where there is none for a while.
+    async fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or_else(Problem::too_many_uploads)
+    }
+}
+
+/// A body that may be large, and its head. Handlers drop it once the image in it is a small one.
 pub(super) struct Upload {
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -53,7 +64,7 @@ impl FromRequest<App> for Upload {
             parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         // Small bodies never wait for large ones.
         let is_small = length.is_some_and(|length: usize| length <= BODY_LIMIT);
-        let turn = if is_small { None } else { Arc::clone(&app.uploads.0).acquire_owned().await.ok() };
+        let turn = if is_small { None } else { Some(app.uploads.enter().await?) };
         match to_bytes(body, UPLOAD_LIMIT).await {
             Ok(body) => Ok(Self { headers: parts.headers, body, _turn: turn }),
             Err(error) if is_too_long(&error) => {
@@ -79,12 +90,17 @@ pub(super) fn decode_text(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(base64.trim()).ok()
 }
 
-/// The image in a file, turned as its camera was held.
+/// What `work` makes of the image in a file, turned as its camera was held. It is done in the same turn, as the image
+/// may take a hundred times the file's memory.
 ///
 /// # Errors
 /// 422 where it is no image, or one that is too large.
-pub(super) async fn open(app: &App, file: Vec<u8>) -> Result<DynamicImage, Problem> {
-    let opened = app.renderer.run(move || Ok(decode(file))).await?;
+pub(super) async fn open<T: Send + 'static>(
+    app: &App,
+    file: Vec<u8>,
+    work: impl FnOnce(&DynamicImage) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let opened = app.renderer.run(move || Ok(decode(file).map(|image| work(&image)))).await?;
     opened.map_err(|reason| refused("image", reason.as_str().into(), IMAGES))
 }
 
@@ -104,13 +120,16 @@ fn decode(file: Vec<u8>) -> Result<DynamicImage, String> {
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_ALLOC);
-    reader.limits(limits);
+    reader.limits(limits.clone());
     let broken = |_| format!("{size} bytes of {name} that can't be decoded");
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(format!("{width} × {height} pixels of {name}"));
     }
+    // Where the decoder isn't asked for its image by the reader, nobody else counts the image itself.
+    limits.reserve(decoder.total_bytes()).map_err(broken)?;
+    decoder.set_limits(limits).map_err(broken)?;
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);

@@ -31,7 +31,8 @@ pub(super) async fn finished(app: &App, id: JobId) -> Result<Snapshot, Problem> 
 /// A job that has ended, if it did so well.
 ///
 /// # Errors
-/// 409 where somebody canceled it, 503 where the server is stopping, 500 where it failed.
+/// 409 where somebody canceled it, 503 where the server is stopping or the model out of order,
+/// 500 where it failed.
 pub(super) fn outcome(app: &App, subscription: &Subscription) -> Result<Snapshot, Problem> {
     let snapshot = subscription.snapshot();
     match snapshot.status {
@@ -40,8 +41,8 @@ pub(super) fn outcome(app: &App, subscription: &Subscription) -> Result<Snapshot
             "The generation was canceled before its images were done.",
         )),
         Status::Failed => {
-            let stopping = app.engine.ready().err();
-            Err(stopping.map_or_else(|| Problem::generation_failed(snapshot.detail), Problem::from))
+            let not_ready = app.engine.model_ready(&snapshot.model.config.name).err();
+            Err(not_ready.map_or_else(|| Problem::generation_failed(snapshot.detail), Problem::from))
         }
         _ => Ok(snapshot),
     }

@@ -93,8 +93,6 @@ async fn steps_show_what_the_request_asks_for() {
     }
 }
 
-/// A client that leaves is noticed through the connection.
-
 #[tokio::test]
 async fn a_job_can_ask_to_end_with_its_readers() {
     let (server, script) = Server::toy(Options { disconnect_grace: Duration::ZERO, ..options() }).await;

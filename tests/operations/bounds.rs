@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rdpm::web::Options;
+use rdpm::engine;
+use rdpm::web::{ClassPictures, Options};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{Server, within};
+use crate::common::{Server, options, toy_engine, within};
 use crate::{problem, site};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -134,6 +135,36 @@ async fn a_slow_body_is_a_408() {
     assert!(within(stream.text()).await.unwrap().contains("event: completed"));
 }
 
+/// Announces a large body and sends none of it: the connection, and how the server's answer to that begins.
+async fn announce_upload(address: SocketAddr) -> (TcpStream, String) {
+    let mut connection = connect(address).await;
+    let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+    let length = "content-length: 1000000\r\nexpect: 100-continue";
+    connection.write_all(format!("{head}\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    within(connection.read_exact(&mut answer)).await.unwrap();
+    (connection, String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test]
+async fn slow_uploads_leave_others_an_honest_answer() {
+    let (server, _script) = Server::toy_site(site()).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let (connection, answer) = announce_upload(server.address).await;
+        assert_eq!(answer, "HTTP/1.1 100");
+        slow.push(connection);
+    }
+    let (mut refused, answer) = announce_upload(server.address).await;
+    assert_eq!(answer, "HTTP/1.1 503");
+    let answer = rest(&mut refused).await;
+    assert!(answer.contains("retry-after: 5") && answer.contains("urn:rdpm:problem:overloaded"), "{answer}");
+    // Small ones go on, and a place that becomes free is taken.
+    server.generate(&json!({"class": 0})).await;
+    drop(slow.pop());
+    until(|| async { announce_upload(server.address).await.1 == "HTTP/1.1 100" }).await;
+}
+
 #[tokio::test]
 async fn a_huge_body_is_a_413_and_is_not_read() {
     let (server, _script) = Server::toy_site(site()).await;
@@ -203,6 +234,33 @@ async fn a_client_that_does_not_read_is_cut_off() {
     });
     within(asking).await.unwrap();
     until(|| async { gauge(&server, "rdpm_http_connections").await <= 1 }).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_refused_is_no_reader_that_left() {
+    let limits = engine::Options { disconnect_grace: Duration::ZERO, ..options() };
+    let (engine, script) = toy_engine(limits);
+    let one_stream = Options { max_streams: 1, ..site() };
+    let server = Server::start_with(engine, ClassPictures::default(), one_stream).await;
+    script.hold();
+    let body = |class: usize| json!({"class": class, "cancel_on_disconnect": true});
+    let (followed, unheard) = (server.generate(&body(0)).await, server.generate(&body(1)).await);
+    let link = |job: &Value, name: &str| job["links"][name].as_str().unwrap().to_owned();
+    let mut stream = server.get(&link(&followed, "events")).await;
+    within(stream.chunk()).await.unwrap().unwrap();
+    problem(server.get(&link(&unheard, "events")).await, 503).await;
+    // Nor does the stream of an image begin one that nobody hears of.
+    let body = json!({"prompt": "circle", "stream": true}).to_string();
+    let image = server.client.post(server.url("/v1/images/generations")).body(body);
+    let refused = within(image.header("content-type", "application/json").send()).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(gauge(&server, "rdpm_live_jobs").await, 2);
+    drop(stream);
+    let ended = link(&followed, "self");
+    until(|| async { server.json(&ended).await["status"] == "canceled" }).await;
+    script.release();
+    let messages = server.messages(&link(&unheard, "events"), None).await;
+    assert_eq!(messages.last().unwrap().event, "completed");
 }
 
 #[tokio::test]

@@ -181,7 +181,11 @@ async fn a_model_out_of_order_is_told_from_the_others() {
     let (server, [toy, _]) = Server::two_models(Options { max_failures: 1, ..options() }).await;
     toy.fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     toy.fail_steps([Some(Fault::Error)]);
-    finished(&server, &json!({"class": 0})).await;
+    // Who waits for the job that showed it is told the same as who comes later.
+    let waiting = server.client.post(server.url("/api/v1/generations?wait=true")).json(&json!({"class": 0}));
+    let failed = within(waiting.send()).await.unwrap();
+    assert!(failed.headers().contains_key("retry-after"));
+    assert_eq!(problem(failed, 503).await["type"], "urn:rdpm:problem:not-ready");
     let refused = server.post(&json!({"class": 0})).await;
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(problem(refused, 503).await["type"], "urn:rdpm:problem:not-ready");

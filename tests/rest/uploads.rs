@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -20,6 +20,12 @@ fn file(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     // JPEG, like most photos, has three channels.
     image.to_rgb8().write_to(&mut file, format).unwrap();
     file.into_inner()
+}
+
+fn png(image: impl Into<DynamicImage>) -> String {
+    let mut file = Cursor::new(Vec::new());
+    image.into().write_to(&mut file, ImageFormat::Png).unwrap();
+    STANDARD.encode(file.into_inner())
 }
 
 fn base64(width: u32, height: u32) -> String {
@@ -91,6 +97,34 @@ async fn an_image_may_come_in_many_ways() {
     let photo = file(2000, 1500, ImageFormat::Bmp);
     assert!(photo.len() > 8_000_000);
     assert_eq!(form(&server, &[("image", Some("photo.bmp"), &photo)]).await.status(), 200);
+}
+
+/// The greys that the model sees of an image.
+async fn seen(server: &Server, image: String) -> Vec<u8> {
+    let response = post(server, &json!({"image": image})).await;
+    assert_eq!(response.status(), 200);
+    let body: Value = response.json().await.unwrap();
+    let input = STANDARD.decode(body["input"]["png_base64"].as_str().unwrap()).unwrap();
+    image::load_from_memory(&input).unwrap().to_luma8().into_raw()
+}
+
+#[tokio::test]
+async fn the_model_sees_the_central_square_on_white() {
+    let (server, _) = Server::toy(options()).await;
+    // What is beside the square leaves no trace in it.
+    for (width, height) in [(72, 24), (24, 72), (36, 12), (12, 36)] {
+        let side = width.min(height);
+        let is_central = |x, y| x / side == width / side / 2 && y / side == height / side / 2;
+        let grey = |x, y| Luma([if is_central(x, y) { 90 } else { 200 }]);
+        let greys = seen(&server, png(GrayImage::from_fn(width, height, grey))).await;
+        assert_eq!(greys, [90; 144], "{width} × {height}");
+    }
+    for (alpha, expected) in [(0, 255), (51, 204), (255, 0)] {
+        let greys = seen(&server, png(RgbaImage::from_pixel(12, 12, Rgba([0, 0, 0, alpha])))).await;
+        assert_eq!(greys, [expected; 144], "{alpha}");
+    }
+    // A strip is no larger than the square in it.
+    assert_eq!(seen(&server, base64(16_384, 1)).await, [90; 144]);
 }
 
 #[tokio::test]

@@ -142,10 +142,11 @@ pub(super) async fn generate(
     let client = Client::new(&headers, key.map(|Extension(key)| key))?;
     let request = order.request.clone().with_previews(order.partial_images > 0);
     let output = Output { format: Some(order.look.format), scale: order.look.scale };
+    let place = if order.stream { Some(app.streams.enter()?) } else { None };
     let id = app.ledger.submit(&app.engine, request, client, output, None)?;
     let guard = CancelOnDrop(app.engine.clone(), id);
-    if order.stream {
-        return stream::stream(app, guard, order.look, order.partial_images);
+    if let Some(place) = place {
+        return stream::stream(app, place, guard, order.look, order.partial_images);
     }
     let snapshot = finished(&app, id).await?;
     let images = images(&app, &snapshot, &order, &headers).await?;

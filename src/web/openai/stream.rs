@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderValue, header};
-use axum::response::sse::{Event as Message, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::response::sse::Event as Message;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
@@ -19,12 +17,10 @@ use super::images::{Kind, Usage, unix_time};
 use crate::engine::{Event, Progress, Subscription};
 use crate::picture::{Format, enlarge};
 use crate::web::App;
+use crate::web::event_stream::Place;
 use crate::web::problem::Problem;
 use crate::web::render::{self, Look, decode};
 use crate::web::wait::{CancelOnDrop, outcome};
-
-/// Shorter than the idle timeouts of common proxies (nginx: 60 s).
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A preview.
 #[derive(Serialize, ToSchema)]
@@ -74,6 +70,7 @@ struct Progressing {
 /// The answer that streams a job; it is canceled when the client leaves.
 pub(super) fn stream(
     app: App,
+    place: Place,
     guard: CancelOnDrop,
     look: Look,
     partial_images: u32,
@@ -86,12 +83,7 @@ pub(super) fn stream(
         let message = job.next().await?;
         Some((Ok::<_, Infallible>(message), job))
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would hold events back to fill its buffers.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(place.stream(events))
 }
 
 /// So many of the steps before the last, evenly spread.

@@ -9,7 +9,7 @@ use super::form::Form;
 use crate::engine::{Engine, JobId, Request, SEED_MAX, Snapshot, Status};
 use crate::web::App;
 
-/// Shorter than the time that a request may take at all.
+/// Browsers, and proxies before the server, give up on a page after half a minute or more.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A finished picture with its label.

@@ -168,11 +168,9 @@ pub(super) async fn create(
     let idempotency = Idempotency::new(headers, &upload.body)?;
     let may_ask_again = idempotency.is_some();
     if let Some((file, from_step)) = order.source {
-        let image = upload::open(&app, file).await?;
         let model = order.model;
-        // Scaling it takes a while, too.
-        request =
-            app.renderer.run(move || Ok(request.with_source(&model.config, &image, from_step))).await??;
+        let source = move |image: &_| request.with_source(&model.config, image, from_step);
+        request = upload::open(&app, file, source).await??;
     }
     drop(upload);
 

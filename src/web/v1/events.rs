@@ -11,11 +11,10 @@
 //! one. Where nothing follows any more the answer is 204, which tells an `EventSource` to stop reconnecting.
 
 use std::num::{IntErrorKind, ParseIntError};
-use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::sse::{self, KeepAlive, Sse};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::sse;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,8 +30,6 @@ use crate::model::Alternatives;
 use crate::web::App;
 use crate::web::problem::{FieldError, Problem};
 
-/// Shorter than the idle timeouts of common proxies (nginx: 60 s).
-const HEARTBEAT: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Follow a generation
@@ -61,6 +58,7 @@ pub(super) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let after = last_event_id(&headers)?;
+    let place = app.streams.enter()?;
     let subscription = find(&id, |id| app.engine.subscribe(id, after))?;
     if subscription.is_exhausted() {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -70,12 +68,7 @@ pub(super) async fn stream(
         let message = message(&app, &subscription, number, &event);
         Some((message, (app, subscription)))
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would hold events back to fill its buffers.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(place.stream(events))
 }
 
 /// The number in the header, 0 without one.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use image::DynamicImage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -132,13 +133,12 @@ pub(super) async fn create(
     } else {
         json(check::json(headers, &upload.body)?, &app.engine)?
     };
-    let image = upload::open(&app, order.file).await?;
-    drop(upload);
-    let size = (image.width(), image.height());
     let model = order.model;
     let (to, side) = (model.config.image.clone(), model.config.image.size as u32);
     // Here and not on the worker's thread, where it would hold up the steps of others.
-    let fitted = app.renderer.run(move || Ok(fit(&image, &to))).await?;
+    let fit = move |image: &DynamicImage| ((image.width(), image.height()), fit(image, &to));
+    let (size, fitted) = upload::open(&app, order.file, fit).await?;
+    drop(upload);
     let mut tokenized = app.engine.tokenize(&model.config.name, fitted, order.seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);
     let tokenization = Tokenization::new(&model, order.seed, &tokenized);
