@@ -37,10 +37,10 @@ export class CompareView {
     return Boolean(this.session && !this.session.ended);
   }
 
-  /** A link to a comparison draws it. */
-  enter() {
+  /** A link to a comparison draws it. @param {boolean} linked */
+  enter(linked) {
     this.invite();
-    if (!this.session && document.body.dataset.complete === "true" && location.search.includes("view=compare")) this.submit();
+    if (linked && document.body.dataset.complete === "true") this.submit();
   }
 
   /** Says what stands on the left, and offers the right kind of field for the right. */
@@ -112,6 +112,7 @@ export class CompareView {
 
   /** How much the two have in common. @param {Session} session @param {number} seed */
   #verdict({ pictures: [left, right] }, seed) {
+    if (Math.min(left.reached, right.reached) < model.steps) return `Seed ${seed}: done, but the server didn’t show its steps.`;
     let same = 0;
     for (let step = 1; step <= model.steps; step++) {
       const other = right.frames[step].tokens.flat();

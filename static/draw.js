@@ -160,7 +160,7 @@ function isKept(kept) {
   const settings = kept?.settings;
   return Array.isArray(jobs) && jobs.length > 0
     && jobs.every((job) => typeof job?.body?.class === "string" && Number.isInteger(job.body.count) && job.body.count >= 1 && job.body.count <= model.maxCount
-      && [job.links?.self, job.links?.events].every((link) => typeof link === "string" && /^\/api\/v1\/generations\/[\w-]+(\/events)?$/.test(link)))
+      && (job.links === null || [job.links?.self, job.links?.events].every((link) => typeof link === "string" && /^\/api\/v1\/generations\/[\w-]+(\/events)?$/.test(link))))
     && Array.isArray(settings?.classes) && Array.isArray(settings.seeds) && Number.isInteger(settings.count)
     && settings.classes.length * settings.seeds.length * settings.count === jobs.reduce((sum, { body }) => sum + body.count, 0);
 }

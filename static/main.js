@@ -18,7 +18,7 @@ import { SettingsForm } from "./form.js";
  * @property {() => void} submit
  * @property {() => void} cancel
  * @property {() => void} [invite]                     the form has changed
- * @property {() => void} [enter]                      it is shown
+ * @property {(linked: boolean) => void} [enter]       it is shown; linked: the page was opened at its address
  */
 
 /** @param {string} id @returns {any} */
@@ -69,8 +69,8 @@ const desk = {
   },
 };
 
-/** @param {string} name */
-async function show(name) {
+/** @param {string} name @param {boolean} [linked] */
+async function show(name, linked = false) {
   document.body.dataset.view = name;
   for (const link of document.querySelectorAll("[data-view-link]")) {
     const here = /** @type {HTMLElement} */ (link).dataset.viewLink === name;
@@ -89,7 +89,7 @@ async function show(name) {
   }
   if (current() !== name) return;
   document.body.dataset.loaded = name;
-  views[name]?.enter?.();
+  views[name]?.enter?.(linked);
   desk.update();
 }
 
@@ -123,4 +123,4 @@ if (current() === "draw") {
   // A link to a particular picture draws it, but a reload goes on with what was there.
   if (!draw.resume() && document.body.dataset.complete === "true") draw.submit();
 }
-show(current());
+show(current(), true);

@@ -23,7 +23,7 @@ import { follow } from "./stream.js";
  * @property {(session: Session) => void} onState
  * @property {() => void} onStep
  *
- * @typedef {{jobs: {body: Body, links: Links}[], ended: boolean}} Saved
+ * @typedef {{jobs: {body: Body, links: Links | null}[], ended: boolean}} Saved   without links: still to be asked for
  */
 
 /** Browsers open six connections to a server at most, over all tabs; a job's log replays, so the others can wait. */
@@ -73,7 +73,7 @@ export class Session {
 
   /** What {@link Session.resume} needs. @returns {Saved} */
   get saved() {
-    const jobs = this.jobs.flatMap(({ body, links }) => (links ? [{ body, links }] : []));
+    const jobs = this.jobs.filter(({ links }) => links || !this.ended).map(({ body, links }) => ({ body, links }));
     return { jobs, ended: this.ended };
   }
 
@@ -91,8 +91,11 @@ export class Session {
     this.#say("asking");
     try {
       for (const job of this.jobs) {
-        if (this.ended) return;
-        job.links ??= (await createGeneration({ model, alternatives: true, ...job.body })).links;
+        job.links ??= await this.#ask({ model, alternatives: true, ...job.body });
+        // Canceled while it was on its way.
+        if (this.ended) return this.#cancelAll();
+        if (this.state === "asking") this.#say("queued");
+        if (this.stops.size < STREAMS) this.#followNext();
       }
     } catch (error) {
       this.refusal = error instanceof ApiError ? error : new ApiError(String(error));
@@ -101,10 +104,21 @@ export class Session {
       this.#cancelAll();
       return;
     }
-    // Canceled while the last one was on its way.
-    if (this.ended) return this.#cancelAll();
-    this.#say("queued");
-    for (let i = 0; i < STREAMS; i++) this.#followNext();
+  }
+
+  /** Asks for a job. Where the server has taken others of the session and wants a pause, this one comes after it.
+   * @param {object} body @returns {Promise<Links | null>} `null`: the session has ended meanwhile */
+  async #ask(body) {
+    while (!this.ended) {
+      try {
+        return (await createGeneration(body)).links;
+      } catch (error) {
+        const wait = error instanceof ApiError && error.status === 429 ? error.retryAfter : 0;
+        if (!wait || !this.jobs.some(({ links }) => links)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+      }
+    }
+    return null;
   }
 
   cancel() {

@@ -3,8 +3,9 @@
  * Follows one generation over server-sent events until it ends.
  *
  * An EventSource reconnects by itself with Last-Event-ID after a dropped connection, but gives up for good when the
- * reconnect is answered by an error status. Then we ask for the generation itself: it may have ended, still run (a new
- * stream is opened, and what was seen already is skipped) or be unknown.
+ * reconnect is answered by an error status, or the first attempt is. Then we ask for the generation itself: it may have
+ * been canceled, be unknown, or still run or be completed (a new stream is opened, which has all steps; what was seen
+ * already is skipped).
  */
 import { getGeneration } from "./api.js";
 
@@ -24,6 +25,8 @@ import { getGeneration } from "./api.js";
 const EVENTS = /** @type {const} */ (["queued", "started", "step", "completed", "failed", "canceled"]);
 const LAST = new Set(["completed", "failed", "canceled", "gone"]);
 const LONGEST_WAIT_MS = 15_000;
+/** Streams of a completed generation that are tried in vain before its pictures are taken without their steps. */
+const ATTEMPTS = 4;
 
 /**
  * @param {import("./api.js").Links} links
@@ -36,6 +39,7 @@ export function follow(links, handlers) {
   let timer = 0;
   let wait = 500;
   let seen = -1;
+  let attempts = 0;
   let ended = false;
   let interrupted = false;
 
@@ -101,7 +105,8 @@ export function follow(links, handlers) {
       const generation = await getGeneration(links.self);
       if (ended) return;
       const { status } = generation;
-      if (status === "completed" || status === "canceled" || status === "failed") return deliver(status, generation);
+      if (status === "canceled" || status === "failed") return deliver(status, generation);
+      if (status === "completed" && ++attempts > ATTEMPTS) return deliver(status, generation);
     } catch (error) {
       if (ended) return;
       const status = /** @type {{status?: number}} */ (error).status;

@@ -116,6 +116,24 @@ async fn everything_works_by_keyboard() {
 }
 
 #[tokio::test]
+async fn the_first_thing_that_the_keyboard_reaches_leads_to_what_the_view_is_about() {
+    let site = Site::open("/").await;
+    for (path, words) in [
+        ("/?view=compare", "Skip to the settings"),
+        ("/?view=tokenize", "Skip to the settings"),
+        ("/?view=how", "Skip to the text"),
+    ] {
+        site.goto(&format!("{}{path}", site.url)).await;
+        site.script("document.body.focus()").await;
+        site.press("\u{e004}").await; // tab
+        assert_eq!(site.script("return document.activeElement.innerText").await, json!(words));
+        let leads_to = "return document.querySelector(document.activeElement.hash).checkVisibility()";
+        assert_eq!(site.script(leads_to).await, json!(true), "{path}");
+    }
+    site.close().await;
+}
+
+#[tokio::test]
 async fn progress_is_announced() {
     let site = Site::open("/").await;
     let status = "document.querySelector('#draw .status')";

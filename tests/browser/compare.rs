@@ -42,3 +42,16 @@ async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
     }
     site.close().await;
 }
+
+#[tokio::test]
+async fn only_a_link_to_a_comparison_draws_it_unasked() {
+    let site = Site::open("/?class=Sandal&seed=4").await;
+    site.until_state("draw", "completed").await;
+    site.click(".tabs [data-view-link=compare]").await;
+    site.until("document.body.dataset.loaded === 'compare'").await;
+    assert_eq!(
+        site.script("return document.querySelector('#compare .status').dataset.state").await,
+        json!("idle")
+    );
+    site.close().await;
+}

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::site::{Browser, Site, bytes_of, generated, server};
+use super::site::{Browser, PATIENCE, Site, bytes_of, generated, server, server_with};
 
 const STEP: &str = "Number(document.querySelector('#draw [data-part=tokens]').dataset.step)";
 const LINKS: &str =
@@ -191,6 +191,57 @@ async fn a_run_that_waits_says_its_place() {
     site.click("#cancel").await;
     site.until_state("draw", "canceled").await;
     site.close().await;
+}
+
+#[tokio::test]
+async fn a_sheet_of_more_classes_than_a_client_may_ask_for_at_once_is_drawn() {
+    let (_server, url) = server_with(0, &["--rate-limit", "10", "--rate-burst", "3"]);
+    let browser = Browser::start(1440, 1000).await;
+    browser.goto(&format!("{url}/?class=Dress&class=Coat&class=Shirt&class=Bag&seed=3")).await;
+    browser.until_state("draw", "completed").await;
+    let sheet = "return document.querySelectorAll('#draw [data-part=sheet] canvas').length";
+    assert_eq!(browser.script(sheet).await, json!(4));
+    assert_eq!(browser.picture().await, generated(&["--class", "Dress", "--seed", "3"]));
+    // The fourth was refused at first, which the console notes.
+    let complaints = browser.complaints().await;
+    let is_refusal = |one: &Value| one["message"].as_str().unwrap().contains("status of 429");
+    assert!(!complaints.is_empty() && complaints.iter().all(is_refusal), "{complaints:?}");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn steps_that_could_not_be_followed_are_shown_in_the_end() {
+    let (_server, url) = server_with(0, &["--max-streams", "1"]);
+    // So much is drawn that whoever follows the last of it holds the only stream.
+    let client = reqwest::Client::new();
+    let mut last = Value::Null;
+    for seed in 0..15 {
+        let settings = json!({"class": 0, "seed": seed, "count": 16});
+        let answer = client.post(format!("{url}/api/v1/generations")).json(&settings).send().await.unwrap();
+        last = answer.json().await.unwrap();
+    }
+    let stream = client.get(format!("{url}{}", last["links"]["events"].as_str().unwrap()));
+    let stream = stream.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let browser = Browser::start(1440, 1000).await;
+    browser.goto(&format!("{url}/?class=Coat&seed=5")).await;
+    browser.until_state("draw", "offline").await;
+    let own = browser.script(LINKS).await;
+    let completed = async {
+        let ask = || client.get(format!("{url}{}", own.as_str().unwrap())).send();
+        while ask().await.unwrap().json::<Value>().await.unwrap()["status"] != "completed" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, completed).await.unwrap();
+    drop(stream);
+    browser.until_state("draw", "completed").await;
+    assert_eq!(browser.picture().await, generated(&["--class", "Coat", "--seed", "5"]));
+    for step in [1, 10] {
+        browser.click(&format!("#draw [data-part=bars] > :nth-child({step})")).await;
+        browser.until(&format!("{STEP} === {step}")).await;
+    }
+    browser.close().await;
 }
 
 #[tokio::test]

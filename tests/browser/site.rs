@@ -28,8 +28,13 @@ const WATCH_SHIFTS: &str = "window.jumps = []; new PerformanceObserver(list => {
 
 /// The program with the shipped weights; `port` 0 picks a free one. Ended when dropped.
 pub fn server(port: u16) -> (Program, String) {
+    server_with(port, &[])
+}
+
+/// The same with further arguments.
+pub fn server_with(port: u16, arguments: &[&str]) -> (Program, String) {
     let mut command = rdpm();
-    command.args(["serve", "--port", &port.to_string()]);
+    command.args(["serve", "--port", &port.to_string()]).args(arguments);
     let (program, address) = Program::start(&mut command, "http://");
     (program, format!("http://{address}"))
 }
