@@ -123,6 +123,9 @@ fn what_is_wrong_with_a_file_is_said_with_its_name_and_the_key() {
     assert!(failed(check(None).args(["--log", "a=b=c"])).contains("log filter \"a=b=c\""));
     assert!(failed(check(None).args(["--weights", "nowhere"])).contains("nowhere"));
     assert!(failed(check(None).args(["--device", "tpu"])).contains("device \"tpu\""));
+    assert!(failed(check(None).args(["--max-batch", "0"])).contains("invalid value '0' for '--max-batch"));
+    let collector = ["--otlp-endpoint", "no address"];
+    assert!(failed(check(None).args(collector)).contains("traces can't be sent"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use super::traces::{self, Traces};
 
@@ -35,7 +35,14 @@ enum Format {
 }
 
 impl LogArguments {
-    pub fn filter(&self) -> anyhow::Result<EnvFilter> {
+    /// Does all that [`start`](Self::start) does but the logging.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.filter()?;
+        traces::start::<Registry>(self.otlp_endpoint.as_deref())?;
+        Ok(())
+    }
+
+    fn filter(&self) -> anyhow::Result<EnvFilter> {
         EnvFilter::try_new(&self.log).with_context(|| format!("log filter {:?}", self.log))
     }
 

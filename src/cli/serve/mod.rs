@@ -66,7 +66,7 @@ impl Serve {
 
     /// Does all that could fail, but for listening.
     fn check(&self) -> anyhow::Result<()> {
-        self.log.filter()?;
+        self.log.check()?;
         self.site()?;
         let mut chosen = self.model.choose()?;
         for device in devices(&self.model.device)? {

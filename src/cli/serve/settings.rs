@@ -19,8 +19,8 @@ pub struct EngineArguments {
     #[arg(long, env = "RDPM_LOAD", default_value = "eager", value_name = "WHEN")]
     load: Load,
     /// Images drawn together on a device at most, those of all models together.
-    #[arg(long, env = "RDPM_MAX_BATCH", default_value_t = engine::Options::default().max_batch, value_name = "IMAGES")]
-    max_batch: usize,
+    #[arg(long, env = "RDPM_MAX_BATCH", default_value_t = engine::Options::default().max_batch as u32, value_name = "IMAGES", value_parser = clap::value_parser!(u32).range(1..))]
+    max_batch: u32,
     /// When images join a batch; `job` is there to measure what `step` gains.
     #[arg(long, env = "RDPM_BATCHING", default_value = "step", hide = true)]
     #[serde(skip)]
@@ -59,7 +59,7 @@ impl EngineArguments {
                 Load::Eager => Loading::Eager,
                 Load::Lazy => Loading::Lazy,
             },
-            max_batch: self.max_batch,
+            max_batch: self.max_batch as usize,
             max_queue: self.max_queue,
             retention: Duration::from_secs(self.retention),
             job_timeout: (self.job_timeout > 0).then(|| Duration::from_secs(self.job_timeout)),
