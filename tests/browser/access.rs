@@ -212,6 +212,7 @@ async fn nothing_jumps_from_the_first_paint_to_the_finished_picture() {
             assert_eq!(browser.script("return window.jumps").await, json!([]), "{view} at {width} pixels");
         }
         browser.goto(&url).await;
+        browser.fill("#seed", "7").await;
         browser.click("#go").await;
         browser.until_state("draw", "completed").await;
         browser.until_painted().await;

@@ -212,6 +212,7 @@ async fn a_sheet_of_more_classes_than_a_client_may_ask_for_at_once_is_drawn() {
 #[tokio::test]
 async fn steps_that_could_not_be_followed_are_shown_in_the_end() {
     let (_server, url) = server_with(0, &["--max-streams", "1"]);
+    let browser = Browser::start(1440, 1000).await;
     // So much is drawn that whoever follows the last of it holds the only stream.
     let client = reqwest::Client::new();
     let mut last = Value::Null;
@@ -223,7 +224,6 @@ async fn steps_that_could_not_be_followed_are_shown_in_the_end() {
     let stream = client.get(format!("{url}{}", last["links"]["events"].as_str().unwrap()));
     let stream = stream.send().await.unwrap();
     assert_eq!(stream.status(), 200);
-    let browser = Browser::start(1440, 1000).await;
     browser.goto(&format!("{url}/?class=Coat&seed=5")).await;
     browser.until_state("draw", "offline").await;
     let own = browser.script(LINKS).await;

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use fantoccini::error::NewSessionError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -48,13 +49,33 @@ pub struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let group = format!("-{}", self.driver.0.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        end(&self.driver);
     }
+}
+
+/// Ends a driver and its browser.
+fn end(driver: &Program) {
+    let group = format!("-{}", driver.0.id());
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
 }
 
 impl Browser {
     pub async fn start(width: u32, height: u32) -> Self {
+        // On a machine that is busy with other browsers, one now and then doesn't start.
+        let mut browser = Self::try_start(width, height).await;
+        for _ in 0..2 {
+            if browser.is_ok() {
+                break;
+            }
+            browser = Self::try_start(width, height).await;
+        }
+        let browser = browser.unwrap();
+        browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": WATCH_SHIFTS})).await;
+        browser.size(width, height).await;
+        browser
+    }
+
+    async fn try_start(width: u32, height: u32) -> Result<Self, NewSessionError> {
         // A group of its own, so that the browser ends with it.
         let mut driver = Command::new("chromedriver");
         driver.arg("--port=0").process_group(0);
@@ -81,12 +102,14 @@ impl Browser {
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().unwrap().clone())
             .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .unwrap();
-        let browser = Self { client, driver, _profile: profile };
-        browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": WATCH_SHIFTS})).await;
-        browser.size(width, height).await;
-        browser
+            .await;
+        match client {
+            Ok(client) => Ok(Self { client, driver, _profile: profile }),
+            Err(error) => {
+                end(&driver);
+                Err(error)
+            }
+        }
     }
 
     /// A command of Chromium's own protocol.

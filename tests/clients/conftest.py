@@ -17,7 +17,8 @@ TOOLS = Path(sys.executable).parent
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The server's address."""
-    command = [PROGRAM, "serve", "--port", "0"]
+    # With a short queue, as asking goes on while answers are drawn: what is accepted is answered soon on any machine.
+    command = [PROGRAM, "serve", "--port", "0", "--max-queue", "32"]
     environment = os.environ | {"RDPM_WEIGHTS": str(REPOSITORY / "weights"), "RDPM_DEVICE": "cpu", "RDPM_LOG": "error"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None

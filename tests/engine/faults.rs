@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdpm::engine::{Options, StartError, Status, SubmitError};
 
 use super::common::{Fault, STEPS, Script, config, engine_of, options, request, toy_engine, within};
-use super::end_of;
+use super::{end_of, until};
 
 #[tokio::test]
 async fn a_fault_fails_its_batch_only() {
@@ -65,20 +65,17 @@ async fn repeated_faults_turn_readiness_off_until_the_model_works_again() {
 
 #[tokio::test]
 async fn three_bad_batches_in_a_row_are_too_many() {
-    let (engine, script) = toy_engine(Options { retry_delay: Duration::from_millis(500), ..options() });
+    let (engine, script) = toy_engine(options());
     script.fail_steps([Some(Fault::Panic), Some(Fault::Panic), Some(Fault::Panic)]);
+    // The third time the model doesn't come back until it is mended.
+    script.fail_loads([None, None].into_iter().chain(std::iter::repeat_n(Some(Fault::Error), 100_000)));
     for seed in 0..3 {
         let id = engine.submit(request(seed, 1)).unwrap();
         assert_eq!(end_of(&engine, id).await, Status::Failed);
     }
-    let come_back = async {
-        let mut refused = 0;
-        while engine.ready().is_err() || refused == 0 {
-            refused += usize::from(engine.ready().is_err());
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    within(come_back).await;
+    until(|| engine.ready().is_err()).await;
+    script.mend();
+    until(|| engine.ready().is_ok()).await;
     let id = engine.submit(request(4, 1)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Completed);
 }

@@ -35,7 +35,7 @@ async fn shutdown_lets_jobs_end_while_it_drains() {
     let (engine, _) = toy_engine(Options { max_batch: 2, ..options() });
     let ids: Vec<JobId> = (0..20).map(|seed| engine.submit(request(seed, 2)).unwrap()).collect();
     let draining = Arc::clone(&engine);
-    within(tokio::task::spawn_blocking(move || draining.shutdown(Duration::from_secs(9)))).await.unwrap();
+    within(tokio::task::spawn_blocking(move || draining.shutdown(Duration::from_secs(50)))).await.unwrap();
     for id in ids {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
