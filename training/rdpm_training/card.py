@@ -8,7 +8,8 @@ from typing import Any
 from . import runs
 from .config import Config
 
-STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser", "evaluate"]
+MAKING = ["data", "tokenizer", "codebook", "decoder", "denoiser"]
+STAGES = [*MAKING, "evaluate"]
 
 
 def write(config: Config, folder: Path, target: Path) -> None:
@@ -40,7 +41,7 @@ An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project
 {size} × {size} {colours} images of a class in {t.steps} steps of {config.grid} × {config.grid} tokens.
 
 - **Files**: `config.json` describes the networks, `model.safetensors` holds their tensors (f32), `classes/` has one
-  sample of each class.
+  sample of each class, `training.json` is what the stages that made them reported.
 - **Tokenizer**: a convolutional VAE that shrinks an image by {config.shrink}, {config.tokenizer.latent_channels} channels; {t.codes}
   codes shared by all steps; {t.schedule} schedule.
 - **Denoiser**: a bidirectional transformer, {d.layers} layers, width {d.width}, {d.heads} heads.

@@ -107,8 +107,12 @@ class Denoiser(nn.Module):
         """
         if self.output is not None:
             return self.output
-        table = self.code_out(F.silu(self.code_in(self.codebook))) + self.code_free
+        table = self.of_codebook() + self.code_free
         return table - table.mean(0)
+
+    def of_codebook(self) -> Tensor:
+        """(V, d): what the output matrix has from the codebook's vectors."""
+        return self.code_out(F.silu(self.code_in(self.codebook)))
 
     def fold(self) -> Denoiser:
         """Puts the output matrix in its function's place, as it is exported. In bf16 the function would be rounded."""
@@ -116,6 +120,15 @@ class Denoiser(nn.Module):
             self.output = nn.Parameter(self.output_weight().detach().clone())
             del self.code_in, self.code_out, self.code_free
         return self
+
+    @torch.no_grad()
+    def adopt(self, folded: dict[str, Tensor]) -> None:
+        """Becomes a folded denoiser, not folded itself: the free table makes up for what is of the codebook."""
+        table = folded["output"] - self.of_codebook()
+        kept = {name: tensor for name, tensor in self.state_dict().items() if name not in folded}
+        self.load_state_dict(
+            kept | {name: tensor for name, tensor in folded.items() if name != "output"} | {"code_free": table}
+        )
 
     def forward(self, z: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """z = z_{t-1} (b, n, c), t (b,) in 1..T, y (b,) a class or `null_class`: logits (b, n, V)."""

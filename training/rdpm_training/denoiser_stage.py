@@ -45,14 +45,21 @@ def pairs(v: Tensor, eps: Tensor, t: Tensor, codebook: Tensor, s: list[float]) -
 
 
 def learn(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Outcome:
-    """Trains the transformer on the latents and the codebook in `folder`, or goes on with it."""
+    """Trains the transformer on the latents and the codebook in `folder`, or goes on with it.
+
+    A transformer that was restored from `weights/NAME` is trained from the updates it had taken to those that the
+    configuration asks for. Its optimizers are new: a weights folder has none.
+    """
     settings, steps, on = config.denoiser, config.trajectory.steps, runs.device()
     latents, _ = codebook_stage.latents(config, folder)
     codebook = codebook_stage.trained(folder).to(on)
     s = trajectory.schedule(config.trajectory)
     torch.manual_seed(config.seed)  # initial weights
     denoiser = build(config, codebook.cpu(), len(dataset.classes)).to(on)
-    random = runs.generator(config.seed, STAGE)
+    random, origin = runs.generator(config.seed, STAGE), restored(folder)
+    if origin:
+        denoiser.adopt(runs.load(folder / "denoiser.pt")["ema"])
+        random = runs.generator(config.seed, STAGE, origin[0])
     epochs = runs.Epochs(len(latents), settings.batch_size, config.seed)
 
     def loss(forward: Callable[..., Tensor], update: int) -> Tensor:
@@ -70,11 +77,19 @@ def learn(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Outcom
             logits = forward(seen, t, y)
         return F.cross_entropy(logits.float().flatten(0, 1), said.flatten())
 
-    return trainer.train(denoiser, loss, settings, folder / "denoiser.pt", random)
+    return trainer.train(denoiser, loss, settings, folder / "denoiser.pt", random, origin)
+
+
+def restored(folder: Path) -> tuple[int, float] | None:
+    """Updates and seconds of the transformer that stage `restore` left here, until training goes on from it."""
+    path = folder / "denoiser.pt"
+    state = runs.load(path) if path.exists() else {}
+    return (state["update"], state["seconds"]) if "update" in state and "model" not in state else None
 
 
 def train(config: Config, folder: Path) -> None:
     dataset = data.load(config.data, config.seed)
+    before = (runs.read_report(folder, "denoiser") or {}).get("hardware", "")
     outcome = learn(config, folder, dataset)
     _, test_latents = codebook_stage.latents(config, folder)
     codebook = codebook_stage.trained(folder).to(runs.device())
@@ -86,7 +101,9 @@ def train(config: Config, folder: Path) -> None:
             "parameters": sum(p.numel() for p in outcome.average.parameters()),
             "updates": outcome.updates,
             "seconds": round(outcome.seconds),
-            "hardware": runs.hardware(),
+            "hardware": before
+            if runs.hardware() in before
+            else ", then ".join(filter(None, [before, runs.hardware()])),
             "test_cross_entropy_per_step": [round(x, 4) for x in losses],
             "test_cross_entropy": round(sum(losses) / len(losses), 4),
         },

@@ -1,4 +1,5 @@
-"""Stage `export`: the trained parts as the server reads them (`config.json`, `model.safetensors`) and a model card."""
+"""Stage `export`: the trained parts as the server reads them (`config.json`, `model.safetensors`), a model card, and
+the stages' reports, by which `restore` knows how they were made."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from .tokenizer import Tokenizer
 FORMAT_VERSION = 1
 # Of the denoiser's tensors: to the server these two are a linear layer like others.
 RENAMED = {"output": "output.weight", "bias": "output.bias"}
+REPORTS = "training.json"  # what the stages that made the weights reported
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
@@ -59,14 +61,15 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     """Writes `weights/NAME/` (or the folder given)."""
     if config.trajectory.noise != 1:
         raise ConfigError(f"[trajectory]: noise is {config.trajectory.noise:g}; the server draws with 1")
-    if runs.read_report(folder, "restored"):
-        raise ConfigError(f"{folder} was restored from a weights folder: what made it isn't known here")
     target = to or WEIGHTS / config.name
     target.mkdir(parents=True, exist_ok=True)
     classes = data.load(config.data, config.seed).classes
     tokenizer = tokenizer_stage.trained(config, folder)
     denoiser = denoiser_stage.trained(config, folder, len(classes))
     write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target)
+    reports = {stage: runs.read_report(folder, stage) for stage in card.MAKING}
+    known = {stage: report for stage, report in reports.items() if report}
+    (target / REPORTS).write_text(json.dumps(known, indent=2) + "\n")
     card.write(config, folder, target)
     size = (target / "model.safetensors").stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB")

@@ -1,7 +1,8 @@
 """Stage `restore`: the way back from `weights/NAME` to a run's folder, so that others measure what is shipped.
 
-`evaluate`, `sweep` and `pictures` then work as they do after training, and give the figures of the model card. Training
-doesn't go on from here: a weights folder holds no optimizer's state.
+`evaluate`, `sweep` and `pictures` then work as they do after training, and give the figures of the model card. Stage
+`denoiser` goes on from here where the configuration asks for more updates than the weights have taken, with new
+optimizers: a weights folder holds none.
 """
 
 from __future__ import annotations
@@ -37,5 +38,10 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
     runs.save(folder / "codebook.pt", {"codebook": codebook})
-    runs.save(folder / "denoiser.pt", {"ema": denoiser.state_dict()})
+    reports = json.loads((source / export.REPORTS).read_text())
+    taken_so_far = {"update": reports["denoiser"]["updates"], "seconds": reports["denoiser"]["seconds"]}
+    runs.save(folder / "denoiser.pt", {"ema": denoiser.state_dict()} | taken_so_far)
+    for stage, values in reports.items():
+        if not runs.read_report(folder, stage):
+            runs.keep_report(folder, stage, values)
     runs.report(folder, REPORT, origin)

@@ -87,9 +87,14 @@ def hardware() -> str:
 
 def report(folder: Path, stage: str, values: dict[str, Any]) -> None:
     """Keeps a stage's figures as JSON beside its checkpoint and prints them."""
+    keep_report(folder, stage, values)
+    print(json.dumps(values, indent=2))
+
+
+def keep_report(folder: Path, stage: str, values: dict[str, Any]) -> None:
+    """Keeps figures that have been printed before."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stage}.json").write_text(json.dumps(values, indent=2) + "\n")
-    print(json.dumps(values, indent=2))
 
 
 def read_report(folder: Path, stage: str) -> Any:
@@ -126,15 +131,23 @@ class Stateful(Protocol):
 class Checkpoint:
     """All that a run needs to go on exactly: its parts, its generator, the update reached and the seconds spent.
 
-    Restores itself from `path` where that exists; `first` is the update to go on with.
+    Restores itself from `path` where that exists; `first` is the update to go on with. A run that goes on from a
+    finished network, its optimizers new, begins at an `origin`: the updates and seconds that the network has taken.
 
-    Raises ConfigError where that file has the network only.
+    Raises ConfigError where that file has the network only and no origin is given.
     """
 
-    def __init__(self, path: Path, parts: dict[str, Stateful], random: torch.Generator) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parts: dict[str, Stateful],
+        random: torch.Generator,
+        origin: tuple[int, float] | None = None,
+    ) -> None:
         self.path, self.parts, self.random = path, parts, random
-        self.first, self._before, self._start = 0, 0.0, time.monotonic()
-        if path.exists():
+        self.first, self._before = origin or (0, 0.0)
+        self.origin, self._start = self.first, time.monotonic()
+        if path.exists() and not origin:
             state = load(path)
             if lacking := sorted(parts.keys() - state.keys()):
                 raise ConfigError(f"{path} can be drawn from, not trained on: it lacks {', '.join(lacking)}")
@@ -142,6 +155,7 @@ class Checkpoint:
                 part.load_state_dict(state[name])
             random.set_state(state["random"])
             self.first, self._before = state["update"], state["seconds"]
+            self.origin = state.get("origin", 0)
 
     def seconds(self) -> float:
         """Spent on the run so far, over all its sessions."""
@@ -150,7 +164,8 @@ class Checkpoint:
     def save(self, update: int) -> None:
         """Notes that `update` updates are done, and tidies up."""
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        save(self.path, state | {"random": self.random.get_state(), "update": update, "seconds": self.seconds()})
+        state |= {"random": self.random.get_state(), "update": update, "seconds": self.seconds(), "origin": self.origin}
+        save(self.path, state)
         trim()
 
 

@@ -69,6 +69,8 @@ def optimizers(network: nn.Module, settings: Settings) -> tuple[Muon, torch.opti
 def rate(update: int, spent: float, settings: Settings) -> float:
     """Share of the learning rate: linear warm-up, a plateau, and a linear way down to zero as the budget is spent.
 
+    `update` counts from where the optimizers were new, `spent` from where the network was.
+
     The plateau lets a run be prolonged from a checkpoint made before the way down began.
     """
     down = (1 - spent) / max(settings.decay, 1e-9)
@@ -81,8 +83,11 @@ def train(
     settings: Settings,
     path: Path,
     random: torch.Generator,
+    origin: tuple[int, float] | None = None,
 ) -> Outcome:
     """Trains a network until its budget is spent, from the checkpoint at `path` where there is one.
+
+    With an `origin` (updates, seconds) the network is one that has taken so many already, and its optimizers are new.
 
     `loss(forward, update)` makes batch number `update` (from 0), drawing only from `random`, and what `forward`, the
     network perhaps compiled, makes of it.
@@ -94,7 +99,7 @@ def train(
     clock = Clock()
     if settings.seconds:
         parts["clock"] = clock
-    checkpoint = runs.Checkpoint(path, parts, random)
+    checkpoint = runs.Checkpoint(path, parts, random, origin)
 
     def spent() -> float:
         return clock.seconds / settings.seconds if settings.seconds else update / settings.updates
@@ -105,7 +110,7 @@ def train(
         while (so_far := spent()) < 1:
             with clock:
                 for optimizer in (muon, adam):
-                    runs.set_rate(optimizer, rate(update, so_far, settings))
+                    runs.set_rate(optimizer, rate(update - checkpoint.origin, so_far, settings))
                 error = loss(forward, update)
                 runs.descend(error, network, muon, adam)
                 decay = min(settings.ema, (1 + update) / (10 + update))

@@ -41,3 +41,14 @@ def test_what_all_codes_share_does_not_blur_the_logits_in_bf16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         error = denoiser(*batch).float() - expected
     assert error.square().mean().sqrt() < 0.02 * expected.std()
+
+
+def test_a_folded_denoiser_is_taken_over() -> None:
+    denoiser, other, batch = network(), network(), inputs()
+    expected = denoiser(*batch)
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    assert not torch.allclose(other(*batch), expected)
+    other.adopt(denoiser.fold().state_dict())
+    assert other.output is None
+    torch.testing.assert_close(other(*batch), expected)
