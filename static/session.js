@@ -102,7 +102,6 @@ export class Session {
       this.detail = this.refusal.message;
       this.#end("failed");
       this.#cancelAll();
-      return;
     }
   }
 

@@ -31,8 +31,7 @@ pub(super) async fn finished(app: &App, id: JobId) -> Result<Snapshot, Problem> 
 /// A job that has ended, if it did so well.
 ///
 /// # Errors
-/// 409 where somebody canceled it, 503 where the server is stopping or the model out of order,
-/// 500 where it failed.
+/// 409 where somebody canceled it, 503 where the server is stopping or the model is out of order, 500 where it failed.
 pub(super) fn outcome(app: &App, subscription: &Subscription) -> Result<Snapshot, Problem> {
     let snapshot = subscription.snapshot();
     match snapshot.status {

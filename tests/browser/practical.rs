@@ -169,17 +169,23 @@ async fn cancel_ends_the_run_and_the_page_goes_on() {
     site.close().await;
 }
 
+/// Asks for so much that it isn't done before the page asks, whichever of the two is slow; the last job.
+async fn occupy(url: &str) -> Value {
+    let client = reqwest::Client::new();
+    let mut last = Value::Null;
+    for seed in 0..15 {
+        let settings = json!({"class": 0, "seed": seed, "count": 16});
+        let answer = client.post(format!("{url}/api/v1/generations")).json(&settings).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        last = answer.json().await.unwrap();
+    }
+    last
+}
+
 #[tokio::test]
 async fn a_run_that_waits_says_its_place() {
     let site = Site::open("/").await;
-    // So much comes first that it isn't done before the page asks, whichever of the two is slow.
-    let client = reqwest::Client::new();
-    for seed in 0..15 {
-        let settings = json!({"class": 0, "seed": seed, "count": 16});
-        let answer =
-            client.post(format!("{}/api/v1/generations", site.url)).json(&settings).send().await.unwrap();
-        assert_eq!(answer.status(), 202);
-    }
+    occupy(&site.url).await;
     site.script(
         "window.said = []; new MutationObserver(() => window.said.push(document.querySelector('#draw .status').innerText)) \
          .observe(document.querySelector('#draw .status'), {subtree: true, childList: true, characterData: true})",
@@ -213,14 +219,9 @@ async fn a_sheet_of_more_classes_than_a_client_may_ask_for_at_once_is_drawn() {
 async fn steps_that_could_not_be_followed_are_shown_in_the_end() {
     let (_server, url) = server_with(0, &["--max-streams", "1"]);
     let browser = Browser::start(1440, 1000).await;
-    // So much is drawn that whoever follows the last of it holds the only stream.
+    // Whoever follows the last of that holds the only stream.
+    let last = occupy(&url).await;
     let client = reqwest::Client::new();
-    let mut last = Value::Null;
-    for seed in 0..15 {
-        let settings = json!({"class": 0, "seed": seed, "count": 16});
-        let answer = client.post(format!("{url}/api/v1/generations")).json(&settings).send().await.unwrap();
-        last = answer.json().await.unwrap();
-    }
     let stream = client.get(format!("{url}{}", last["links"]["events"].as_str().unwrap()));
     let stream = stream.send().await.unwrap();
     assert_eq!(stream.status(), 200);

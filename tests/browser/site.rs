@@ -43,43 +43,40 @@ pub fn server_with(port: u16, arguments: &[&str]) -> (Program, String) {
 /// A browser. Ended when dropped.
 pub struct Browser {
     pub client: Client,
-    driver: Program,
+    _driver: Driver,
     _profile: TempDir,
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        end(&self.driver);
-    }
-}
+/// Chromedriver, a group of its own with its browser, which ends with it.
+struct Driver(Program);
 
-/// Ends a driver and its browser.
-fn end(driver: &Program) {
-    let group = format!("-{}", driver.0.id());
-    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    }
 }
 
 impl Browser {
     pub async fn start(width: u32, height: u32) -> Self {
         // On a machine that is busy with other browsers, one now and then doesn't start.
-        let mut browser = Self::try_start(width, height).await;
-        for _ in 0..2 {
-            if browser.is_ok() {
-                break;
+        let mut left = 2;
+        let browser = loop {
+            match Self::try_start(width, height).await {
+                Err(_) if left > 0 => left -= 1,
+                started => break started.unwrap(),
             }
-            browser = Self::try_start(width, height).await;
-        }
-        let browser = browser.unwrap();
+        };
         browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": WATCH_SHIFTS})).await;
         browser.size(width, height).await;
         browser
     }
 
     async fn try_start(width: u32, height: u32) -> Result<Self, NewSessionError> {
-        // A group of its own, so that the browser ends with it.
         let mut driver = Command::new("chromedriver");
         driver.arg("--port=0").process_group(0);
         let (driver, port) = Program::start(&mut driver, "started successfully on port ");
+        let driver = Driver(driver);
         let profile = TempDir::new().unwrap();
         let flags = [
             "--headless",
@@ -102,14 +99,8 @@ impl Browser {
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().unwrap().clone())
             .connect(&format!("http://127.0.0.1:{port}"))
-            .await;
-        match client {
-            Ok(client) => Ok(Self { client, driver, _profile: profile }),
-            Err(error) => {
-                end(&driver);
-                Err(error)
-            }
-        }
+            .await?;
+        Ok(Self { client, _driver: driver, _profile: profile })
     }
 
     /// A command of Chromium's own protocol.

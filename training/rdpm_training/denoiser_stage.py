@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,10 +57,11 @@ def learn(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Outcom
     s = trajectory.schedule(config.trajectory)
     torch.manual_seed(config.seed)  # initial weights
     denoiser = build(config, codebook.cpu(), len(dataset.classes)).to(on)
-    random, origin = runs.generator(config.seed, STAGE), restored(folder)
-    if origin:
-        denoiser.adopt(runs.load(folder / "denoiser.pt")["ema"])
-        random = runs.generator(config.seed, STAGE, origin[0])
+    random, origin = runs.generator(config.seed, STAGE), None
+    if state := restored(folder):
+        denoiser.adopt(state["ema"])
+        origin = (state["update"], state["seconds"])
+        random = runs.generator(config.seed, STAGE, state["update"])
     epochs = runs.Epochs(len(latents), settings.batch_size, config.seed)
 
     def loss(forward: Callable[..., Tensor], update: int) -> Tensor:
@@ -80,16 +82,18 @@ def learn(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Outcom
     return trainer.train(denoiser, loss, settings, folder / "denoiser.pt", random, origin)
 
 
-def restored(folder: Path) -> tuple[int, float] | None:
-    """Updates and seconds of the transformer that stage `restore` left here, until training goes on from it."""
+def restored(folder: Path) -> dict[str, Any] | None:
+    """What stage `restore` left here to go on from (`ema`, `update`, `seconds`), until training has."""
     path = folder / "denoiser.pt"
     state = runs.load(path) if path.exists() else {}
-    return (state["update"], state["seconds"]) if "update" in state and "model" not in state else None
+    return state if "update" in state and "model" not in state else None
 
 
 def train(config: Config, folder: Path) -> None:
     dataset = data.load(config.data, config.seed)
-    before = (runs.read_report(folder, "denoiser") or {}).get("hardware", "")
+    hardware = runs.hardware()
+    if before := (runs.read_report(folder, "denoiser") or {}).get("hardware"):
+        hardware = before if hardware in before else f"{before}, then {hardware}"
     outcome = learn(config, folder, dataset)
     _, test_latents = codebook_stage.latents(config, folder)
     codebook = codebook_stage.trained(folder).to(runs.device())
@@ -101,9 +105,7 @@ def train(config: Config, folder: Path) -> None:
             "parameters": sum(p.numel() for p in outcome.average.parameters()),
             "updates": outcome.updates,
             "seconds": round(outcome.seconds),
-            "hardware": before
-            if runs.hardware() in before
-            else ", then ".join(filter(None, [before, runs.hardware()])),
+            "hardware": hardware,
             "test_cross_entropy_per_step": [round(x, 4) for x in losses],
             "test_cross_entropy": round(sum(losses) / len(losses), 4),
         },

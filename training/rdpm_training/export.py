@@ -17,7 +17,7 @@ from .tokenizer import Tokenizer
 FORMAT_VERSION = 1
 # Of the denoiser's tensors: to the server these two are a linear layer like others.
 RENAMED = {"output": "output.weight", "bias": "output.bias"}
-REPORTS = "training.json"  # what the stages that made the weights reported
+REPORTS = "training"  # .json: what the stages that made the weights reported
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
@@ -61,6 +61,8 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     """Writes `weights/NAME/` (or the folder given)."""
     if config.trajectory.noise != 1:
         raise ConfigError(f"[trajectory]: noise is {config.trajectory.noise:g}; the server draws with 1")
+    if runs.read_report(folder, "restored") and not runs.read_report(folder, "denoiser"):
+        raise ConfigError(f"{folder} was restored from a weights folder: what made it isn't known here")
     target = to or WEIGHTS / config.name
     target.mkdir(parents=True, exist_ok=True)
     classes = data.load(config.data, config.seed).classes
@@ -68,8 +70,7 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     denoiser = denoiser_stage.trained(config, folder, len(classes))
     write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target)
     reports = {stage: runs.read_report(folder, stage) for stage in card.MAKING}
-    known = {stage: report for stage, report in reports.items() if report}
-    (target / REPORTS).write_text(json.dumps(known, indent=2) + "\n")
+    runs.keep_report(target, REPORTS, {stage: report for stage, report in reports.items() if report})
     card.write(config, folder, target)
     size = (target / "model.safetensors").stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB")

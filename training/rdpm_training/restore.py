@@ -2,7 +2,8 @@
 
 `evaluate`, `sweep` and `pictures` then work as they do after training, and give the figures of the model card. Stage
 `denoiser` goes on from here where the configuration asks for more updates than the weights have taken, with new
-optimizers: a weights folder holds none.
+optimizers: a weights folder holds none. One without `training.json`, as exported before there was that, can be measured
+only.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
     runs.save(folder / "codebook.pt", {"codebook": codebook})
-    reports = json.loads((source / export.REPORTS).read_text())
-    taken_so_far = {"update": reports["denoiser"]["updates"], "seconds": reports["denoiser"]["seconds"]}
-    runs.save(folder / "denoiser.pt", {"ema": denoiser.state_dict()} | taken_so_far)
+    reports, state = runs.read_report(source, export.REPORTS) or {}, {"ema": denoiser.state_dict()}
+    if made := reports.get("denoiser"):
+        state |= {"update": made["updates"], "seconds": made["seconds"]}
+    runs.save(folder / "denoiser.pt", state)
     for stage, values in reports.items():
         if not runs.read_report(folder, stage):
             runs.keep_report(folder, stage, values)

@@ -131,8 +131,9 @@ class Stateful(Protocol):
 class Checkpoint:
     """All that a run needs to go on exactly: its parts, its generator, the update reached and the seconds spent.
 
-    Restores itself from `path` where that exists; `first` is the update to go on with. A run that goes on from a
-    finished network, its optimizers new, begins at an `origin`: the updates and seconds that the network has taken.
+    Restores itself from `path` where that exists; `first` is the update to go on with, `began` the one at which the
+    optimizers were new. A run that goes on from a finished network, its optimizers new, begins at an `origin`: the
+    updates and seconds that the network has taken.
 
     Raises ConfigError where that file has the network only and no origin is given.
     """
@@ -146,7 +147,7 @@ class Checkpoint:
     ) -> None:
         self.path, self.parts, self.random = path, parts, random
         self.first, self._before = origin or (0, 0.0)
-        self.origin, self._start = self.first, time.monotonic()
+        self.began, self._start = self.first, time.monotonic()
         if path.exists() and not origin:
             state = load(path)
             if lacking := sorted(parts.keys() - state.keys()):
@@ -155,7 +156,7 @@ class Checkpoint:
                 part.load_state_dict(state[name])
             random.set_state(state["random"])
             self.first, self._before = state["update"], state["seconds"]
-            self.origin = state.get("origin", 0)
+            self.began = state.get("began", 0)
 
     def seconds(self) -> float:
         """Spent on the run so far, over all its sessions."""
@@ -164,7 +165,7 @@ class Checkpoint:
     def save(self, update: int) -> None:
         """Notes that `update` updates are done, and tidies up."""
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        state |= {"random": self.random.get_state(), "update": update, "seconds": self.seconds(), "origin": self.origin}
+        state |= {"random": self.random.get_state(), "update": update, "seconds": self.seconds(), "began": self.began}
         save(self.path, state)
         trim()
 

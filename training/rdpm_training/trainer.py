@@ -110,7 +110,7 @@ def train(
         while (so_far := spent()) < 1:
             with clock:
                 for optimizer in (muon, adam):
-                    runs.set_rate(optimizer, rate(update - checkpoint.origin, so_far, settings))
+                    runs.set_rate(optimizer, rate(update - checkpoint.began, so_far, settings))
                 error = loss(forward, update)
                 runs.descend(error, network, muon, adam)
                 decay = min(settings.ema, (1 + update) / (10 + update))

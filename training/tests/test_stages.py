@@ -170,7 +170,12 @@ def test_weights_are_restored_only_where_they_belong(tiny: Config, tmp_path: Pat
     with pytest.raises(FileNotFoundError, match="model.safetensors is missing"):
         restore.restore(tiny, restored, tmp_path)
 
+    (weights / "training.json").unlink()
     restore.restore(tiny, restored, weights)
+    with pytest.raises(ConfigError, match="restored from a weights folder"):
+        export.export(tiny, restored, tmp_path / "again")
+    with pytest.raises(ConfigError, match="denoiser.pt can be drawn from, not trained on: it lacks adam, model, muon"):
+        denoiser_stage.train(tiny, restored)
     with pytest.raises(ConfigError, match="tokenizer.pt can be drawn from, not trained on: it lacks optimizer"):
         tokenizer_stage.train(tiny, restored)
 
