@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{options, toy_engine};
+use common::{fake_engine, options};
 use http::{Request, Response};
 use image::{DynamicImage, GrayImage, ImageFormat};
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let (engine, _) = toy_engine(options());
+        let (engine, _) = fake_engine(options());
         let app = web::app(Arc::clone(&engine), ClassPictures::default(), &web::Options::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, app, _engine: engine }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Fault, STEPS, events, options, request, toy_engine, within};
+use common::{Fault, STEPS, events, fake_engine, options, request, with_timeout};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
@@ -54,7 +54,12 @@ enum Action {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let fault = prop_oneof![Just(Fault::Error), Just(Fault::Panic), Just(Fault::Short), Just(Fault::Memory)];
+    let fault = prop_oneof![
+        Just(Fault::Error),
+        Just(Fault::Panic),
+        Just(Fault::TooFewResults),
+        Just(Fault::OutOfMemory)
+    ];
     prop_oneof![
         6 => (1..=16u64, any::<bool>(), any::<bool>()).prop_map(|(count, previews, cancel_on_disconnect)| {
             Action::Submit { count, previews, cancel_on_disconnect }
@@ -82,7 +87,7 @@ struct Done {
 
 async fn run(actions: Vec<Action>) {
     let limits = Options { max_batch: 4, max_queue: 40, disconnect_grace: Duration::ZERO, ..options() };
-    let (engine, script) = toy_engine(limits);
+    let (engine, script) = fake_engine(limits);
     let mut done = Done::default();
     for action in actions {
         match action {
@@ -122,8 +127,8 @@ async fn run(actions: Vec<Action>) {
                 let at = reader % done.readers.len();
                 drop(done.readers.swap_remove(at));
             }
-            Action::Hold(true) => script.hold(),
-            Action::Hold(false) => script.release(),
+            Action::Hold(true) => script.pause(),
+            Action::Hold(false) => script.resume(),
             Action::Fault { fault, after } => {
                 done.faults = true;
                 script.fail_steps(std::iter::repeat_n(None, after).chain([Some(fault)]));
@@ -133,10 +138,10 @@ async fn run(actions: Vec<Action>) {
             _ => {}
         }
     }
-    script.release();
+    script.resume();
     judge(&engine, &done).await;
     done.readers.clear();
-    within(tokio::task::spawn_blocking(move || engine.shutdown(Duration::ZERO))).await.unwrap();
+    with_timeout(tokio::task::spawn_blocking(move || engine.shutdown(Duration::ZERO))).await.unwrap();
 }
 
 async fn judge(engine: &Engine, done: &Done) {

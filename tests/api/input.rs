@@ -8,7 +8,7 @@ use crate::{post_text, send};
 
 #[tokio::test]
 async fn each_bad_field_is_named_with_what_is_allowed() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let cases = [
         ("class", json!("Sneaker")),
         ("class", json!(3)),
@@ -60,7 +60,7 @@ async fn each_bad_field_is_named_with_what_is_allowed() {
 
 #[tokio::test]
 async fn all_bad_fields_are_told_at_once() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = json!({"seed": -1, "count": 99, "guidance": "much", "sed": 7, "top_p": 2, "model": "x"});
     let problem = problem(server.post(&body).await, 422).await;
     let mut fields = fields(&problem);
@@ -71,7 +71,7 @@ async fn all_bad_fields_are_told_at_once() {
 
 #[tokio::test]
 async fn bodies_that_are_no_settings_are_refused() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let json = "application/json";
     for malformed in ["", "{", "{\"class\": NaN}", "{\"guidance\": 1e999}", "\u{1}", "{'class': 1}"] {
         let problem = problem(post_text(&server, json, malformed).await, 400).await;
@@ -99,7 +99,7 @@ async fn bodies_that_are_no_settings_are_refused() {
 
 #[tokio::test]
 async fn unknown_addresses_and_methods_are_problems() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let unknown = "/api/v1/generations/6f1f8f5e-0000-4000-8000-000000000000";
     for path in [
         "/nothing",

@@ -8,12 +8,12 @@ use rdpm::engine::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Fault, STEPS, Server, options, problem, within};
+use crate::common::{Fault, STEPS, Server, options, problem, with_timeout};
 use crate::{PNG, send};
 
 #[tokio::test]
 async fn a_generation_from_post_to_png() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let response = server.post(&json!({"class": "ankle BOOT", "seed": 7, "count": 2, "top_k": 3})).await;
     assert_eq!(response.status(), 202);
     assert_eq!(response.headers()["cache-control"], "no-store");
@@ -79,7 +79,7 @@ async fn a_generation_from_post_to_png() {
 
 #[tokio::test]
 async fn steps_show_what_the_request_asks_for() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = json!({"class": 0, "seed": 1, "previews": false, "alternatives": true});
     let job = server.generate(&body).await;
     let messages = server.messages(job["links"]["events"].as_str().unwrap(), None).await;
@@ -95,46 +95,47 @@ async fn steps_show_what_the_request_asks_for() {
 
 #[tokio::test]
 async fn a_job_can_ask_to_end_with_its_readers() {
-    let (server, script) = Server::toy(Options { disconnect_grace: Duration::ZERO, ..options() }).await;
-    script.hold();
+    let (server, script) =
+        Server::with_fake_backend(Options { disconnect_grace: Duration::ZERO, ..options() }).await;
+    script.pause();
     let job = server.generate(&json!({"class": 0, "cancel_on_disconnect": true})).await;
     let [own, events] = ["self", "events"].map(|link| job["links"][link].as_str().unwrap());
     let mut stream = server.get(events).await;
-    within(stream.chunk()).await.unwrap().unwrap();
+    with_timeout(stream.chunk()).await.unwrap().unwrap();
     drop(stream);
     let canceled = async {
         while server.json(own).await["status"] != "canceled" {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    within(canceled).await;
-    script.release();
+    with_timeout(canceled).await;
+    script.resume();
 }
 
 #[tokio::test]
 async fn a_waiting_job_is_told_when_it_moves_up() {
-    let (server, script) = Server::toy(Options { max_batch: 1, ..options() }).await;
-    script.hold();
+    let (server, script) = Server::with_fake_backend(Options { max_batch: 1, ..options() }).await;
+    script.pause();
     server.generate(&json!({"class": 0})).await;
-    script.allow(1);
+    script.run_steps(1);
     server.generate(&json!({"class": 0})).await;
     let last = server.generate(&json!({"class": 0})).await;
     let [own, events] = ["self", "events"].map(|link| last["links"][link].as_str().unwrap());
     let told = server.json(own).await;
     assert_eq!(told["position"], 2);
     assert!(told["eta_seconds"].as_f64().unwrap() > 0.0 && told["started"].is_null());
-    script.allow(STEPS);
+    script.run_steps(STEPS);
     let mut stream = server.get(events).await;
     let mut text = String::new();
     while !text.contains("\"position\":1") {
-        text += std::str::from_utf8(&within(stream.chunk()).await.unwrap().unwrap()).unwrap();
+        text += std::str::from_utf8(&with_timeout(stream.chunk()).await.unwrap().unwrap()).unwrap();
     }
-    script.release();
+    script.resume();
 }
 
 #[tokio::test]
 async fn every_setting_is_taken_and_told() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = json!({
         "class": 1, "model": "toy", "seed": 9_007_199_254_740_991_u64, "count": 16, "guidance": 20,
         "temperature": 0, "top_k": 8, "top_p": 1, "previews": false, "alternatives": true,
@@ -161,8 +162,8 @@ async fn every_setting_is_taken_and_told() {
 
 #[tokio::test]
 async fn delete_cancels_and_repeats_itself() {
-    let (server, script) = Server::toy(options()).await;
-    script.hold();
+    let (server, script) = Server::with_fake_backend(options()).await;
+    script.pause();
     let own = server.generate(&json!({"class": 0})).await["links"]["self"].as_str().unwrap().to_owned();
     for _ in 0..2 {
         let response = send(&server, Method::DELETE, &own).await;
@@ -174,7 +175,7 @@ async fn delete_cancels_and_repeats_itself() {
     let last = messages.last().unwrap();
     assert_eq!((last.event.as_str(), &last.data), ("canceled", &server.json(&own).await));
     problem(server.get(&format!("{own}/images/0.png")).await, 404).await;
-    script.release();
+    script.resume();
 
     let own = server.generate(&json!({"class": 0})).await["links"]["self"].as_str().unwrap().to_owned();
     server.messages(&format!("{own}/events"), None).await;
@@ -184,22 +185,23 @@ async fn delete_cancels_and_repeats_itself() {
 
 #[tokio::test]
 async fn a_full_queue_is_a_429_with_retry_after() {
-    let (server, script) = Server::toy(Options { max_batch: 1, max_queue: 2, ..options() }).await;
-    script.hold();
+    let (server, script) =
+        Server::with_fake_backend(Options { max_batch: 1, max_queue: 2, ..options() }).await;
+    script.pause();
     server.generate(&json!({"class": 0})).await;
-    script.allow(1);
+    script.run_steps(1);
     server.generate(&json!({"class": 0, "count": 2})).await;
     let response = server.post(&json!({"class": 0})).await;
     let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!(seconds >= 1);
     let body = problem(response, 429).await;
     assert_eq!(body["type"], "urn:rdpm:problem:queue-full");
-    script.release();
+    script.resume();
 }
 
 #[tokio::test]
 async fn faults_are_told_without_their_cause() {
-    let (server, script) = Server::toy(options()).await;
+    let (server, script) = Server::with_fake_backend(options()).await;
     script.fail_steps([None, Some(Fault::Panic)]);
     let own = server.generate(&json!({"class": 0})).await["links"]["self"].as_str().unwrap().to_owned();
     let messages = server.messages(&format!("{own}/events"), None).await;

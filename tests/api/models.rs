@@ -7,18 +7,18 @@ use rdpm::web::ClassPictures;
 use serde_json::{Value, json};
 
 use crate::PNG;
-use crate::common::{Fault, Script, Server, config, options, problem, toy_engine, within};
+use crate::common::{Fault, Script, Server, config, fake_engine, options, problem, with_timeout};
 
 #[tokio::test]
 async fn readiness_follows_the_model() {
-    let (server, script) = Server::toy(options()).await;
+    let (server, script) = Server::with_fake_backend(options()).await;
     assert_eq!(server.json("/health/live").await, json!({"status": "live"}));
     let ready = json!({"status": "ready", "models": [{"name": "toy", "ready": true}]});
     assert_eq!(server.json("/health/ready").await, ready);
     script.fail_steps([Some(Fault::Error)]);
     script.fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     server.generate(&json!({"class": 0})).await;
-    let response = within(async {
+    let response = with_timeout(async {
         loop {
             let response = server.get("/health/ready").await;
             if response.status() != 200 {
@@ -34,8 +34,8 @@ async fn readiness_follows_the_model() {
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(problem(refused, 503).await["type"], "urn:rdpm:problem:not-ready");
     assert_eq!(server.get("/health/live").await.status(), 200);
-    script.mend();
-    within(async {
+    script.clear_faults();
+    with_timeout(async {
         while server.get("/health/ready").await.status() != 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -45,7 +45,7 @@ async fn readiness_follows_the_model() {
 
 #[tokio::test]
 async fn models_and_classes_describe_what_is_served() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = server.json("/api/v1/models").await;
     let expected = json!({"models": [{
         "name": "toy", "title": "Toy", "classes": ["Circle", "Square", "Ankle boot"], "steps": 5, "grid": 3,
@@ -73,7 +73,7 @@ async fn class_pictures_come_from_the_weights_folder() {
     pictures.read(&folder, &config());
     std::fs::remove_dir_all(&folder).unwrap();
 
-    let (engine, _script): (_, Arc<Script>) = toy_engine(options());
+    let (engine, _script): (_, Arc<Script>) = fake_engine(options());
     let server = Server::start(engine, pictures).await;
     let classes = server.json("/api/v1/classes").await;
     let urls: Vec<&Value> =
@@ -85,7 +85,7 @@ async fn class_pictures_come_from_the_weights_folder() {
     let etag = response.headers()["etag"].clone();
     assert!(response.bytes().await.unwrap().starts_with(PNG));
     let again = server.client.get(server.url(url)).header("if-none-match", etag);
-    assert_eq!(within(again.send()).await.unwrap().status(), 304);
+    assert_eq!(with_timeout(again.send()).await.unwrap().status(), 304);
     problem(server.get("/api/v1/models/toy/classes/2.png").await, 404).await;
     assert!(server.get("/").await.text().await.unwrap().contains(url));
 }

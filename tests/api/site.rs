@@ -1,10 +1,10 @@
 //! The page and its files.
 
-use crate::common::{Server, options, within};
+use crate::common::{Server, options, with_timeout};
 
 #[tokio::test]
 async fn the_page_names_the_classes_and_allows_nothing_from_elsewhere() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let response = server.get("/").await;
     assert_eq!(response.status(), 200);
     let headers = response.headers();
@@ -28,13 +28,13 @@ async fn the_page_names_the_classes_and_allows_nothing_from_elsewhere() {
 
 #[tokio::test]
 async fn static_files_are_revalidated() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let response = server.get("/static/favicon.svg").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "image/svg+xml");
     let etag = response.headers()["etag"].clone();
     let again = server.client.get(server.url("/static/favicon.svg")).header("if-none-match", etag);
-    assert_eq!(within(again.send()).await.unwrap().status(), 304);
+    assert_eq!(with_timeout(again.send()).await.unwrap().status(), 304);
     let other = server.client.get(server.url("/static/favicon.svg")).header("if-none-match", "\"other\"");
-    assert_eq!(within(other.send()).await.unwrap().status(), 200);
+    assert_eq!(with_timeout(other.send()).await.unwrap().status(), 200);
 }

@@ -1,9 +1,9 @@
-//! Helpers for the tests of the engine and the API: a model that does as it is told, and a real server on a free port.
+//! Helpers for the tests of the engine and the API: a fake backend that a test controls, and a real server on a free port.
 #![allow(dead_code, unused_imports)] // Each test program uses its own part.
 
+mod fake_backend;
 mod script;
 mod server;
-mod toy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use rdpm::engine::{Engine, Event, JobId, Options, Request, StartError};
 use rdpm::model::{Config, Settings};
 use serde_json::json;
 
+pub use fake_backend::{FakeBackend, FakeLoader};
 pub use script::{Fault, Script};
 pub use server::{Message, Server, fields, problem};
-pub use toy::{Toy, Toys};
 
 /// T of [`config`].
 pub const STEPS: usize = 5;
@@ -36,8 +36,7 @@ pub fn config() -> Config {
     .unwrap()
 }
 
-/// Another model, of which everything is different: two classes, three steps of 2 × 2 tokens of 4 codes, 8 × 8 pixels in
-/// colour.
+/// A second model whose shapes all differ: two classes, three steps of 2 × 2 tokens of 4 codes, 8 × 8 pixels in colour.
 pub fn other_config() -> Config {
     serde_json::from_value(json!({
         "format_version": 1,
@@ -59,32 +58,32 @@ pub fn request(seed: u64, count: u64) -> Request {
     request_of(&config(), seed, count)
 }
 
-/// The same of another model.
+/// A request for `count` images of class 0 of a model.
 pub fn request_of(config: &Config, seed: u64, count: u64) -> Request {
     let settings = Settings::new(config, 0).unwrap();
     Request::new(settings, seed).unwrap().with_count(count).unwrap()
 }
 
-/// An engine with a toy, and the toy's script.
-pub fn toy_engine(options: Options) -> (Arc<Engine>, Arc<Script>) {
+/// An engine with one fake model, and its script.
+pub fn fake_engine(options: Options) -> (Arc<Engine>, Arc<Script>) {
     let script = Arc::new(Script::default());
-    let engine = engine_of(options, vec![(config(), Arc::clone(&script))]).unwrap();
+    let engine = engine_with(options, vec![(config(), Arc::clone(&script))]).unwrap();
     (Arc::new(engine), script)
 }
 
-/// An engine with the toy and the other, and their scripts.
-pub fn two_models(options: Options) -> (Arc<Engine>, [Arc<Script>; 2]) {
+/// An engine with the fake models of [`config`] and [`other_config`] on one device, and their scripts.
+pub fn two_model_engine(options: Options) -> (Arc<Engine>, [Arc<Script>; 2]) {
     let scripts = [Arc::new(Script::default()), Arc::new(Script::default())];
     let models = [config(), other_config()].into_iter().zip(scripts.iter().cloned()).collect();
-    (Arc::new(engine_of(options, models).unwrap()), scripts)
+    (Arc::new(engine_with(options, models).unwrap()), scripts)
 }
 
-/// An engine with these toys on one device.
-pub fn engine_of(options: Options, models: Vec<(Config, Arc<Script>)>) -> Result<Engine, StartError> {
-    Engine::start(options, Toys::infos(&models), vec![Toys { device: "toy".into(), models }])
+/// An engine with these fake models on one device.
+pub fn engine_with(options: Options, models: Vec<(Config, Arc<Script>)>) -> Result<Engine, StartError> {
+    Engine::start(options, FakeLoader::infos(&models), vec![FakeLoader { device: "toy".into(), models }])
 }
 
-/// Options that don't make tests wait.
+/// The default options with a short retry delay.
 pub fn options() -> Options {
     Options { retry_delay: Duration::from_millis(5), ..Options::default() }
 }
@@ -93,13 +92,13 @@ pub fn options() -> Options {
 pub async fn events(engine: &Engine, id: JobId) -> Vec<(u64, Arc<Event>)> {
     let mut subscription = engine.subscribe(id, 0).expect("a job");
     let mut events = Vec::new();
-    while let Some(event) = within(subscription.next()).await {
+    while let Some(event) = with_timeout(subscription.next()).await {
         events.push(event);
     }
     events
 }
 
-/// A future's result, which must come within a minute: so long nothing takes on any machine, unless it hangs.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("an answer within a minute")
+/// Awaits a future and panics after a minute. Nothing in the tests takes that long unless it hangs.
+pub async fn with_timeout<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("a result within a minute")
 }

@@ -1,21 +1,22 @@
-//! What a [`Toy`](super::Toy) is told to do, and what it has done.
+//! The behaviour that a test prescribes to a [`FakeBackend`](super::FakeBackend), and a record of its calls.
 
 use std::collections::VecDeque;
 
 use parking_lot::{Condvar, Mutex};
 
-/// What goes wrong in a step.
+/// A failure of the fake backend.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     Error,
     Panic,
-    /// Fewer results than drawings.
-    Short,
-    /// The words of a CUDA device whose memory is too small.
-    Memory,
+    /// Fewer results than images.
+    TooFewResults,
+    /// The error text of a CUDA device without enough memory.
+    OutOfMemory,
 }
 
-/// What the toy does: shared between a test and the backends that its factory makes.
+/// The behaviour of one fake model, shared by a test and the backends that the [`FakeLoader`](super::FakeLoader)
+/// makes.
 #[derive(Default)]
 pub struct Script {
     pub(super) state: Mutex<State>,
@@ -28,29 +29,28 @@ pub(super) struct State {
     pub(super) permits: Option<usize>,
     /// Whether a step waits for a permit.
     pub(super) waiting: bool,
-    /// What happens in the next steps; nothing in those after.
-    pub(super) faults: VecDeque<Option<Fault>>,
-    /// What happens to the next images to be tokenized.
-    pub(super) tokenizations: VecDeque<Option<Fault>>,
-    /// What happens in the next loads.
-    pub(super) loads: VecDeque<Option<Fault>>,
-    /// Loads tried.
-    pub(super) loaded: usize,
-    /// Images of which previews were made.
+    /// The outcome of the next steps; those after succeed.
+    pub(super) step_faults: VecDeque<Option<Fault>>,
+    /// The outcome of the next tokenizations.
+    pub(super) tokenize_faults: VecDeque<Option<Fault>>,
+    /// The outcome of the next loads.
+    pub(super) load_faults: VecDeque<Option<Fault>>,
+    pub(super) load_attempts: usize,
+    /// The number of images for which previews were decoded.
     pub(super) previews: usize,
-    /// For each step taken, the (seed, index, timestep) of its drawings.
+    /// The (seed, index, timestep) of each image, for each step taken.
     pub(super) batches: Vec<Vec<(u64, u32, usize)>>,
 }
 
 impl Script {
-    /// Steps wait for [`Script::allow`].
-    pub fn hold(&self) {
+    /// Makes steps wait for [`Script::run_steps`], [`Script::permit_steps`] or [`Script::resume`].
+    pub fn pause(&self) {
         self.state.lock().permits = Some(0);
     }
 
-    /// Lets `steps` more steps happen and waits until the worker is in the one after, which there must be: what a worker
-    /// notes after a step is noted then, but its events may still be on their way.
-    pub fn allow(&self, steps: usize) {
+    /// Permits `steps` more steps and waits until the worker has entered the step after them, which there must be. By
+    /// then the worker has recorded the steps, but their events may not be published yet.
+    pub fn run_steps(&self, steps: usize) {
         let mut state = self.state.lock();
         let until = state.batches.len() + steps;
         state.permits = Some(steps);
@@ -58,44 +58,44 @@ impl Script {
         self.changed.wait_while(&mut state, |state| state.batches.len() < until || !state.waiting);
     }
 
-    /// Lets `steps` more steps happen.
-    pub fn permit(&self, steps: usize) {
+    /// Permits `steps` more steps and returns at once.
+    pub fn permit_steps(&self, steps: usize) {
         self.state.lock().permits = Some(steps);
         self.changed.notify_all();
     }
 
-    /// Steps don't wait any more.
-    pub fn release(&self) {
+    /// Permits all further steps.
+    pub fn resume(&self) {
         self.state.lock().permits = None;
         self.changed.notify_all();
     }
 
     pub fn fail_steps(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        self.state.lock().faults.extend(faults);
+        self.state.lock().step_faults.extend(faults);
     }
 
-    /// From now on nothing goes wrong.
-    pub fn mend(&self) {
+    /// Removes all faults that haven't happened yet.
+    pub fn clear_faults(&self) {
         let mut state = self.state.lock();
-        state.faults.clear();
-        state.loads.clear();
-        state.tokenizations.clear();
+        state.step_faults.clear();
+        state.load_faults.clear();
+        state.tokenize_faults.clear();
     }
 
     pub fn fail_loads(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        self.state.lock().loads.extend(faults);
+        self.state.lock().load_faults.extend(faults);
     }
 
     pub fn fail_tokenizations(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
-        self.state.lock().tokenizations.extend(faults);
+        self.state.lock().tokenize_faults.extend(faults);
     }
 
-    pub fn loaded(&self) -> usize {
-        self.state.lock().loaded
+    pub fn load_attempts(&self) -> usize {
+        self.state.lock().load_attempts
     }
 
-    /// Whether a step waits to be allowed.
-    pub fn is_waiting(&self) -> bool {
+    /// Whether a step waits for a permit.
+    pub fn is_step_waiting(&self) -> bool {
         self.state.lock().waiting
     }
 

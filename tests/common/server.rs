@@ -1,4 +1,4 @@
-//! A real server on a free port, and what its answers say.
+//! A real server on a free port, and readers of its responses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Script, options, toy_engine, two_models, within};
+use super::{Script, fake_engine, two_model_engine, with_timeout};
 
 /// A server on a free port.
 pub struct Server {
@@ -23,14 +23,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves an engine, whatever its backend.
+    /// Serves an engine.
     pub async fn start(engine: Arc<Engine>, pictures: ClassPictures) -> Self {
-        let site = web::Options { drain: Duration::ZERO, ..web::Options::default() };
-        Self::start_with(engine, pictures, site).await
+        let options = web::Options { drain: Duration::ZERO, ..web::Options::default() };
+        Self::start_with(engine, pictures, options).await
     }
 
-    /// Serves an engine with an operator's settings.
-    pub async fn start_with(engine: Arc<Engine>, pictures: ClassPictures, site: web::Options) -> Self {
+    /// Serves an engine with these options of the web layer.
+    pub async fn start_with(engine: Arc<Engine>, pictures: ClassPictures, options: web::Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -39,27 +39,29 @@ impl Server {
         };
         let served_engine = Arc::clone(&engine);
         let served =
-            tokio::spawn(async move { web::serve(listener, served_engine, pictures, &site, signal).await });
+            tokio::spawn(
+                async move { web::serve(listener, served_engine, pictures, &options, signal).await },
+            );
         let client = reqwest::Client::new();
         Self { address, engine, client, stop: Some(stop), served }
     }
 
-    /// Serves a toy.
-    pub async fn toy(options: Options) -> (Self, Arc<Script>) {
-        let (engine, script) = toy_engine(options);
+    /// Serves one fake model.
+    pub async fn with_fake_backend(options: Options) -> (Self, Arc<Script>) {
+        let (engine, script) = fake_engine(options);
         (Self::start(engine, ClassPictures::default()).await, script)
     }
 
-    /// Serves the toy and the other.
-    pub async fn two_models(options: Options) -> (Self, [Arc<Script>; 2]) {
-        let (engine, scripts) = two_models(options);
+    /// Serves two fake models.
+    pub async fn with_two_models(options: Options) -> (Self, [Arc<Script>; 2]) {
+        let (engine, scripts) = two_model_engine(options);
         (Self::start(engine, ClassPictures::default()).await, scripts)
     }
 
-    /// Serves a toy with an operator's settings.
-    pub async fn toy_site(site: web::Options) -> (Self, Arc<Script>) {
-        let (engine, script) = toy_engine(options());
-        (Self::start_with(engine, ClassPictures::default(), site).await, script)
+    /// Serves one fake model with these options of the web layer.
+    pub async fn with_web_options(options: web::Options) -> (Self, Arc<Script>) {
+        let (engine, script) = fake_engine(super::options());
+        (Self::start_with(engine, ClassPictures::default(), options).await, script)
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -67,7 +69,7 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Response {
-        within(self.client.get(self.url(path)).send()).await.unwrap()
+        with_timeout(self.client.get(self.url(path)).send()).await.unwrap()
     }
 
     pub async fn json(&self, path: &str) -> Value {
@@ -76,12 +78,12 @@ impl Server {
         response.json().await.unwrap()
     }
 
-    /// Posts a generation.
+    /// Posts a generation request.
     pub async fn post(&self, body: &Value) -> reqwest::Response {
-        within(self.client.post(self.url("/api/v1/generations")).json(body).send()).await.unwrap()
+        with_timeout(self.client.post(self.url("/api/v1/generations")).json(body).send()).await.unwrap()
     }
 
-    /// Posts a generation that is accepted.
+    /// Posts a generation request, which must be accepted.
     pub async fn generate(&self, body: &Value) -> Value {
         let response = self.post(body).await;
         assert_eq!(response.status(), 202);
@@ -94,16 +96,16 @@ impl Server {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = within(request.send()).await.unwrap();
+        let response = with_timeout(request.send()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Message::parse(&within(response.text()).await.unwrap())
+        Message::parse(&with_timeout(response.text()).await.unwrap())
     }
 
-    /// Asks the server to stop, as a signal would, and waits until it has.
+    /// Stops the server as a signal would, and waits for its end.
     pub async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
-        within(self.served).await.unwrap().unwrap();
+        with_timeout(self.served).await.unwrap().unwrap();
     }
 }
 
@@ -130,7 +132,7 @@ impl Message {
     }
 }
 
-/// A response that must be a problem with this status.
+/// The body of a response, which must be a problem with this status.
 pub async fn problem(response: reqwest::Response, status: u16) -> Value {
     assert_eq!(response.status(), status);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
@@ -142,7 +144,7 @@ pub async fn problem(response: reqwest::Response, status: u16) -> Value {
     body
 }
 
-/// The fields that a problem names.
+/// The names of the fields that a problem reports.
 pub fn fields(problem: &Value) -> Vec<&str> {
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     assert!(errors.iter().all(|error| error["allowed"].is_string() && error.get("value").is_some()));

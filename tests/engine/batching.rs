@@ -2,12 +2,12 @@
 
 use rdpm::engine::{Batching, Event, Options, Status};
 
-use super::common::{STEPS, events, options, request, toy_engine};
+use super::common::{STEPS, events, fake_engine, options, request};
 use super::{end_of, names, tokens};
 
 #[tokio::test]
 async fn events_come_in_order_with_ids_that_count_up() {
-    let (engine, _) = toy_engine(options());
+    let (engine, _) = fake_engine(options());
     let id = engine.submit(request(7, 1)).unwrap();
     let events = events(&engine, id).await;
     let expected = ["queued 1", "started", "step 1 of 0", "step 2 of 0", "step 3 of 0", "step 4 of 0"];
@@ -23,7 +23,7 @@ async fn events_come_in_order_with_ids_that_count_up() {
 
 #[tokio::test]
 async fn images_of_a_job_step_together() {
-    let (engine, _) = toy_engine(options());
+    let (engine, _) = fake_engine(options());
     let id = engine.submit(request(1, 4)).unwrap();
     let names = names(&events(&engine, id).await);
     assert_eq!(names.len(), STEPS + 3);
@@ -33,12 +33,12 @@ async fn images_of_a_job_step_together() {
 
 #[tokio::test]
 async fn images_join_and_leave_between_steps() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
+    let (engine, script) = fake_engine(options());
+    script.pause();
     let first = engine.submit(request(1, 1)).unwrap();
-    script.allow(2);
+    script.run_steps(2);
     let second = engine.submit(request(2, 1)).unwrap();
-    script.release();
+    script.resume();
     assert_eq!(end_of(&engine, first).await, Status::Completed);
     assert_eq!(end_of(&engine, second).await, Status::Completed);
 
@@ -54,14 +54,14 @@ async fn images_join_and_leave_between_steps() {
 
 #[tokio::test]
 async fn one_image_is_not_stuck_behind_sixteen() {
-    let (engine, script) = toy_engine(Options { max_batch: 4, ..options() });
-    script.hold();
+    let (engine, script) = fake_engine(Options { max_batch: 4, ..options() });
+    script.pause();
     let blocker = engine.submit(request(9, 4)).unwrap();
-    script.allow(1);
+    script.run_steps(1);
     let many = engine.submit(request(1, 16)).unwrap();
     let one = engine.submit(request(2, 1)).unwrap();
     assert_eq!(engine.get(one).unwrap().place.map(|place| place.position), Some(2));
-    script.release();
+    script.resume();
     for id in [blocker, many, one] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
@@ -75,13 +75,13 @@ async fn one_image_is_not_stuck_behind_sixteen() {
 
 #[tokio::test]
 async fn whole_jobs_can_be_batched_for_comparison() {
-    let (engine, script) = toy_engine(Options { max_batch: 4, batching: Batching::Job, ..options() });
-    script.hold();
+    let (engine, script) = fake_engine(Options { max_batch: 4, batching: Batching::Job, ..options() });
+    script.pause();
     let first = engine.submit(request(1, 2)).unwrap();
-    script.allow(1);
+    script.run_steps(1);
     let second = engine.submit(request(2, 3)).unwrap();
     let third = engine.submit(request(3, 2)).unwrap();
-    script.release();
+    script.resume();
     for id in [first, second, third] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
@@ -92,12 +92,12 @@ async fn whole_jobs_can_be_batched_for_comparison() {
 
 #[tokio::test]
 async fn previews_are_made_only_for_who_wants_them() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
+    let (engine, script) = fake_engine(options());
+    script.pause();
     let without = engine.submit(request(1, 2).with_previews(false)).unwrap();
-    script.allow(2);
+    script.run_steps(2);
     let with = engine.submit(request(2, 1)).unwrap();
-    script.release();
+    script.resume();
     for (id, wanted) in [(without, false), (with, true)] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
         for (_, event) in events(&engine, id).await {

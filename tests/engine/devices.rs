@@ -6,30 +6,30 @@ use std::time::Duration;
 use rdpm::engine::{Engine, Options, StartError, Status};
 use rdpm::model::Config;
 
-use super::common::{Fault, Script, Toys, config, options, request, within};
+use super::common::{FakeLoader, Fault, Script, config, options, request, with_timeout};
 use super::{end_of, until};
 
 /// An engine with two toys, each with a script of its own.
 fn two(options: Options) -> (Engine, [Arc<Script>; 2]) {
     let scripts = [Arc::new(Script::default()), Arc::new(Script::default())];
-    let loader = |number: usize| Toys {
+    let loader = |number: usize| FakeLoader {
         device: format!("toy:{number}"),
         models: vec![(config(), Arc::clone(&scripts[number]))],
     };
     let loaders = vec![loader(0), loader(1)];
-    (Engine::start(options, Toys::infos(&loaders[0].models), loaders).unwrap(), scripts)
+    (Engine::start(options, FakeLoader::infos(&loaders[0].models), loaders).unwrap(), scripts)
 }
 
 #[tokio::test]
 async fn devices_share_the_work_evenly() {
     let (engine, scripts) = two(options());
     assert_eq!(engine.devices(), ["toy:0", "toy:1"]);
-    scripts.iter().for_each(|script| script.hold());
+    scripts.iter().for_each(|script| script.pause());
     let id = engine.submit(request(1, 6)).unwrap();
-    scripts.iter().for_each(|script| script.allow(1));
+    scripts.iter().for_each(|script| script.run_steps(1));
     for script in &scripts {
         assert_eq!(script.batches()[0].len(), 3);
-        script.release();
+        script.resume();
     }
     assert_eq!(end_of(&engine, id).await, Status::Completed);
     assert_eq!(engine.get(id).unwrap().images.len(), 6);
@@ -41,13 +41,13 @@ async fn a_fault_of_one_device_leaves_the_other_at_work() {
     // The first is out of order for good.
     scripts[0].fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     scripts[0].fail_steps([Some(Fault::Panic)]);
-    scripts.iter().for_each(|script| script.hold());
+    scripts.iter().for_each(|script| script.pause());
     let broken = engine.submit(request(1, 1)).unwrap();
     let well = engine.submit(request(2, 1)).unwrap();
-    scripts.iter().for_each(|script| script.permit(1));
+    scripts.iter().for_each(|script| script.permit_steps(1));
     until(|| scripts.iter().all(|script| !script.batches().is_empty())).await;
     let mut ends = [broken, well].map(|id| (id, Status::Queued));
-    scripts.iter().for_each(|script| script.release());
+    scripts.iter().for_each(|script| script.resume());
     for (id, end) in &mut ends {
         *end = end_of(&engine, *id).await;
     }
@@ -56,11 +56,11 @@ async fn a_fault_of_one_device_leaves_the_other_at_work() {
     assert_eq!((with(Status::Failed), with(Status::Completed)), (1, 1), "{ends:?}");
 
     let out_of_order = async {
-        while scripts[0].loaded() < 3 {
+        while scripts[0].load_attempts() < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    within(out_of_order).await;
+    with_timeout(out_of_order).await;
     engine.ready().unwrap();
     assert!(engine.is_alive());
     let id = engine.submit(request(3, 16)).unwrap();
@@ -72,8 +72,8 @@ async fn a_fault_of_one_device_leaves_the_other_at_work() {
 fn devices_must_serve_the_model_that_was_described() {
     let described = vec![(config(), Arc::new(Script::default()))];
     let retitled = Config { title: "Another".into(), ..config() };
-    let loader = |config| Toys { device: "toy".into(), models: vec![(config, Arc::default())] };
-    let start = |loaders| Engine::start(options(), Toys::infos(&described), loaders);
+    let loader = |config| FakeLoader { device: "toy".into(), models: vec![(config, Arc::default())] };
+    let start = |loaders| Engine::start(options(), FakeLoader::infos(&described), loaders);
     let started = start(vec![loader(config()), loader(retitled)]);
     let Err(StartError::Backend(reason)) = started else { panic!("{started:?}") };
     assert_eq!(reason, "the configuration on disk is not the one being served");

@@ -5,19 +5,19 @@ mod common;
 
 mod batching;
 mod devices;
-mod errands;
-mod faults;
 mod jobs;
 mod metrics;
 mod models;
+mod recovery;
+mod shipped_weights;
 mod shutdown;
-mod subscribers;
-mod weights;
+mod subscriptions;
+mod tokenize;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{events, within};
+use common::{events, with_timeout};
 use rdpm::engine::{Engine, Event, JobId, Status};
 
 fn names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
@@ -42,7 +42,7 @@ async fn until(done: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    within(wait).await;
+    with_timeout(wait).await;
 }
 
 async fn end_of(engine: &Engine, id: JobId) -> Status {

@@ -4,7 +4,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use rdpm::engine::{Engine, Options, Status};
 
-use super::common::{Fault, STEPS, options, request, toy_engine};
+use super::common::{Fault, STEPS, fake_engine, options, request};
 use super::end_of;
 
 fn text(engine: &Engine) -> String {
@@ -23,10 +23,10 @@ fn value(text: &str, name: &str) -> f64 {
 
 #[tokio::test]
 async fn metrics_account_for_every_job_and_image() {
-    let (engine, script) = toy_engine(Options { max_batch: 2, max_queue: 4, ..options() });
-    script.hold();
+    let (engine, script) = fake_engine(Options { max_batch: 2, max_queue: 4, ..options() });
+    script.pause();
     let running = engine.submit(request(1, 2)).unwrap();
-    script.allow(1);
+    script.run_steps(1);
     let waiting = engine.submit(request(2, 3)).unwrap();
     engine.submit(request(3, 2)).unwrap_err();
     let before = text(&engine);
@@ -36,7 +36,7 @@ async fn metrics_account_for_every_job_and_image() {
     assert_eq!(value(&before, "rdpm_refused_jobs_total{reason=\"full\"}"), 1.0);
 
     engine.cancel(waiting).unwrap();
-    script.release();
+    script.resume();
     assert_eq!(end_of(&engine, running).await, Status::Completed);
     script.fail_steps([Some(Fault::Error)]);
     let failed = engine.submit(request(4, 1)).unwrap();

@@ -6,8 +6,8 @@ use rdpm::engine::{Engine, JobId, Loading, Options, StartError, Status, SubmitEr
 use rdpm::model::Config;
 
 use super::common::{
-    Fault, STEPS, Script, config, engine_of, events, options, other_config, request, request_of, two_models,
-    within,
+    Fault, STEPS, Script, config, engine_with, events, options, other_config, request, request_of,
+    two_model_engine, with_timeout,
 };
 use super::{end_of, tokens, until};
 
@@ -16,20 +16,20 @@ const OTHER_STEPS: usize = 3;
 
 #[tokio::test]
 async fn models_take_turns_each_with_a_batch_of_its_own() {
-    let (engine, [toy, other]) = two_models(options());
+    let (engine, [toy, other]) = two_model_engine(options());
     let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
     assert_eq!((names, engine.default_model().config.name.as_str()), (vec!["toy", "other"], "toy"));
-    toy.hold();
-    other.hold();
+    toy.pause();
+    other.pause();
     let first = engine.submit(request(1, 2)).unwrap();
     let second = engine.submit(request_of(&other_config(), 2, 3)).unwrap();
     // Neither waits for the other's end. The second may have joined before the first one's first step or after it.
-    toy.permit(2);
-    other.permit(1);
+    toy.permit_steps(2);
+    other.permit_steps(1);
     until(|| !toy.batches().is_empty() && !other.batches().is_empty()).await;
     assert_eq!([first, second].map(|id| engine.get(id).unwrap().status), [Status::Running; 2]);
-    toy.release();
-    other.release();
+    toy.resume();
+    other.resume();
     for (id, script, seed, count, steps, size) in
         [(first, &toy, 1, 2, STEPS, 12), (second, &other, 2, 3, OTHER_STEPS, 8)]
     {
@@ -46,13 +46,13 @@ async fn models_take_turns_each_with_a_batch_of_its_own() {
 
 #[tokio::test]
 async fn models_share_the_places_of_a_batch() {
-    let (engine, [toy, other]) = two_models(Options { max_batch: 4, ..options() });
-    toy.hold();
-    other.hold();
+    let (engine, [toy, other]) = two_model_engine(Options { max_batch: 4, ..options() });
+    toy.pause();
+    other.pause();
     let jobs: Vec<JobId> = (1..4).map(|seed| engine.submit(request(seed, 3)).unwrap()).collect();
     let of_other = engine.submit(request_of(&other_config(), 9, 3)).unwrap();
-    toy.release();
-    other.release();
+    toy.resume();
+    other.resume();
     for id in jobs.into_iter().chain([of_other]) {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
@@ -62,15 +62,15 @@ async fn models_share_the_places_of_a_batch() {
 
 #[tokio::test]
 async fn a_model_is_not_stuck_behind_another_that_everybody_wants() {
-    let (engine, [toy, other]) = two_models(Options { max_batch: 2, ..options() });
-    toy.hold();
+    let (engine, [toy, other]) = two_model_engine(Options { max_batch: 2, ..options() });
+    toy.pause();
     let blocker = engine.submit(request(1, 2)).unwrap();
-    toy.allow(1);
+    toy.run_steps(1);
     let many: Vec<JobId> = (2..8).map(|seed| engine.submit(request(seed, 1)).unwrap()).collect();
     let one = engine.submit(request_of(&other_config(), 9, 1)).unwrap();
     let position = |id: JobId| engine.get(id).unwrap().place.unwrap().position;
     assert_eq!((position(one), position(many[0]), position(many[5])), (1, 2, 7));
-    toy.release();
+    toy.resume();
     for &id in many.iter().chain([&blocker, &one]) {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
@@ -81,64 +81,64 @@ async fn a_model_is_not_stuck_behind_another_that_everybody_wants() {
 
 #[tokio::test]
 async fn a_fault_of_one_model_leaves_the_other_at_work() {
-    for fault in [Fault::Error, Fault::Panic, Fault::Short] {
-        let (engine, [toy, other]) = two_models(options());
-        toy.hold();
-        other.hold();
+    for fault in [Fault::Error, Fault::Panic, Fault::TooFewResults] {
+        let (engine, [toy, other]) = two_model_engine(options());
+        toy.pause();
+        other.pause();
         toy.fail_steps([None, Some(fault)]);
         let broken = engine.submit(request(1, 2)).unwrap();
         let well = engine.submit(request_of(&other_config(), 2, 2)).unwrap();
-        toy.release();
-        other.release();
+        toy.resume();
+        other.resume();
         assert_eq!(end_of(&engine, broken).await, Status::Failed);
         assert_eq!(end_of(&engine, well).await, Status::Completed);
         // Nothing of it was lost or drawn twice.
         assert_eq!(other.batches().len(), OTHER_STEPS);
         let after = engine.submit(request(3, 1)).unwrap();
         assert_eq!(end_of(&engine, after).await, Status::Completed);
-        assert_eq!((toy.loaded(), other.loaded()), (2, 1));
+        assert_eq!((toy.load_attempts(), other.load_attempts()), (2, 1));
     }
 }
 
 #[tokio::test]
 async fn a_model_out_of_order_is_no_affair_of_the_other() {
-    let (engine, [toy, other]) = two_models(Options { max_failures: 1, ..options() });
+    let (engine, [toy, other]) = two_model_engine(Options { max_failures: 1, ..options() });
     toy.fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     toy.fail_steps([Some(Fault::Panic)]);
-    other.hold();
+    other.pause();
     let broken = engine.submit(request(1, 1)).unwrap();
     let well = engine.submit(request_of(&other_config(), 1, 1)).unwrap();
-    other.allow(1);
+    other.run_steps(1);
     assert_eq!(end_of(&engine, broken).await, Status::Failed);
     until(|| matches!(engine.model_ready("toy"), Err(SubmitError::NotReady { .. }))).await;
     assert!(matches!(engine.submit(request(3, 1)), Err(SubmitError::NotReady { .. })));
     let image = image::DynamicImage::new_rgb8(9, 9);
-    let refused = within(engine.tokenize("toy", image.clone(), 1)).await;
+    let refused = with_timeout(engine.tokenize("toy", image.clone(), 1)).await;
     assert!(matches!(refused, Err(TokenizeError::Refused(SubmitError::NotReady { .. }))), "{refused:?}");
 
     engine.model_ready("other").unwrap();
     engine.ready().unwrap();
-    other.release();
+    other.resume();
     assert_eq!(end_of(&engine, well).await, Status::Completed);
-    within(engine.tokenize("other", image, 1)).await.unwrap();
+    with_timeout(engine.tokenize("other", image, 1)).await.unwrap();
     // It is tried again all the while.
-    let tried = toy.loaded();
-    until(|| toy.loaded() > tried).await;
+    let tried = toy.load_attempts();
+    until(|| toy.load_attempts() > tried).await;
     let after = engine.submit(request_of(&other_config(), 2, 4)).unwrap();
     assert_eq!(end_of(&engine, after).await, Status::Completed);
-    assert_eq!(other.loaded(), 1);
+    assert_eq!(other.load_attempts(), 1);
 }
 
 #[tokio::test]
 async fn too_little_memory_halves_the_batch_of_that_model_only() {
-    let (engine, [toy, other]) = two_models(options());
-    toy.hold();
-    other.hold();
-    other.fail_steps([Some(Fault::Memory)]);
+    let (engine, [toy, other]) = two_model_engine(options());
+    toy.pause();
+    other.pause();
+    other.fail_steps([Some(Fault::OutOfMemory)]);
     let (first, second) =
         (engine.submit(request(1, 4)).unwrap(), engine.submit(request_of(&other_config(), 2, 4)).unwrap());
-    toy.release();
-    other.release();
+    toy.resume();
+    other.resume();
     for id in [first, second] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
@@ -149,27 +149,27 @@ async fn too_little_memory_halves_the_batch_of_that_model_only() {
 
 #[tokio::test]
 async fn lazy_models_are_loaded_by_their_first_job_and_stay() {
-    let (engine, [toy, other]) = two_models(Options { loading: Loading::Lazy, ..options() });
-    assert_eq!((toy.loaded(), other.loaded()), (0, 0));
+    let (engine, [toy, other]) = two_model_engine(Options { loading: Loading::Lazy, ..options() });
+    assert_eq!((toy.load_attempts(), other.load_attempts()), (0, 0));
     engine.ready().unwrap();
     for seed in 1..3 {
         let id = engine.submit(request_of(&other_config(), seed, 2)).unwrap();
         assert_eq!(end_of(&engine, id).await, Status::Completed);
-        assert_eq!((toy.loaded(), other.loaded()), (0, 1));
+        assert_eq!((toy.load_attempts(), other.load_attempts()), (0, 1));
     }
-    within(engine.tokenize("toy", image::DynamicImage::new_rgb8(9, 9), 1)).await.unwrap();
-    assert_eq!((toy.loaded(), other.loaded()), (1, 1));
+    with_timeout(engine.tokenize("toy", image::DynamicImage::new_rgb8(9, 9), 1)).await.unwrap();
+    assert_eq!((toy.load_attempts(), other.load_attempts()), (1, 1));
 }
 
 #[tokio::test]
 async fn a_lazy_model_that_cannot_be_loaded_fails_its_job_and_nothing_else() {
     for fault in [Fault::Error, Fault::Panic] {
-        let (engine, [toy, other]) = two_models(Options { loading: Loading::Lazy, ..options() });
-        toy.hold();
+        let (engine, [toy, other]) = two_model_engine(Options { loading: Loading::Lazy, ..options() });
+        toy.pause();
         let well = engine.submit(request(1, 1)).unwrap();
         other.fail_loads([Some(fault)]);
         let broken = engine.submit(request_of(&other_config(), 2, 2)).unwrap();
-        toy.release();
+        toy.resume();
         assert_eq!(end_of(&engine, broken).await, Status::Failed);
         let detail = engine.get(broken).unwrap().detail.unwrap();
         assert!(detail.contains("could not load the model") && !detail.contains("secret"), "{detail}");
@@ -177,13 +177,13 @@ async fn a_lazy_model_that_cannot_be_loaded_fails_its_job_and_nothing_else() {
         // Whatever was wrong with it may have been put right.
         let after = engine.submit(request_of(&other_config(), 3, 1)).unwrap();
         assert_eq!(end_of(&engine, after).await, Status::Completed);
-        assert_eq!(other.loaded(), 2);
+        assert_eq!(other.load_attempts(), 2);
     }
-    let (engine, [_, other]) = two_models(Options { loading: Loading::Lazy, ..options() });
+    let (engine, [_, other]) = two_model_engine(Options { loading: Loading::Lazy, ..options() });
     other.fail_loads([Some(Fault::Error)]);
     let image = image::DynamicImage::new_rgb8(9, 9);
-    assert_eq!(within(engine.tokenize("other", image.clone(), 1)).await, Err(TokenizeError::Failed));
-    within(engine.tokenize("other", image, 1)).await.unwrap();
+    assert_eq!(with_timeout(engine.tokenize("other", image.clone(), 1)).await, Err(TokenizeError::Failed));
+    with_timeout(engine.tokenize("other", image, 1)).await.unwrap();
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_model_that_cannot_be_loaded_at_the_start_is_left_out() {
         for &at in bad {
             models[at].1.fail_loads([Some(Fault::Error)]);
         }
-        engine_of(options(), models)
+        engine_with(options(), models)
     };
     let engine = start(&[0]).unwrap();
     assert_eq!(engine.default_model().config.name, "other");
@@ -209,7 +209,7 @@ fn a_model_that_cannot_be_loaded_at_the_start_is_left_out() {
 #[test]
 fn names_tell_models_apart() {
     let start = |models: Vec<Config>| -> Result<Engine, StartError> {
-        engine_of(options(), models.into_iter().map(|config| (config, Arc::default())).collect())
+        engine_with(options(), models.into_iter().map(|config| (config, Arc::default())).collect())
     };
     let twice = start(vec![config(), other_config(), config()]);
     assert!(matches!(&twice, Err(StartError::SameName(name)) if name == "toy"), "{twice:?}");

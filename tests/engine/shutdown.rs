@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use rdpm::engine::{Event, JobId, Options, Status, SubmitError};
 
-use super::common::{options, request, toy_engine, within};
+use super::common::{fake_engine, options, request, with_timeout};
 use super::end_of;
 
 #[tokio::test]
 async fn shutdown_ends_every_job() {
-    let (engine, script) = toy_engine(Options { max_batch: 2, ..options() });
-    script.hold();
+    let (engine, script) = fake_engine(Options { max_batch: 2, ..options() });
+    script.pause();
     let ids: Vec<JobId> = (0..4).map(|seed| engine.submit(request(seed, 1)).unwrap()).collect();
-    script.allow(1);
+    script.run_steps(1);
     let shutdown = tokio::task::spawn_blocking({
         let engine = Arc::clone(&engine);
         move || engine.shutdown(Duration::from_millis(20))
@@ -24,18 +24,20 @@ async fn shutdown_ends_every_job() {
     }
     assert_eq!(engine.submit(request(9, 1)), Err(SubmitError::ShuttingDown));
     assert_eq!(engine.ready(), Err(SubmitError::ShuttingDown));
-    script.release();
-    within(shutdown).await.unwrap();
+    script.resume();
+    with_timeout(shutdown).await.unwrap();
     assert!(!engine.is_alive());
     engine.shutdown(Duration::ZERO);
 }
 
 #[tokio::test]
 async fn shutdown_lets_jobs_end_while_it_drains() {
-    let (engine, _) = toy_engine(Options { max_batch: 2, ..options() });
+    let (engine, _) = fake_engine(Options { max_batch: 2, ..options() });
     let ids: Vec<JobId> = (0..20).map(|seed| engine.submit(request(seed, 2)).unwrap()).collect();
     let draining = Arc::clone(&engine);
-    within(tokio::task::spawn_blocking(move || draining.shutdown(Duration::from_secs(50)))).await.unwrap();
+    with_timeout(tokio::task::spawn_blocking(move || draining.shutdown(Duration::from_secs(50))))
+        .await
+        .unwrap();
     for id in ids {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
@@ -43,15 +45,15 @@ async fn shutdown_lets_jobs_end_while_it_drains() {
 
 #[tokio::test]
 async fn dropping_the_engine_ends_its_jobs() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
+    let (engine, script) = fake_engine(options());
+    script.pause();
     let id = engine.submit(request(1, 1)).unwrap();
     let mut subscription = engine.subscribe(id, 0).unwrap();
     drop(engine);
     let mut last = None;
-    while let Some((_, event)) = within(subscription.next()).await {
+    while let Some((_, event)) = with_timeout(subscription.next()).await {
         last = Some(event);
     }
     assert!(matches!(*last.unwrap(), Event::Failed { .. }));
-    script.release();
+    script.resume();
 }

@@ -8,7 +8,7 @@ use rdpm::web::{ApiKey, Open, Options, ProxyHeader, RateLimit};
 use reqwest::{Method, Response};
 use serde_json::json;
 
-use crate::common::{Server, within};
+use crate::common::{Server, with_timeout};
 use crate::{problem, site};
 
 const KEY: &str = "a-key-of-some-length";
@@ -16,12 +16,12 @@ const OTHER: &str = "another-key-of-some-length";
 
 async fn closed(open: Open) -> Server {
     let keys = ApiKey::parse_lines(&format!("# both\nphone:{KEY}\n\n{OTHER}\n")).unwrap();
-    Server::toy_site(Options { keys, open, ..site() }).await.0
+    Server::with_web_options(Options { keys, open, ..site() }).await.0
 }
 
 async fn ask(server: &Server, path: &str, authorization: &str) -> Response {
     let request = server.client.get(server.url(path)).header("authorization", authorization);
-    within(request.send()).await.unwrap()
+    with_timeout(request.send()).await.unwrap()
 }
 
 fn basic(key: &str) -> String {
@@ -72,11 +72,11 @@ async fn each_key_opens_everything_as_bearer_or_as_a_password() {
         }
     }
     let create = server.client.post(server.url("/api/v1/generations")).json(&json!({"class": 0}));
-    let created = within(create.header("authorization", basic(KEY)).send()).await.unwrap();
+    let created = with_timeout(create.header("authorization", basic(KEY)).send()).await.unwrap();
     assert_eq!(created.status(), 202);
     let location = created.headers()["location"].to_str().unwrap().to_owned();
     let stream = ask(&server, &format!("{location}/events"), &basic(KEY)).await;
-    assert!(within(stream.text()).await.unwrap().contains("event: completed"));
+    assert!(with_timeout(stream.text()).await.unwrap().contains("event: completed"));
 }
 
 #[tokio::test]
@@ -96,12 +96,12 @@ async fn parts_other_than_the_api_can_be_opened_and_health_closed() {
     let form =
         server.client.post(server.url("/")).header("content-type", "application/x-www-form-urlencoded");
     let drawn = form.body("class=0").send();
-    assert_eq!(within(drawn).await.unwrap().status(), 401, "who may see the page may not draw yet");
+    assert_eq!(with_timeout(drawn).await.unwrap().status(), 401, "who may see the page may not draw yet");
 }
 
 #[tokio::test]
 async fn a_server_without_keys_asks_for_none_and_minds_none() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     assert_eq!(ask(&server, "/api/v1/models", "Bearer whatever").await.status(), 200);
 }
 
@@ -131,7 +131,7 @@ fn limited() -> Options {
 
 async fn post_as(server: &Server, header: &str, value: &str) -> Response {
     let request = server.client.post(server.url("/api/v1/generations")).json(&json!({"class": 0}));
-    within(request.header(header, value).send()).await.unwrap()
+    with_timeout(request.header(header, value).send()).await.unwrap()
 }
 
 async fn assert_limited(response: Response) {
@@ -143,7 +143,7 @@ async fn assert_limited(response: Response) {
 
 #[tokio::test]
 async fn a_client_that_asks_too_often_has_to_wait() {
-    let (server, _script) = Server::toy_site(limited()).await;
+    let (server, _script) = Server::with_web_options(limited()).await;
     for _ in 0..3 {
         server.generate(&json!({"class": 0})).await;
     }
@@ -159,7 +159,7 @@ async fn a_client_that_asks_too_often_has_to_wait() {
 #[tokio::test]
 async fn behind_a_proxy_each_of_its_clients_counts() {
     let trust_proxy = Some(ProxyHeader::XForwardedFor);
-    let (server, _script) = Server::toy_site(Options { trust_proxy, ..limited() }).await;
+    let (server, _script) = Server::with_web_options(Options { trust_proxy, ..limited() }).await;
     // The last address is the proxy's word; those before it are the client's.
     let claims = ["192.0.2.1", "198.51.100.7, 192.0.2.1", "10.0.0.1,192.0.2.1"];
     for claim in claims {
@@ -179,7 +179,7 @@ async fn behind_a_proxy_each_of_its_clients_counts() {
 #[tokio::test]
 async fn each_key_has_its_own_limit() {
     let keys = vec![format!("phone:{KEY}").parse().unwrap(), format!("laptop:{OTHER}").parse().unwrap()];
-    let (server, _script) = Server::toy_site(Options { keys, ..limited() }).await;
+    let (server, _script) = Server::with_web_options(Options { keys, ..limited() }).await;
     for _ in 0..3 {
         assert_eq!(post_as(&server, "authorization", &format!("Bearer {KEY}")).await.status(), 202);
     }
@@ -192,7 +192,7 @@ async fn from_site(server: &Server, method: Method, headers: &[(&str, &str)]) ->
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    within(request.json(&json!({"class": 0})).send()).await.unwrap()
+    with_timeout(request.json(&json!({"class": 0})).send()).await.unwrap()
 }
 
 const PREFLIGHT: [(&str, &str); 2] = [
@@ -202,7 +202,7 @@ const PREFLIGHT: [(&str, &str); 2] = [
 
 #[tokio::test]
 async fn scripts_of_other_sites_are_kept_out_by_default() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let other = ("origin", "https://other.example");
     let response = from_site(&server, Method::POST, &[other]).await;
     assert!(!response.headers().contains_key("access-control-allow-origin"));
@@ -223,7 +223,8 @@ async fn scripts_of_named_sites_may_use_the_api() {
     let friend = "https://friend.example";
     let keys = vec![KEY.parse().unwrap()];
     let (server, _script) =
-        Server::toy_site(Options { cors_origins: vec![friend.parse().unwrap()], keys, ..site() }).await;
+        Server::with_web_options(Options { cors_origins: vec![friend.parse().unwrap()], keys, ..site() })
+            .await;
     let origin = ("origin", friend);
     let preflight = from_site(&server, Method::OPTIONS, &[origin, PREFLIGHT[0], PREFLIGHT[1]]).await;
     assert_eq!(preflight.status(), 200);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{Server, options, toy_engine, within};
+use crate::common::{Server, fake_engine, options, with_timeout};
 use crate::{problem, site};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -25,13 +25,13 @@ async fn connect(address: SocketAddr) -> TcpStream {
 /// All that the server sends until it closes the connection, which may be by a reset.
 async fn rest(connection: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let _ = within(connection.read_to_end(&mut bytes)).await;
+    let _ = with_timeout(connection.read_to_end(&mut bytes)).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Sends `piece` again and again, until the server hangs up.
 async fn drip(connection: &mut TcpStream, piece: &[u8]) {
-    within(async {
+    with_timeout(async {
         while connection.write_all(piece).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -68,7 +68,7 @@ async fn held_job(server: &Server) -> String {
 
 #[tokio::test]
 async fn slow_loris_is_cut_off_and_disturbs_nobody() {
-    let (mut server, _script) = Server::toy_site(Options { header_timeout: SHORT, ..site() }).await;
+    let (mut server, _script) = Server::with_web_options(Options { header_timeout: SHORT, ..site() }).await;
     // A connection that is kept for the next request may be closed just when that is sent.
     server.client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
     let address = server.address;
@@ -92,7 +92,7 @@ async fn slow_loris_is_cut_off_and_disturbs_nobody() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_time() {
-    let (server, _script) = Server::toy_site(Options { header_timeout: SHORT, ..site() }).await;
+    let (server, _script) = Server::with_web_options(Options { header_timeout: SHORT, ..site() }).await;
     let mut silent = connect(server.address).await;
     assert_eq!(rest(&mut silent).await, "");
     let mut once = connect(server.address).await;
@@ -103,7 +103,7 @@ async fn an_idle_connection_is_closed_in_time() {
 
 #[tokio::test]
 async fn a_slow_body_is_a_408() {
-    let (server, _script) = Server::toy_site(Options { body_timeout: SHORT, ..site() }).await;
+    let (server, _script) = Server::with_web_options(Options { body_timeout: SHORT, ..site() }).await;
     for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
         let (mut read, mut write) = connect(server.address).await.into_split();
         let head = format!(
@@ -118,7 +118,7 @@ async fn a_slow_body_is_a_408() {
             }
         });
         let mut answer = Vec::new();
-        let _ = within(read.read_to_end(&mut answer)).await;
+        let _ = with_timeout(read.read_to_end(&mut answer)).await;
         dripping.abort();
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 408 Request Timeout"), "{framing}: {answer}");
@@ -126,13 +126,13 @@ async fn a_slow_body_is_a_408() {
         assert_eq!(body["status"], 408);
     }
     // Who has sent everything may wait for the answer as long as it takes.
-    let (server, script) = Server::toy_site(Options { body_timeout: SHORT, ..site() }).await;
-    script.hold();
+    let (server, script) = Server::with_web_options(Options { body_timeout: SHORT, ..site() }).await;
+    script.pause();
     let events = held_job(&server).await;
-    let stream = within(server.client.get(server.url(&events)).body("{}").send()).await.unwrap();
+    let stream = with_timeout(server.client.get(server.url(&events)).body("{}").send()).await.unwrap();
     tokio::time::sleep(2 * SHORT).await;
-    script.release();
-    assert!(within(stream.text()).await.unwrap().contains("event: completed"));
+    script.resume();
+    assert!(with_timeout(stream.text()).await.unwrap().contains("event: completed"));
 }
 
 /// Announces a large body and sends none of it: the connection, and how the server's answer to that begins.
@@ -142,13 +142,13 @@ async fn announce_upload(address: SocketAddr) -> (TcpStream, String) {
     let length = "content-length: 1000000\r\nexpect: 100-continue";
     connection.write_all(format!("{head}\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    within(connection.read_exact(&mut answer)).await.unwrap();
+    with_timeout(connection.read_exact(&mut answer)).await.unwrap();
     (connection, String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[tokio::test]
 async fn slow_uploads_leave_others_an_honest_answer() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let mut slow = Vec::new();
     for _ in 0..8 {
         let (connection, answer) = announce_upload(server.address).await;
@@ -167,7 +167,7 @@ async fn slow_uploads_leave_others_an_honest_answer() {
 
 #[tokio::test]
 async fn a_huge_body_is_a_413_and_is_not_read() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let head = "POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
     // Ten gigabytes, announced.
     let mut announced = connect(server.address).await;
@@ -187,15 +187,15 @@ async fn a_huge_body_is_a_413_and_is_not_read() {
         sent
     });
     let mut answer = Vec::new();
-    let _ = within(read.read_to_end(&mut answer)).await;
+    let _ = with_timeout(read.read_to_end(&mut answer)).await;
     assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
     // What fits in the buffers of two sockets, and no more.
-    assert!(within(sending).await.unwrap() < 128 << 20);
+    assert!(with_timeout(sending).await.unwrap() < 128 << 20);
 }
 
 #[tokio::test]
 async fn heads_that_make_no_request_are_refused() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let long = "x".repeat(100_000);
     let many = "a: b\r\n".repeat(200);
     for (head, status) in [
@@ -207,7 +207,7 @@ async fn heads_that_make_no_request_are_refused() {
         ("POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n".into(), "400"),
     ] {
         let mut connection = connect(server.address).await;
-        let _ = within(connection.write_all(head.as_bytes())).await;
+        let _ = with_timeout(connection.write_all(head.as_bytes())).await;
         let answer = rest(&mut connection).await;
         let start: String = head.chars().take(40).collect();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{start:?}: {answer:?}");
@@ -217,7 +217,7 @@ async fn heads_that_make_no_request_are_refused() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
-    let (server, _script) = Server::toy_site(Options { write_timeout: SHORT, ..site() }).await;
+    let (server, _script) = Server::with_web_options(Options { write_timeout: SHORT, ..site() }).await;
     let (_read, mut write) = connect(server.address).await.into_split();
     // Answers of some 100 MB, which nobody takes.
     let requests = "GET /static/base.css HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
@@ -232,33 +232,33 @@ async fn a_client_that_does_not_read_is_cut_off() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    within(asking).await.unwrap();
+    with_timeout(asking).await.unwrap();
     until(|| async { gauge(&server, "rdpm_http_connections").await <= 1 }).await;
 }
 
 #[tokio::test]
 async fn a_stream_that_is_refused_is_no_reader_that_left() {
     let limits = engine::Options { disconnect_grace: Duration::ZERO, ..options() };
-    let (engine, script) = toy_engine(limits);
+    let (engine, script) = fake_engine(limits);
     let one_stream = Options { max_streams: 1, ..site() };
     let server = Server::start_with(engine, ClassPictures::default(), one_stream).await;
-    script.hold();
+    script.pause();
     let body = |class: usize| json!({"class": class, "cancel_on_disconnect": true});
     let (followed, unheard) = (server.generate(&body(0)).await, server.generate(&body(1)).await);
     let link = |job: &Value, name: &str| job["links"][name].as_str().unwrap().to_owned();
     let mut stream = server.get(&link(&followed, "events")).await;
-    within(stream.chunk()).await.unwrap().unwrap();
+    with_timeout(stream.chunk()).await.unwrap().unwrap();
     problem(server.get(&link(&unheard, "events")).await, 503).await;
     // Nor does the stream of an image begin one that nobody hears of.
     let body = json!({"prompt": "circle", "stream": true}).to_string();
     let image = server.client.post(server.url("/v1/images/generations")).body(body);
-    let refused = within(image.header("content-type", "application/json").send()).await.unwrap();
+    let refused = with_timeout(image.header("content-type", "application/json").send()).await.unwrap();
     assert_eq!(refused.status(), 503);
     assert_eq!(gauge(&server, "rdpm_live_jobs").await, 2);
     drop(stream);
     let ended = link(&followed, "self");
     until(|| async { server.json(&ended).await["status"] == "canceled" }).await;
-    script.release();
+    script.resume();
     let messages = server.messages(&link(&unheard, "events"), None).await;
     assert_eq!(messages.last().unwrap().event, "completed");
 }
@@ -266,8 +266,8 @@ async fn a_stream_that_is_refused_is_no_reader_that_left() {
 #[tokio::test]
 async fn a_thousand_idle_event_streams_are_bounded() {
     rlimit::increase_nofile_limit(FILES).unwrap();
-    let (server, script) = Server::toy_site(Options { max_streams: 600, ..site() }).await;
-    script.hold();
+    let (server, script) = Server::with_web_options(Options { max_streams: 600, ..site() }).await;
+    script.pause();
     let events = held_job(&server).await;
     let before = resident();
     let streams = (0..1000).map(|_| server.client.get(server.url(&events)).send());
@@ -293,7 +293,7 @@ async fn a_thousand_idle_event_streams_are_bounded() {
     open.push(server.get(&events).await);
     assert_eq!(open[599].status(), 200);
     // And every one of them hears the end.
-    script.release();
+    script.resume();
     let ends = patiently(join_all(open.into_iter().map(Response::text))).await;
     assert!(ends.into_iter().all(|text| text.unwrap().contains("event: completed")));
     until(|| async { gauge(&server, "rdpm_http_event_streams").await == 0 }).await;
@@ -310,7 +310,7 @@ async fn thousands_of_idle_connections_leave_room_for_those_inside() {
     rlimit::increase_nofile_limit(FILES).unwrap();
     // Nobody is sent away before all is seen; that they are in the end, `slow_loris…` shows.
     let limits = Options { max_connections: 500, header_timeout: Duration::from_secs(600), ..site() };
-    let (server, _script) = Server::toy_site(limits).await;
+    let (server, _script) = Server::with_web_options(limits).await;
     // A client that is inside before the crowd, and says something now and then.
     assert_eq!(server.get("/health/ready").await.status(), 200);
     let idle = (0..2000).map(|_| async {

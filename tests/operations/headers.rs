@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use reqwest::Response;
 use serde_json::json;
 
-use crate::common::{Server, within};
+use crate::common::{Server, with_timeout};
 use crate::site;
 
 async fn with_id(server: &Server, path: &str, id: &str) -> Response {
-    within(server.client.get(server.url(path)).header("x-request-id", id).send()).await.unwrap()
+    with_timeout(server.client.get(server.url(path)).header("x-request-id", id).send()).await.unwrap()
 }
 
 #[tokio::test]
 async fn every_answer_has_the_requests_id_or_a_new_one() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     for path in ["/", "/api/v1/models", "/nothing", "/api/v1/generations", "/static/base.css"] {
         assert_eq!(with_id(&server, path, "abc-1/2").await.headers()["x-request-id"], "abc-1/2", "{path}");
     }
@@ -29,7 +29,7 @@ async fn every_answer_has_the_requests_id_or_a_new_one() {
 
 #[tokio::test]
 async fn every_answer_has_the_security_headers() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let created = server.post(&json!({"class": 0})).await;
     let events = format!("{}/events", created.headers()["location"].to_str().unwrap());
     let mut answers = vec![created];
@@ -48,7 +48,7 @@ async fn every_answer_has_the_security_headers() {
 
 #[tokio::test]
 async fn what_the_page_loads_is_kept_for_good_at_an_address_of_its_content() {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let response = server.get("/").await;
     assert_eq!(response.headers()["cache-control"], "no-cache");
     let page = response.text().await.unwrap();
@@ -75,7 +75,7 @@ async fn what_the_page_loads_is_kept_for_good_at_an_address_of_its_content() {
         let etag = answer.headers()["etag"].clone();
         assert_eq!(answer.bytes().await.unwrap(), bytes);
         let again = server.client.get(server.url(other)).header("if-none-match", etag);
-        assert_eq!(within(again.send()).await.unwrap().status(), 304);
+        assert_eq!(with_timeout(again.send()).await.unwrap().status(), 304);
     }
     for missing in [
         format!("/static/{hash}/nothing.js"),

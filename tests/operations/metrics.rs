@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::{Server, within};
+use crate::common::{Server, with_timeout};
 use crate::site;
 
 /// Debian's, which `scripts/test` unpacks to where it installs nothing and starts nothing.
@@ -19,11 +19,11 @@ fn promtool() -> Command {
 
 /// A server that has been asked for this and that.
 async fn used() -> Server {
-    let (server, _script) = Server::toy_site(site()).await;
+    let (server, _script) = Server::with_web_options(site()).await;
     let job = server.generate(&json!({"class": 0, "count": 3})).await;
     server.messages(job["links"]["events"].as_str().unwrap(), None).await;
     // An end is told before it is counted.
-    within(async {
+    with_timeout(async {
         while !server.get("/metrics").await.text().await.unwrap().contains("\nrdpm_ended_jobs 1\n") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -32,7 +32,7 @@ async fn used() -> Server {
     server.get("/nothing/at/all?x=1").await;
     server.get("/api/v1/generations/x").await;
     let odd = Method::from_bytes(b"MADEUP").unwrap();
-    within(server.client.request(odd, server.url("/api/v1/models")).send()).await.unwrap();
+    with_timeout(server.client.request(odd, server.url("/api/v1/models")).send()).await.unwrap();
     server
 }
 
@@ -73,8 +73,9 @@ async fn requests_are_counted_by_route_whatever_clients_make_up() {
 async fn prometheus_gets_open_metrics_where_it_asks() {
     let server = used().await;
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-    let response =
-        within(server.client.get(server.url("/metrics")).header("accept", accept).send()).await.unwrap();
+    let response = with_timeout(server.client.get(server.url("/metrics")).header("accept", accept).send())
+        .await
+        .unwrap();
     assert_eq!(
         response.headers()["content-type"],
         "application/openmetrics-text; version=1.0.0; charset=utf-8"

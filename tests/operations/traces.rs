@@ -19,7 +19,7 @@ async fn a_collector_gets_requests_below_their_callers_trace() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::common::within;
+    use crate::common::with_timeout;
     use crate::program::Program;
 
     let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,7 +34,7 @@ async fn a_collector_gets_requests_below_their_callers_trace() {
     assert_eq!(request.header("traceparent", traceparent).send().await.unwrap().status(), 200);
 
     // One request of the exporter: its head, and as much of protobuf as the head announces.
-    let (mut connection, _) = within(collector.accept()).await.unwrap();
+    let (mut connection, _) = with_timeout(collector.accept()).await.unwrap();
     let mut received = Vec::new();
     let whole = |received: &[u8]| {
         let head = received.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
@@ -42,7 +42,7 @@ async fn a_collector_gets_requests_below_their_callers_trace() {
         let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
         (received.len() >= head + length.parse::<usize>().unwrap()).then_some(head)
     };
-    let head = within(async {
+    let head = with_timeout(async {
         loop {
             if let Some(head) = whole(&received) {
                 break head;

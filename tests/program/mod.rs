@@ -1,14 +1,14 @@
-//! Helpers for tests that run real programs.
+//! Runs programs in tests.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A program that is ended when the test is.
+/// A child process, killed when this is dropped.
 pub struct Program(pub Child);
 
 impl Program {
-    /// Starts a program and waits for a line of its output; returns what follows `prefix` on it.
+    /// Starts a program and waits until it prints a line that contains `prefix`. Returns the rest of that line.
     pub fn start(command: &mut Command, prefix: &str) -> (Self, String) {
         let mut child =
             command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -16,12 +16,15 @@ impl Program {
         let mut line = String::new();
         while !line.contains(prefix) {
             line.clear();
-            assert!(output.read_line(&mut line).unwrap() > 0, "{command:?} ended before it said {prefix:?}");
+            assert!(
+                output.read_line(&mut line).unwrap() > 0,
+                "{command:?} ended before it printed {prefix:?}"
+            );
         }
-        // Keep reading, so that the program never waits for room in the pipe.
+        // Keep reading, so that a full pipe never blocks the program.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
-        let said = line.split_once(prefix).unwrap().1.trim().trim_end_matches('.').to_owned();
-        (Self(child), said)
+        let rest = line.split_once(prefix).unwrap().1.trim().trim_end_matches('.').to_owned();
+        (Self(child), rest)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{finished, picture};
 
 #[tokio::test]
 async fn an_image_comes_in_every_format_and_scale() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let own = finished(&server, &json!({"class": 2, "seed": 4, "count": 2})).await;
     for (file, kind) in
         [("1.png", "image/png"), ("1.webp", "image/webp"), ("1.jpeg", "image/jpeg"), ("1.jpg", "image/jpeg")]
@@ -38,7 +38,7 @@ async fn an_image_comes_in_every_format_and_scale() {
 
 #[tokio::test]
 async fn bad_queries_are_named() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let own = finished(&server, &json!({"class": 0, "count": 3})).await;
     for (path, field) in [
         ("images/0.png?scale=0", "scale"),
@@ -73,7 +73,7 @@ async fn bad_queries_are_named() {
 
 #[tokio::test]
 async fn a_sheet_has_all_images() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let own = finished(&server, &json!({"class": 0, "seed": 1, "count": 4})).await;
     for (ending, kind) in [("png", "image/png"), ("webp", "image/webp"), ("jpeg", "image/jpeg")] {
         let sheet = picture(server.get(&format!("{own}/sheet.{ending}?scale=2")).await, kind).await.to_rgb8();
@@ -94,7 +94,7 @@ fn frames(file: &[u8], ending: &str) -> Vec<Frame> {
 
 #[tokio::test]
 async fn the_steps_move() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let own = finished(&server, &json!({"class": 0, "seed": 2, "count": 2})).await;
     for (ending, kind) in [("gif", "image/gif"), ("png", "image/apng"), ("webp", "image/webp")] {
         let response = server.get(&format!("{own}/animation.{ending}?which=noisy&delay=100&scale=2")).await;
@@ -122,14 +122,14 @@ async fn the_steps_move() {
 
 #[tokio::test]
 async fn what_is_not_there_yet_is_a_problem() {
-    let (server, script) = Server::toy(options()).await;
-    script.hold();
+    let (server, script) = Server::with_fake_backend(options()).await;
+    script.pause();
     let job = server.generate(&json!({"class": 0})).await;
     let own = job["links"]["self"].as_str().unwrap();
     for file in ["sheet.png", "animation.gif", "images/0.webp"] {
         problem(server.get(&format!("{own}/{file}")).await, 404).await;
     }
-    script.release();
+    script.resume();
     let own = finished(&server, &json!({"class": 0, "previews": false})).await;
     problem(server.get(&format!("{own}/animation.gif")).await, 409).await;
     assert_eq!(server.get(&format!("{own}/animation.gif?which=tokens")).await.status(), 200);

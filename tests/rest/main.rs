@@ -10,14 +10,14 @@ mod openai;
 mod synchronous;
 mod uploads;
 
-use common::{Server, within};
+use common::{Server, with_timeout};
 use image::DynamicImage;
 use serde_json::Value;
 
 /// Posts a generation with a header.
 async fn post_with(server: &Server, path: &str, header: (&str, &str), body: &Value) -> reqwest::Response {
     let request = server.client.post(server.url(path)).header(header.0, header.1).json(body);
-    within(request.send()).await.unwrap()
+    with_timeout(request.send()).await.unwrap()
 }
 
 /// A finished generation's address.

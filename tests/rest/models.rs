@@ -3,16 +3,16 @@
 use rdpm::engine::{Loading, Options};
 use serde_json::{Value, json};
 
-use super::common::{Fault, Server, fields, options, problem, within};
+use super::common::{Fault, Server, fields, options, problem, with_timeout};
 use super::{finished, picture};
 
 async fn openai(server: &Server, body: &Value) -> reqwest::Response {
-    within(server.client.post(server.url("/v1/images/generations")).json(body).send()).await.unwrap()
+    with_timeout(server.client.post(server.url("/v1/images/generations")).json(body).send()).await.unwrap()
 }
 
 #[tokio::test]
 async fn all_models_are_listed_with_their_limits() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     let models = server.json("/api/v1/models").await;
     let [toy, other] = &models["models"].as_array().unwrap()[..] else { panic!("{models}") };
     assert_eq!((&toy["name"], &other["name"]), (&json!("toy"), &json!("other")));
@@ -47,7 +47,7 @@ async fn all_models_are_listed_with_their_limits() {
 
 #[tokio::test]
 async fn a_request_names_its_model_or_means_the_default() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     let silent = server.generate(&json!({"class": "Square"})).await;
     assert_eq!((&silent["model"], &silent["class"]), (&json!("toy"), &json!("Square")));
     let body = json!({"class": "moon", "model": "other", "seed": 5, "count": 2});
@@ -82,7 +82,7 @@ async fn a_request_names_its_model_or_means_the_default() {
 
 #[tokio::test]
 async fn limits_are_those_of_the_model_that_is_asked() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     for (body, field, allowed) in [
         (json!({"class": "Sun"}), "class", "Circle, Square, Ankle boot, or an index from 0 to 2"),
         (json!({"class": "Circle", "model": "other"}), "class", "Sun, Moon, or an index from 0 to 1"),
@@ -108,7 +108,7 @@ async fn limits_are_those_of_the_model_that_is_asked() {
 
 #[tokio::test]
 async fn an_unknown_model_is_named_with_those_that_are_there() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     let allowed = json!("\"toy\", \"other\"");
     for model in [json!("third"), json!(1), json!("Toy")] {
         let refused =
@@ -122,7 +122,7 @@ async fn an_unknown_model_is_named_with_those_that_are_there() {
     assert_eq!(named, ["class", "model", "sed", "seed"]);
     let body = json!({"image": "UE5H", "model": "third"});
     let request = server.client.post(server.url("/api/v1/tokenizations")).json(&body);
-    assert_eq!(fields(&problem(within(request.send()).await.unwrap(), 422).await), ["model"]);
+    assert_eq!(fields(&problem(with_timeout(request.send()).await.unwrap(), 422).await), ["model"]);
     let refused = openai(&server, &json!({"prompt": "sun", "model": "third"})).await;
     assert_eq!(refused.status(), 404);
     let refused: Value = refused.json().await.unwrap();
@@ -132,7 +132,7 @@ async fn an_unknown_model_is_named_with_those_that_are_there() {
 
 #[tokio::test]
 async fn openais_clients_choose_by_model_too() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     let answer: Value = openai(&server, &json!({"prompt": "two moons", "model": "other", "size": "16x16"}))
         .await
         .json()
@@ -150,21 +150,22 @@ async fn openais_clients_choose_by_model_too() {
     let stream =
         openai(&server, &json!({"prompt": "sun", "model": "other", "stream": true, "partial_images": 2}))
             .await;
-    let text = within(stream.text()).await.unwrap();
+    let text = with_timeout(stream.text()).await.unwrap();
     assert_eq!(text.matches("event: image_generation.partial_image").count(), 2, "{text}");
     assert!(text.contains("\"size\":\"8x8\""));
 }
 
 #[tokio::test]
 async fn a_tokenization_is_the_chosen_models() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     let mut png = std::io::Cursor::new(Vec::new());
     image::RgbImage::new(20, 10).write_to(&mut png, image::ImageFormat::Png).unwrap();
     use base64::Engine as _;
     let image = base64::engine::general_purpose::STANDARD.encode(png.into_inner());
     for (model, steps, grid) in [("toy", 5, 3), ("other", 3, 2)] {
         let request = server.client.post(server.url("/api/v1/tokenizations"));
-        let answer = within(request.json(&json!({"image": image, "model": model})).send()).await.unwrap();
+        let answer =
+            with_timeout(request.json(&json!({"image": image, "model": model})).send()).await.unwrap();
         let answer: Value = answer.json().await.unwrap();
         let shape = |answer: &Value| {
             (
@@ -178,12 +179,12 @@ async fn a_tokenization_is_the_chosen_models() {
 
 #[tokio::test]
 async fn a_model_out_of_order_is_told_from_the_others() {
-    let (server, [toy, _]) = Server::two_models(Options { max_failures: 1, ..options() }).await;
+    let (server, [toy, _]) = Server::with_two_models(Options { max_failures: 1, ..options() }).await;
     toy.fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     toy.fail_steps([Some(Fault::Error)]);
     // Who waits for the job that showed it is told the same as who comes later.
     let waiting = server.client.post(server.url("/api/v1/generations?wait=true")).json(&json!({"class": 0}));
-    let failed = within(waiting.send()).await.unwrap();
+    let failed = with_timeout(waiting.send()).await.unwrap();
     assert!(failed.headers().contains_key("retry-after"));
     assert_eq!(problem(failed, 503).await["type"], "urn:rdpm:problem:not-ready");
     let refused = server.post(&json!({"class": 0})).await;
@@ -194,7 +195,7 @@ async fn a_model_out_of_order_is_told_from_the_others() {
     assert_eq!(server.json("/health/ready").await, ready);
     let metrics = async || server.get("/metrics").await.text().await.unwrap();
     // An end is told before it is counted.
-    within(async {
+    with_timeout(async {
         while !metrics().await.contains("\nrdpm_ended_jobs 2\n") {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -213,7 +214,7 @@ async fn a_model_out_of_order_is_told_from_the_others() {
 
 #[tokio::test]
 async fn a_lazy_model_that_cannot_be_loaded_fails_the_request_for_it() {
-    let (server, [_, other]) = Server::two_models(Options { loading: Loading::Lazy, ..options() }).await;
+    let (server, [_, other]) = Server::with_two_models(Options { loading: Loading::Lazy, ..options() }).await;
     other.fail_loads([Some(Fault::Error)]);
     let own = finished(&server, &json!({"class": 0, "model": "other"})).await;
     let job = server.json(&own).await;
@@ -225,7 +226,7 @@ async fn a_lazy_model_that_cannot_be_loaded_fails_the_request_for_it() {
 
 #[tokio::test]
 async fn the_description_allows_what_any_of_the_models_does() {
-    let (server, _) = Server::two_models(options()).await;
+    let (server, _) = Server::with_two_models(options()).await;
     let document = server.json("/openapi.json").await;
     let fields = &document["components"]["schemas"]["GenerationRequest"]["properties"];
     assert_eq!(fields["model"]["enum"], json!(["toy", "other", null]));

@@ -6,13 +6,13 @@ use rdpm::engine::Options;
 use rdpm::web;
 use serde_json::{Value, json};
 
-use super::common::{Fault, STEPS, Server, options, within};
+use super::common::{Fault, STEPS, Server, options, with_timeout};
 use super::picture;
 
 const GENERATE: &str = "/v1/images/generations";
 
 async fn post(server: &Server, body: &Value) -> reqwest::Response {
-    within(server.client.post(server.url(GENERATE)).json(body).send()).await.unwrap()
+    with_timeout(server.client.post(server.url(GENERATE)).json(body).send()).await.unwrap()
 }
 
 async fn error(response: reqwest::Response, status: u16) -> Value {
@@ -27,7 +27,7 @@ async fn error(response: reqwest::Response, status: u16) -> Value {
 
 #[tokio::test]
 async fn a_prompt_becomes_images_of_its_class() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let response =
         post(&server, &json!({"prompt": "a photo of ankle boots", "n": 2, "seed": 3, "size": "36x36"})).await;
     assert_eq!(response.status(), 200);
@@ -53,7 +53,7 @@ async fn a_prompt_becomes_images_of_its_class() {
 
 #[tokio::test]
 async fn urls_lead_to_the_pictures() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body =
         json!({"prompt": "circle", "response_format": "url", "output_format": "webp", "size": "24x24"});
     let body: Value = post(&server, &body).await.json().await.unwrap();
@@ -65,7 +65,7 @@ async fn urls_lead_to_the_pictures() {
 
 #[tokio::test]
 async fn fields_without_meaning_are_accepted_as_documented() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     for quality in ["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] {
         let body = json!({
             "prompt": "circle", "model": "toy", "quality": quality, "background": "opaque", "moderation": "low",
@@ -89,7 +89,7 @@ async fn fields_without_meaning_are_accepted_as_documented() {
 
 #[tokio::test]
 async fn what_would_make_a_difference_is_refused() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     for (field, value) in [
         ("prompt", json!("a cat")),
         ("prompt", json!("a circle and a square")),
@@ -144,14 +144,14 @@ async fn what_would_make_a_difference_is_refused() {
 
 #[tokio::test]
 async fn previews_are_streamed_before_the_image() {
-    let (server, script) = Server::toy(options()).await;
+    let (server, script) = Server::with_fake_backend(options()).await;
     for partial_images in 0..=3 {
         let body = json!({"prompt": "square", "seed": 4, "stream": true, "partial_images": partial_images, "size": "24x24"});
         let response = post(&server, &body).await;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
-        let text = within(response.text()).await.unwrap();
+        let text = with_timeout(response.text()).await.unwrap();
         let events: Vec<(&str, Value)> = text
             .split("\n\n")
             .filter_map(|event| event.strip_prefix("event: ")?.split_once("\ndata: "))
@@ -185,13 +185,14 @@ async fn previews_are_streamed_before_the_image() {
 
 #[tokio::test]
 async fn who_leaves_a_stream_cancels_it() {
-    let (server, script) = Server::toy(options()).await;
-    script.hold();
+    let (server, script) = Server::with_fake_backend(options()).await;
+    script.pause();
     let token = ("rdpm-client", "a-long-enough-token");
     let request = server.client.post(server.url(GENERATE)).header(token.0, token.1);
-    let stream = within(request.json(&json!({"prompt": "circle", "stream": true})).send()).await.unwrap();
+    let stream =
+        with_timeout(request.json(&json!({"prompt": "circle", "stream": true})).send()).await.unwrap();
     drop(stream);
-    within(async {
+    with_timeout(async {
         loop {
             let list = server.client.get(server.url("/api/v1/generations")).header(token.0, token.1);
             let list: Value = list.send().await.unwrap().json().await.unwrap();
@@ -202,12 +203,13 @@ async fn who_leaves_a_stream_cancels_it() {
         }
     })
     .await;
-    script.release();
+    script.resume();
 }
 
 #[tokio::test]
 async fn errors_have_their_shape_everywhere() {
-    let (server, script) = Server::toy(Options { max_batch: 1, max_queue: 1, ..options() }).await;
+    let (server, script) =
+        Server::with_fake_backend(Options { max_batch: 1, max_queue: 1, ..options() }).await;
     let get = async |path: &str| server.get(path).await;
     error(get("/v1/nothing").await, 404).await;
     error(get("/v1").await, 404).await;
@@ -216,10 +218,10 @@ async fn errors_have_their_shape_everywhere() {
     assert_eq!(wrong.headers()["allow"], "POST");
     error(wrong, 405).await;
     let text = server.client.post(server.url(GENERATE)).body("circle");
-    error(within(text.send()).await.unwrap(), 415).await;
+    error(with_timeout(text.send()).await.unwrap(), 415).await;
     let broken =
         server.client.post(server.url(GENERATE)).header("content-type", "application/json").body("{");
-    error(within(broken.send()).await.unwrap(), 400).await;
+    error(with_timeout(broken.send()).await.unwrap(), 400).await;
     let large = json!({"prompt": "x".repeat(70_000)});
     error(post(&server, &large).await, 413).await;
 
@@ -227,7 +229,7 @@ async fn errors_have_their_shape_everywhere() {
     let failed = error(post(&server, &json!({"prompt": "circle"})).await, 500).await;
     assert_eq!(failed["type"], "server_error");
     assert!(!failed["message"].as_str().unwrap().contains("secret"));
-    within(async {
+    with_timeout(async {
         while server.get("/health/ready").await.status() != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -235,29 +237,29 @@ async fn errors_have_their_shape_everywhere() {
     .await;
     script.fail_steps([Some(Fault::Error)]);
     let streamed = post(&server, &json!({"prompt": "circle", "stream": true})).await;
-    let text = within(streamed.text()).await.unwrap();
+    let text = with_timeout(streamed.text()).await.unwrap();
     assert!(text.starts_with("event: error\ndata: {\"error\":{\"message\":"), "{text}");
 
-    within(async {
+    with_timeout(async {
         while server.get("/health/ready").await.status() != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     })
     .await;
-    script.hold();
+    script.pause();
     server.generate(&json!({"class": 0})).await;
-    script.allow(1);
+    script.run_steps(1);
     server.generate(&json!({"class": 0})).await;
     let full = post(&server, &json!({"prompt": "circle"})).await;
     assert!(full.headers().contains_key("retry-after"));
     let full = error(full, 429).await;
     assert_eq!((&full["type"], &full["code"]), (&json!("rate_limit_error"), &json!("rate_limit_exceeded")));
-    script.release();
+    script.resume();
 }
 
 #[tokio::test]
 async fn models_are_listed() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let list = server.json("/v1/models").await;
     let created = list["data"][0]["created"].as_u64().unwrap();
     let model = json!({"id": "toy", "object": "model", "created": created, "owned_by": "rdpm"});
@@ -268,9 +270,9 @@ async fn models_are_listed() {
 #[tokio::test]
 async fn a_missing_key_is_told_in_their_words() {
     let keys = vec!["0123456789abcdef".parse().unwrap()];
-    let (server, _) = Server::toy_site(web::Options { keys, ..web::Options::default() }).await;
+    let (server, _) = Server::with_web_options(web::Options { keys, ..web::Options::default() }).await;
     let refused = error(post(&server, &json!({"prompt": "circle"})).await, 401).await;
     assert_eq!(refused["code"], "invalid_api_key");
     let request = server.client.post(server.url(GENERATE)).bearer_auth("0123456789abcdef");
-    assert_eq!(within(request.json(&json!({"prompt": "circle"})).send()).await.unwrap().status(), 200);
+    assert_eq!(with_timeout(request.json(&json!({"prompt": "circle"})).send()).await.unwrap().status(), 200);
 }

@@ -7,14 +7,14 @@ use rdpm::engine::Status;
 use rdpm::picture::read_parameters;
 use serde_json::{Value, json};
 
-use super::common::{Fault, Server, fields, options, problem, within};
+use super::common::{Fault, Server, fields, options, problem, with_timeout};
 use super::{picture, post_with};
 
 const CREATE: &str = "/api/v1/generations";
 
 #[tokio::test]
 async fn accept_chooses_between_json_and_pictures() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = json!({"class": 0, "seed": 3});
     for (accept, expected) in [
         ("image/png", "image/png"),
@@ -49,7 +49,7 @@ async fn accept_chooses_between_json_and_pictures() {
 
 #[tokio::test]
 async fn the_picture_comes_with_its_seed_and_its_own_address() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = json!({"class": 1, "seed": 5, "scale": 3});
     let response = post_with(&server, CREATE, ("accept", "image/png"), &body).await;
     assert_eq!(response.headers()["rdpm-seed"], "5");
@@ -72,7 +72,7 @@ async fn the_picture_comes_with_its_seed_and_its_own_address() {
 
 #[tokio::test]
 async fn several_images_are_a_sheet() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let body = json!({"class": 0, "seed": 1, "count": 5});
     let response = post_with(&server, CREATE, ("accept", "image/png"), &body).await;
     let address = response.headers()["content-location"].to_str().unwrap().to_owned();
@@ -86,9 +86,10 @@ async fn several_images_are_a_sheet() {
 
 #[tokio::test]
 async fn wait_answers_with_the_finished_generation() {
-    let (server, script) = Server::toy(options()).await;
+    let (server, script) = Server::with_fake_backend(options()).await;
     let body = json!({"class": 0, "seed": 3, "count": 2, "format": "webp", "scale": 4});
-    let response = within(server.client.post(server.url("/api/v1/generations?wait=true")).json(&body).send());
+    let response =
+        with_timeout(server.client.post(server.url("/api/v1/generations?wait=true")).json(&body).send());
     let response = response.await.unwrap();
     assert_eq!(response.status(), 200);
     let done: Value = response.json().await.unwrap();
@@ -104,21 +105,22 @@ async fn wait_answers_with_the_finished_generation() {
     assert_eq!(server.json(own).await, done);
 
     let response = server.client.post(server.url("/api/v1/generations?wait=false")).json(&body).send();
-    assert_eq!(within(response).await.unwrap().status(), 202);
+    assert_eq!(with_timeout(response).await.unwrap().status(), 202);
     for (query, field) in [("wait=yes", "wait"), ("wat=true", "wat"), ("wait=true&wait=true", "wait")] {
         let url = server.url(&format!("/api/v1/generations?{query}"));
-        let refused = problem(within(server.client.post(url).json(&body).send()).await.unwrap(), 422).await;
+        let refused =
+            problem(with_timeout(server.client.post(url).json(&body).send()).await.unwrap(), 422).await;
         assert_eq!(fields(&refused), [field]);
     }
 }
 
 #[tokio::test]
 async fn who_disconnects_cancels_what_it_waited_for() {
-    let (server, script) = Server::toy(options()).await;
-    script.hold();
+    let (server, script) = Server::with_fake_backend(options()).await;
+    script.pause();
     let list = async || {
         let request = server.client.get(server.url(CREATE)).header("rdpm-client", "a-long-enough-token");
-        let list: Value = within(request.send()).await.unwrap().json().await.unwrap();
+        let list: Value = with_timeout(request.send()).await.unwrap().json().await.unwrap();
         list["generations"].as_array().unwrap().clone()
     };
     let wait = |key: Option<&str>| {
@@ -138,11 +140,11 @@ async fn who_disconnects_cancels_what_it_waited_for() {
         };
         tokio::select! {
             _ = wait(key).send() => panic!("answered although the job is held"),
-            () = within(there) => {}
+            () = with_timeout(there) => {}
         }
     };
     leave(None, 1).await;
-    within(async {
+    with_timeout(async {
         while list().await.first().is_none_or(|job| job["status"] != "canceled") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -154,21 +156,21 @@ async fn who_disconnects_cancels_what_it_waited_for() {
     let jobs = list().await;
     assert_eq!(jobs.len(), 2);
     assert_ne!(jobs[0]["status"], "canceled");
-    script.release();
-    let done: Value = within(wait(Some("again")).send()).await.unwrap().json().await.unwrap();
+    script.resume();
+    let done: Value = with_timeout(wait(Some("again")).send()).await.unwrap().json().await.unwrap();
     assert_eq!((&done["status"], &done["id"]), (&json!("completed"), &jobs[0]["id"]));
 }
 
 #[tokio::test]
 async fn what_ends_otherwise_is_a_problem() {
-    let (server, script) = Server::toy(options()).await;
+    let (server, script) = Server::with_fake_backend(options()).await;
     script.fail_steps([Some(Fault::Error)]);
     let failed = post_with(&server, CREATE, ("accept", "image/png"), &json!({"class": 0})).await;
     let failed = problem(failed, 500).await;
     assert_eq!(failed["type"], "urn:rdpm:problem:generation-failed");
     assert!(!failed["detail"].as_str().unwrap().contains("secret"));
 
-    script.hold();
+    script.pause();
     let header = ("rdpm-client", "a-long-enough-token");
     let body = json!({"class": 0});
     let waiting = post_with(&server, "/api/v1/generations?wait=true", header, &body);
@@ -182,10 +184,10 @@ async fn what_ends_otherwise_is_a_problem() {
         };
         server.client.delete(server.url(&id)).send().await.unwrap()
     };
-    let (waited, canceled) = within(async { tokio::join!(waiting, cancel) }).await;
+    let (waited, canceled) = with_timeout(async { tokio::join!(waiting, cancel) }).await;
     assert_eq!(canceled.status(), 200);
     problem(waited, 409).await;
-    script.release();
+    script.resume();
     let id = canceled.json::<Value>().await.unwrap()["id"].as_str().unwrap().parse().unwrap();
     assert_eq!(server.engine.get(id).unwrap().status, Status::Canceled);
 }

@@ -8,7 +8,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use super::common::{Fault, STEPS, Server, fields, options, problem, within};
+use super::common::{Fault, STEPS, Server, fields, options, problem, with_timeout};
 use super::picture;
 
 const TOKENIZE: &str = "/api/v1/tokenizations";
@@ -33,7 +33,7 @@ fn base64(width: u32, height: u32) -> String {
 }
 
 async fn post(server: &Server, body: &Value) -> Response {
-    within(server.client.post(server.url(TOKENIZE)).json(body).send()).await.unwrap()
+    with_timeout(server.client.post(server.url(TOKENIZE)).json(body).send()).await.unwrap()
 }
 
 /// Posts a form: name, file name, content.
@@ -49,14 +49,14 @@ async fn form(server: &Server, parts: &[(&str, Option<&str>, &[u8])]) -> Respons
     }
     body.extend(format!("--{BOUNDARY}--\r\n").bytes());
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-    within(server.client.post(server.url(TOKENIZE)).header("content-type", kind).body(body).send())
+    with_timeout(server.client.post(server.url(TOKENIZE)).header("content-type", kind).body(body).send())
         .await
         .unwrap()
 }
 
 #[tokio::test]
 async fn an_image_becomes_tokens() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let response = post(&server, &json!({"image": base64(12, 12), "seed": 5})).await;
     assert_eq!(response.status(), 200);
     let body: Value = response.json().await.unwrap();
@@ -79,7 +79,7 @@ async fn an_image_becomes_tokens() {
 
 #[tokio::test]
 async fn an_image_may_come_in_many_ways() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp]
     {
         let file = file(40, 30, format);
@@ -110,7 +110,7 @@ async fn seen(server: &Server, image: String) -> Vec<u8> {
 
 #[tokio::test]
 async fn the_model_sees_the_central_square_on_white() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     // What is beside the square leaves no trace in it.
     for (width, height) in [(72, 24), (24, 72), (36, 12), (12, 36)] {
         let side = width.min(height);
@@ -129,7 +129,7 @@ async fn the_model_sees_the_central_square_on_white() {
 
 #[tokio::test]
 async fn what_is_no_image_is_named() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let cut = &file(300, 300, ImageFormat::Png)[..60];
     for (image, value) in [
         (json!(STANDARD.encode(b"text")), "4 bytes of no image format"),
@@ -173,7 +173,7 @@ fn bomb(width: u32, height: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn image_bombs_are_refused_unread() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     for (width, height) in [(60_000, 60_000), (0x7fff_ffff, 0x7fff_ffff), (16_384, 16_384), (1, 100_000)] {
         let refused =
             problem(post(&server, &json!({"image": STANDARD.encode(bomb(width, height))})).await, 422).await;
@@ -187,7 +187,7 @@ async fn image_bombs_are_refused_unread() {
 
 #[tokio::test]
 async fn forms_that_cannot_be_used_are_problems() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let image = file(12, 12, ImageFormat::Png);
     let image: (&str, Option<&str>, &[u8]) = ("image", Some("a.png"), &image);
     for (parts, field) in [
@@ -205,18 +205,19 @@ async fn forms_that_cannot_be_used_are_problems() {
     {
         let request =
             server.client.post(server.url(TOKENIZE)).header("content-type", kind).body("--x\r\n\r\n--x--");
-        problem(within(request.send()).await.unwrap(), 400).await;
+        problem(with_timeout(request.send()).await.unwrap(), 400).await;
     }
-    problem(within(server.client.post(server.url(TOKENIZE)).body("x").send()).await.unwrap(), 415).await;
+    problem(with_timeout(server.client.post(server.url(TOKENIZE)).body("x").send()).await.unwrap(), 415)
+        .await;
 }
 
 #[tokio::test]
 async fn a_tokenization_that_fails_says_nothing_of_its_cause() {
-    let (server, script) = Server::toy(options()).await;
+    let (server, script) = Server::with_fake_backend(options()).await;
     script.fail_tokenizations([Some(Fault::Error)]);
     let failed = problem(post(&server, &json!({"image": base64(12, 12)})).await, 500).await;
     assert!(!failed.to_string().contains("secret"));
-    within(async {
+    with_timeout(async {
         while post(&server, &json!({"image": base64(12, 12)})).await.status() != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -226,7 +227,7 @@ async fn a_tokenization_that_fails_says_nothing_of_its_cause() {
 
 #[tokio::test]
 async fn an_image_can_be_varied() {
-    let (server, _) = Server::toy(options()).await;
+    let (server, _) = Server::with_fake_backend(options()).await;
     let image = base64(30, 20);
     let job = server.generate(&json!({"class": 0, "image": image, "from_step": 3, "seed": 1})).await;
     let messages = server.messages(job["links"]["events"].as_str().unwrap(), None).await;

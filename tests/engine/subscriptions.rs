@@ -1,33 +1,33 @@
 //! Reading a job's events: late, slowly, again, or no more.
 
-use super::common::{events, options, request, toy_engine, within};
+use super::common::{events, fake_engine, options, request, with_timeout};
 
 #[tokio::test]
 async fn subscribers_resume_after_any_event() {
-    let (engine, script) = toy_engine(options());
+    let (engine, script) = fake_engine(options());
     let id = engine.submit(request(1, 2)).unwrap();
     let all = events(&engine, id).await;
     for after in 0..=all.len() as u64 {
         let mut subscription = engine.subscribe(id, after).unwrap();
         assert_eq!(subscription.is_exhausted(), after == all.len() as u64);
         let mut rest = Vec::new();
-        while let Some(event) = within(subscription.next()).await {
+        while let Some(event) = with_timeout(subscription.next()).await {
             rest.push(event);
         }
         assert_eq!(rest, all[after as usize..]);
     }
     // An id from another server's life.
     let mut subscription = engine.subscribe(id, 1_000).unwrap();
-    assert_eq!(within(subscription.next()).await.unwrap().0, 1);
+    assert_eq!(with_timeout(subscription.next()).await.unwrap().0, 1);
 
     // Live: one that is late, one that reads nothing until the end, one that leaves.
-    script.hold();
+    script.pause();
     let id = engine.submit(request(2, 1)).unwrap();
     let mut idle = engine.subscribe(id, 0).unwrap();
-    script.allow(2);
+    script.run_steps(2);
     let mut early = engine.subscribe(id, 0).unwrap();
     for _ in 0..3 {
-        within(early.next()).await.unwrap();
+        with_timeout(early.next()).await.unwrap();
     }
     drop(early);
     let mut late = engine.subscribe(id, 3).unwrap();
@@ -39,26 +39,26 @@ async fn subscribers_resume_after_any_event() {
         }
         ids
     };
-    let (ids, ()) = tokio::join!(within(follow), async { script.release() });
+    let (ids, ()) = tokio::join!(with_timeout(follow), async { script.resume() });
     assert_eq!(ids, [4, 5, 6, 7, 8]);
-    assert_eq!(within(idle.next()).await.unwrap().0, 1);
+    assert_eq!(with_timeout(idle.next()).await.unwrap().0, 1);
 }
 
 /// Thousands of readers that don't read cost the worker nothing and don't keep the job from ending.
 #[tokio::test]
 async fn readers_that_do_not_read_hold_nothing_up() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
+    let (engine, script) = fake_engine(options());
+    script.pause();
     let id = engine.submit(request(1, 1)).unwrap();
     let idle: Vec<_> = (0..5_000).map(|_| engine.subscribe(id, 0).unwrap()).collect();
-    script.release();
+    script.resume();
     let all = events(&engine, id).await;
     assert_eq!(all.len(), 8);
     // They still can, and find everything.
     for mut subscription in idle.into_iter().step_by(1_000) {
         for event in &all {
-            assert_eq!(&within(subscription.next()).await.unwrap(), event);
+            assert_eq!(&with_timeout(subscription.next()).await.unwrap(), event);
         }
-        assert!(within(subscription.next()).await.is_none());
+        assert!(with_timeout(subscription.next()).await.is_none());
     }
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use rdpm::engine::{Options, StartError, Status, SubmitError};
 
-use super::common::{Fault, STEPS, Script, config, engine_of, options, request, toy_engine, within};
+use super::common::{Fault, STEPS, Script, config, engine_with, fake_engine, options, request, with_timeout};
 use super::{end_of, until};
 
 #[tokio::test]
 async fn a_fault_fails_its_batch_only() {
-    for fault in [Fault::Error, Fault::Panic, Fault::Short] {
-        let (engine, script) = toy_engine(Options { max_batch: 2, ..options() });
-        script.hold();
+    for fault in [Fault::Error, Fault::Panic, Fault::TooFewResults] {
+        let (engine, script) = fake_engine(Options { max_batch: 2, ..options() });
+        script.pause();
         script.fail_steps([None, None, Some(fault)]);
         let first = engine.submit(request(1, 1)).unwrap();
-        script.allow(1);
+        script.run_steps(1);
         // Has one image in the failing batch, and one that waits.
         let second = engine.submit(request(3, 2)).unwrap();
-        script.release();
+        script.resume();
         assert_eq!(end_of(&engine, first).await, Status::Failed);
         assert_eq!(end_of(&engine, second).await, Status::Failed);
         let after = engine.submit(request(4, 3)).unwrap();
         assert_eq!(end_of(&engine, after).await, Status::Completed);
-        assert_eq!(script.loaded(), 2);
+        assert_eq!(script.load_attempts(), 2);
         engine.ready().unwrap();
         let detail = engine.get(first).unwrap().detail.unwrap();
         assert!(!detail.contains("secret"), "{detail}");
@@ -32,7 +32,7 @@ async fn a_fault_fails_its_batch_only() {
 
 #[tokio::test]
 async fn repeated_faults_turn_readiness_off_until_the_model_works_again() {
-    let (engine, script) = toy_engine(options());
+    let (engine, script) = fake_engine(options());
     script.fail_steps([Some(Fault::Error)]);
     script.fail_loads([Fault::Error, Fault::Panic].into_iter().cycle().map(Some).take(100_000));
     let mut was_off = false;
@@ -45,7 +45,7 @@ async fn repeated_faults_turn_readiness_off_until_the_model_works_again() {
                     assert!(retry_after >= Duration::from_secs(1));
                     assert!(was_off || matches!(engine.ready(), Err(SubmitError::NotReady { .. })));
                     was_off = true;
-                    script.mend();
+                    script.clear_faults();
                 }
                 Err(other) => panic!("{other}"),
                 Ok(id) => match end_of(&engine, id).await {
@@ -56,16 +56,16 @@ async fn repeated_faults_turn_readiness_off_until_the_model_works_again() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    within(recover).await;
+    with_timeout(recover).await;
     assert!(was_off);
     engine.ready().unwrap();
     // At the start, two or more in vain, and the last one.
-    assert!(script.loaded() >= 4);
+    assert!(script.load_attempts() >= 4);
 }
 
 #[tokio::test]
 async fn three_bad_batches_in_a_row_are_too_many() {
-    let (engine, script) = toy_engine(options());
+    let (engine, script) = fake_engine(options());
     script.fail_steps([Some(Fault::Panic), Some(Fault::Panic), Some(Fault::Panic)]);
     // The third time the model doesn't come back until it is mended.
     script.fail_loads([None, None].into_iter().chain(std::iter::repeat_n(Some(Fault::Error), 100_000)));
@@ -74,7 +74,7 @@ async fn three_bad_batches_in_a_row_are_too_many() {
         assert_eq!(end_of(&engine, id).await, Status::Failed);
     }
     until(|| engine.ready().is_err()).await;
-    script.mend();
+    script.clear_faults();
     until(|| engine.ready().is_ok()).await;
     let id = engine.submit(request(4, 1)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Completed);
@@ -85,28 +85,28 @@ fn an_engine_that_cannot_work_does_not_start() {
     let start = |fault: Fault| {
         let script = Arc::new(Script::default());
         script.fail_loads([Some(fault)]);
-        engine_of(Options::default(), vec![(config(), script)])
+        engine_with(Options::default(), vec![(config(), script)])
     };
     assert!(matches!(start(Fault::Error), Err(StartError::Model(_))));
     let Err(StartError::Panicked(message)) = start(Fault::Panic) else { panic!() };
-    assert_eq!(message, "the toy panics while it is loaded");
+    assert_eq!(message, "the fake backend panics while it is loaded");
     let script = Arc::new(Script::default());
     let options = Options { max_batch: 0, ..Options::default() };
     assert!(matches!(
-        engine_of(options, vec![(config(), script)]),
+        engine_with(options, vec![(config(), script)]),
         Err(StartError::Option { option: "max_batch", .. })
     ));
 }
 
 #[tokio::test]
 async fn too_little_memory_halves_the_batch() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
-    script.fail_steps([None, Some(Fault::Memory)]);
+    let (engine, script) = fake_engine(options());
+    script.pause();
+    script.fail_steps([None, Some(Fault::OutOfMemory)]);
     let id = engine.submit(request(1, 5)).unwrap();
-    script.release();
+    script.resume();
     assert_eq!(end_of(&engine, id).await, Status::Completed);
-    assert_eq!(script.loaded(), 1);
+    assert_eq!(script.load_attempts(), 1);
     // Five at first, then the five that were too many, then parts of three and two.
     let sizes: Vec<usize> = script.batches().iter().map(Vec::len).collect();
     assert_eq!(sizes[..4], [5, 5, 3, 2]);
@@ -115,12 +115,12 @@ async fn too_little_memory_halves_the_batch() {
 
 #[tokio::test]
 async fn too_little_memory_for_half_the_batch_too_is_a_fault() {
-    let (engine, script) = toy_engine(options());
-    script.fail_steps([Some(Fault::Memory), Some(Fault::Memory)]);
+    let (engine, script) = fake_engine(options());
+    script.fail_steps([Some(Fault::OutOfMemory), Some(Fault::OutOfMemory)]);
     let id = engine.submit(request(1, 4)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Failed);
     // One image can't be halved.
-    script.fail_steps([Some(Fault::Memory)]);
+    script.fail_steps([Some(Fault::OutOfMemory)]);
     let id = engine.submit(request(2, 1)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Failed);
     let after = engine.submit(request(3, 4)).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use image::DynamicImage;
 use rdpm::engine::{Status, SubmitError, TokenizeError};
 
-use super::common::{Fault, STEPS, config, options, request, toy_engine, within};
+use super::common::{Fault, STEPS, config, fake_engine, options, request, with_timeout};
 use super::end_of;
 
 fn image() -> DynamicImage {
@@ -15,33 +15,33 @@ fn image() -> DynamicImage {
 
 #[tokio::test]
 async fn an_image_is_tokenized_between_two_steps() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
+    let (engine, script) = fake_engine(options());
+    script.pause();
     let job = engine.submit(request(1, 1)).unwrap();
-    script.allow(1);
+    script.run_steps(1);
     let asked = tokio::spawn({
         let engine = Arc::clone(&engine);
         async move { engine.tokenize("toy", image(), 3).await }
     });
     tokio::time::sleep(Duration::from_millis(20)).await;
-    script.allow(2);
-    let done = within(asked).await.unwrap().unwrap();
+    script.run_steps(2);
+    let done = with_timeout(asked).await.unwrap().unwrap();
     assert_eq!(engine.get(job).unwrap().status, Status::Running);
     assert_eq!((done.steps.len(), done.resized_from), (STEPS, Some((30, 20))));
     assert_eq!(done.steps[1].tokens, [2; 9]);
     assert_eq!(image::load_from_memory(&done.input).unwrap().width(), config().image.size as u32);
-    script.release();
+    script.resume();
     assert_eq!(end_of(&engine, job).await, Status::Completed);
 }
 
 #[tokio::test]
 async fn a_fault_while_tokenizing_is_answered_and_got_over() {
     for fault in [Fault::Error, Fault::Panic] {
-        let (engine, script) = toy_engine(options());
+        let (engine, script) = fake_engine(options());
         script.fail_tokenizations([Some(fault)]);
-        assert_eq!(within(engine.tokenize("toy", image(), 1)).await, Err(TokenizeError::Failed));
-        within(engine.tokenize("toy", image(), 1)).await.unwrap();
-        assert_eq!(script.loaded(), 2);
+        assert_eq!(with_timeout(engine.tokenize("toy", image(), 1)).await, Err(TokenizeError::Failed));
+        with_timeout(engine.tokenize("toy", image(), 1)).await.unwrap();
+        assert_eq!(script.load_attempts(), 2);
         let job = engine.submit(request(1, 1)).unwrap();
         assert_eq!(end_of(&engine, job).await, Status::Completed);
     }
@@ -49,11 +49,11 @@ async fn a_fault_while_tokenizing_is_answered_and_got_over() {
 
 #[tokio::test]
 async fn too_many_images_are_refused_and_a_stop_answers_the_rest() {
-    let (engine, script) = toy_engine(options());
-    script.hold();
+    let (engine, script) = fake_engine(options());
+    script.pause();
     engine.submit(request(1, 1)).unwrap();
     // The worker is in a step when the first one comes.
-    while !script.is_waiting() {
+    while !script.is_step_waiting() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let ask = || {
@@ -62,7 +62,7 @@ async fn too_many_images_are_refused_and_a_stop_answers_the_rest() {
     };
     let asked: Vec<_> = (0..33).map(|_| ask()).collect();
     tokio::task::yield_now().await;
-    let refused = within(ask()).await.unwrap();
+    let refused = with_timeout(ask()).await.unwrap();
     assert!(
         matches!(refused, Err(TokenizeError::Refused(SubmitError::Full { waiting: 32, .. }))),
         "{refused:?}"
@@ -73,13 +73,13 @@ async fn too_many_images_are_refused_and_a_stop_answers_the_rest() {
     });
     let mut stopped = 0;
     for answer in asked {
-        match within(answer).await.unwrap() {
+        match with_timeout(answer).await.unwrap() {
             Err(TokenizeError::Refused(SubmitError::ShuttingDown)) => stopped += 1,
             Err(TokenizeError::Refused(SubmitError::Full { .. })) => {}
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(stopped, 32);
-    script.release();
-    within(stop).await.unwrap();
+    script.resume();
+    with_timeout(stop).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A model that does as it is told.
+//! A backend without tensors whose steps, loads and failures a test controls.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use rdpm::model::{Alternatives, Config, ModelError, Preview, Step, Tokenization,
 
 use super::{Fault, Script};
 
-/// The seed of the trial step after a load.
-const TRIAL_SEED: u64 = 0;
+/// The seed of the warm-up step after a load.
+const WARM_UP_SEED: u64 = 0;
 
 /// A [`Backend`] whose tokens are a function of (class, seed, index, step) and which follows a [`Script`].
-pub struct Toy {
+pub struct FakeBackend {
     script: Arc<Script>,
-    /// Whether the trial step after a load was taken; it is no part of the script.
-    tried: Cell<bool>,
+    /// Whether the warm-up step after the load was taken. The script doesn't apply to it.
+    warmed_up: Cell<bool>,
     config: Config,
 }
 
-/// Makes toys, each with a script of its own, as if on one device.
-pub struct Toys {
+/// Loads fake models, each with its own script, onto one fake device.
+pub struct FakeLoader {
     pub device: String,
     pub models: Vec<(Config, Arc<Script>)>,
 }
 
-impl Toys {
+impl FakeLoader {
     pub fn infos(models: &[(Config, Arc<Script>)]) -> Vec<ModelInfo> {
         let info = |(config, _): &(Config, Arc<Script>)| {
             let codes = 0..config.trajectory.codes;
@@ -37,20 +37,20 @@ impl Toys {
     }
 }
 
-impl Loader for Toys {
-    type Backend = Toy;
+impl Loader for FakeLoader {
+    type Backend = FakeBackend;
 
     fn device(&mut self) -> Result<String, ModelError> {
         Ok(self.device.clone())
     }
 
-    fn load(&mut self, model: &str) -> Result<Toy, ModelError> {
+    fn load(&mut self, model: &str) -> Result<FakeBackend, ModelError> {
         let (config, script) = self.models.iter().find(|(config, _)| config.name == model).unwrap();
-        Toy::load(config.clone(), script)
+        FakeBackend::load(config.clone(), script)
     }
 }
 
-pub struct ToyDrawing {
+pub struct FakeSamplerState {
     class: usize,
     seed: u64,
     index: u32,
@@ -58,16 +58,16 @@ pub struct ToyDrawing {
     alternatives: bool,
 }
 
-impl Toy {
+impl FakeBackend {
     fn load(config: Config, script: &Arc<Script>) -> Result<Self, ModelError> {
         let mut state = script.state.lock();
-        state.loaded += 1;
-        let fault = state.loads.pop_front().flatten();
+        state.load_attempts += 1;
+        let fault = state.load_faults.pop_front().flatten();
         drop(state);
         match fault {
-            None => Ok(Self { script: Arc::clone(script), tried: Cell::new(false), config }),
-            Some(Fault::Panic) => panic("the toy panics while it is loaded"),
-            Some(_) => Err(ModelError::Image("the toy's secret: it can't be loaded".into())),
+            None => Ok(Self { script: Arc::clone(script), warmed_up: Cell::new(false), config }),
+            Some(Fault::Panic) => panic("the fake backend panics while it is loaded"),
+            Some(_) => Err(ModelError::Image("secret detail: the fake backend can't be loaded".into())),
         }
     }
 
@@ -75,48 +75,50 @@ impl Toy {
         self.config.latent.grid.pow(2)
     }
 
-    fn picture(&self, drawing: &ToyDrawing, noise: u8) -> DynamicImage {
-        let grey = (drawing.seed as u8).wrapping_mul(16).wrapping_add(drawing.index as u8 * 2 + noise);
+    fn picture(&self, state: &FakeSamplerState, noise: u8) -> DynamicImage {
+        let grey = (state.seed as u8).wrapping_mul(16).wrapping_add(state.index as u8 * 2 + noise);
         let size = self.config.image.size as u32;
         let picture = DynamicImage::from(GrayImage::from_pixel(size, size, Luma([grey])));
         if self.config.image.channels == 1 { picture } else { picture.into_rgb8().into() }
     }
 }
 
-impl Backend for Toy {
-    type Drawing = ToyDrawing;
+impl Backend for FakeBackend {
+    type Drawing = FakeSamplerState;
 
     fn config(&self) -> &Config {
         &self.config
     }
 
-    fn start(&self, request: &Request, index: u32) -> Result<ToyDrawing, ModelError> {
+    fn start(&self, request: &Request, index: u32) -> Result<FakeSamplerState, ModelError> {
         let step = request.source().map_or(0, |source| source.from_step);
         let (class, seed, alternatives) =
             (request.settings().class(), request.seed(), request.alternatives());
-        Ok(ToyDrawing { class, seed, index, step, alternatives })
+        Ok(FakeSamplerState { class, seed, index, step, alternatives })
     }
 
-    fn step(&self, drawings: &mut [&mut ToyDrawing]) -> Result<Vec<Step>, ModelError> {
+    fn step(&self, drawings: &mut [&mut FakeSamplerState]) -> Result<Vec<Step>, ModelError> {
         let mut fault = None;
-        if self.tried.replace(true) {
+        if self.warmed_up.replace(true) {
             let mut state = self.script.state.lock();
             state.waiting = state.permits == Some(0);
             self.script.changed.notify_all();
             self.script.changed.wait_while(&mut state, |state| state.permits == Some(0));
             state.waiting = false;
             state.permits = state.permits.map(|permits| permits - 1);
-            fault = state.faults.pop_front().flatten();
+            fault = state.step_faults.pop_front().flatten();
             let batch = drawings.iter().map(|drawing| (drawing.seed, drawing.index, drawing.step + 1));
             let batch = batch.collect();
             state.batches.push(batch);
             self.script.changed.notify_all();
         }
         match fault {
-            Some(Fault::Error) => return Err(ModelError::Image("the toy's secret: out of paint".into())),
-            Some(Fault::Panic) => panic("the toy's secret: it panics"),
-            Some(Fault::Short) => return Ok(Vec::new()),
-            Some(Fault::Memory) => {
+            Some(Fault::Error) => {
+                return Err(ModelError::Image("secret detail: the fake backend fails".into()));
+            }
+            Some(Fault::Panic) => panic("secret detail: the fake backend panics"),
+            Some(Fault::TooFewResults) => return Ok(Vec::new()),
+            Some(Fault::OutOfMemory) => {
                 // Without a backtrace, whose printing would read 100 MB of debug information into memory for good.
                 let text = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
                 return Err(candle_core::Error::Msg(text.into()).into());
@@ -124,7 +126,7 @@ impl Backend for Toy {
             None => {}
         }
         let (positions, codes) = (self.positions(), self.config.trajectory.codes);
-        let step = |drawing: &mut &mut ToyDrawing| {
+        let step = |drawing: &mut &mut FakeSamplerState| {
             assert!(drawing.step < self.config.steps(), "a finished drawing was stepped");
             drawing.step += 1;
             let sum = drawing.seed as usize + drawing.index as usize * 3 + drawing.class + drawing.step;
@@ -142,29 +144,29 @@ impl Backend for Toy {
         Ok(drawings.iter_mut().map(step).collect())
     }
 
-    fn previews(&self, drawings: &[&ToyDrawing]) -> Result<Vec<Preview>, ModelError> {
+    fn previews(&self, drawings: &[&FakeSamplerState]) -> Result<Vec<Preview>, ModelError> {
         assert!(drawings.iter().all(|drawing| drawing.step > 0));
-        if drawings.iter().any(|drawing| drawing.seed != TRIAL_SEED) {
+        if drawings.iter().any(|drawing| drawing.seed != WARM_UP_SEED) {
             self.script.state.lock().previews += drawings.len();
         }
-        let preview = |drawing: &&ToyDrawing| Preview {
+        let preview = |drawing: &&FakeSamplerState| Preview {
             noisy: self.picture(drawing, 1),
             clean: self.picture(drawing, 0),
         };
         Ok(drawings.iter().map(preview).collect())
     }
 
-    fn images(&self, drawings: &[&ToyDrawing]) -> Result<Vec<DynamicImage>, ModelError> {
+    fn images(&self, drawings: &[&FakeSamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
         Ok(drawings.iter().map(|drawing| self.picture(drawing, 0)).collect())
     }
 
     fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {
-        match self.script.state.lock().tokenizations.pop_front().flatten() {
-            Some(Fault::Panic) => panic("the toy's secret: it panics"),
-            Some(_) => return Err(ModelError::Image("the toy's secret: out of paint".into())),
+        match self.script.state.lock().tokenize_faults.pop_front().flatten() {
+            Some(Fault::Panic) => panic("secret detail: the fake backend panics"),
+            Some(_) => return Err(ModelError::Image("secret detail: the fake backend fails".into())),
             None => {}
         }
-        let drawing = |step| ToyDrawing { class: 0, seed, index: 0, step, alternatives: false };
+        let drawing = |step| FakeSamplerState { class: 0, seed, index: 0, step, alternatives: false };
         let preview =
             |step| Preview { noisy: self.picture(&drawing(step), 1), clean: self.picture(&drawing(step), 0) };
         let steps = 1..=self.config.steps();
@@ -177,7 +179,7 @@ impl Backend for Toy {
     }
 }
 
-/// A panic without the message and backtrace on standard error that a real one has.
+/// Panics without printing a message and a backtrace to standard error.
 fn panic(message: &'static str) -> ! {
     std::panic::resume_unwind(Box::new(message))
 }
