@@ -17,6 +17,7 @@ STAGES = {
     "codebook": ("codebook_stage", "train"),
     "decoder": ("decoder_stage", "train"),
     "denoiser": ("denoiser_stage", "train"),
+    "checkpoint": ("checkpoint", "keep"),
     "evaluate": ("evaluate", "evaluate"),
     "export": ("export", "export"),
     "fixture": ("fixture", "write"),

@@ -21,12 +21,12 @@ class Data:
     channels: int
     license: str = "unknown"
     test_fraction: float = 0.1  # of a folder's images, of all emoji; Fashion-MNIST has its own test set
-    variants: int = 1  # of each training image, shifted, turned, scaled and mirrored; emoji only
+    variants: int = 1  # of each training image, shifted, turned, scaled and mirrored; 0: as they are; emoji only
 
 
 @dataclass(frozen=True)
-class Style:
-    """An icon set: a package of the npm registry at a version, the SHA-256 of its archive, the licence it states."""
+class Package:
+    """A package of the npm registry at a version, the SHA-256 of its archive, the licence it states."""
 
     package: str
     version: str
@@ -46,8 +46,11 @@ class EmojiClass:
 @dataclass(frozen=True)
 class Emoji:
     unicode: str
-    styles: dict[str, Style]
+    styles: dict[str, Package]
     classes: dict[str, EmojiClass]
+    annotations: Package | None = None  # Unicode's keywords; with them the denoiser is told style and words
+    held_out: str = ""  # file that lists what is held out; must be what the hashes give
+    pair_fraction: float = 0.0  # of the (emoji, style) pairs held out whose emoji is known in other styles
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ class Denoiser:
     muon_learning_rate: float
     class_dropout: float
     ema: float
+    style_dropout: float = 0.0
+    words_dropout: float = 0.0
+    condition_dropout: float = 0.0  # class, style and words together, beside what each loses alone
     compile: bool = False
     seconds: float = 0.0  # of training time (`trainer.Clock`), instead of `updates`; 0: the updates count
 
@@ -200,8 +206,10 @@ def load(path: Path) -> Config:
         raw[section] = record(kind, raw[section], f"{path} [{section}]")
     if "emoji" in raw:
         where, emoji = f"{path} [emoji]", raw["emoji"]
-        for key, kind in (("styles", Style), ("classes", EmojiClass)):
+        for key, kind in (("styles", Package), ("classes", EmojiClass)):
             emoji[key] = _named(kind, emoji.get(key, {}), f"{path} [emoji.{key}]")
+        if "annotations" in emoji:
+            emoji["annotations"] = record(Package, emoji["annotations"], f"{path} [emoji.annotations]")
         raw["emoji"] = record(Emoji, emoji, where)
     config: Config = record(Config, raw, str(path))
     check(config, str(path))

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import gzip
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from .conditions import Descriptions, Vocabulary
 from .config import Data
 
 FASHION_MNIST_CLASSES = [
@@ -32,6 +34,7 @@ class Split:
 
     images: Tensor
     labels: Tensor
+    descriptions: Descriptions | None = None  # style and words, where the data set has them
 
     def __len__(self) -> int:
         """How many different indices `batch` takes."""
@@ -50,6 +53,9 @@ class Dataset:
     train: Split
     test: Split
     classes: list[str]
+    styles: list[str] = field(default_factory=list)
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary([]))
+    pairs: Split | None = None  # held-out pairs of an emoji and a style
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -89,7 +95,7 @@ def fashion_mnist(folder: Path) -> Dataset:
 
 
 def emoji(data: Data, seed: int) -> Dataset:
-    """The file that stage `data` built; the training split comes in `variants`."""
+    """The file that stage `data` built; the training split comes in `variants`, or as it is for none."""
     from .augment import Variants  # it needs this module itself
 
     path = Path(data.path)
@@ -98,13 +104,30 @@ def emoji(data: Data, seed: int) -> Dataset:
     with np.load(path) as kept:
         sources, labels, test = (torch.from_numpy(kept[name]) for name in ("images", "labels", "test"))
         classes, flips = kept["classes"].tolist(), torch.from_numpy(kept["flips"])
+        styles = kept["style_names"].tolist() if "style_names" in kept else []
+        pairs = torch.from_numpy(kept["held_out_pairs"]) if styles else torch.zeros_like(test)
+        train = ~test & ~pairs
+        vocabulary, descriptions = _descriptions(kept, train) if styles else (Vocabulary([]), None)
     images = halved(sources)
-    train = ~test
-    return Dataset(
-        Variants(images[train], labels[train], sources[train], flips[labels[train]], data.variants, seed),
-        Split(images[test], labels[test]),
-        classes,
-    )
+
+    def split(rows: Tensor) -> Split:
+        return Split(images[rows], labels[rows], descriptions[rows] if descriptions else None)
+
+    training = split(train)
+    if data.variants:
+        if descriptions:
+            raise DataError("variants must be 0 where style and words are told")
+        training = Variants(images[train], labels[train], sources[train], flips[labels[train]], data.variants, seed)
+    return Dataset(training, split(test), classes, styles, vocabulary, split(pairs) if styles else None)
+
+
+def _descriptions(kept: Mapping[str, np.ndarray], train: Tensor) -> tuple[Vocabulary, Descriptions]:
+    """The vocabulary of the training pictures, and what it can say of all of them."""
+    names, keywords = ([text.split() for text in kept[key].tolist()] for key in ("name_words", "keyword_words"))
+    known = {word for row in train.nonzero().flatten().tolist() for word in names[row] + keywords[row]}
+    vocabulary = Vocabulary(sorted(known))
+    styles = torch.from_numpy(kept["styles"])
+    return vocabulary, Descriptions(styles, vocabulary.encode(names), vocabulary.encode(keywords))
 
 
 def halved(images: Tensor) -> Tensor:

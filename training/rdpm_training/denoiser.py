@@ -1,7 +1,8 @@
 """The denoiser: a bidirectional transformer that predicts the next step's codes.
 
-It sees z_{t-1}, the timestep t and the class y, and gives logits (n, V) for C_t. It must not see eps beside z_{t-1}:
-the two together determine v, so training would look perfect and sampling would be incoherent.
+It sees z_{t-1}, the timestep t and the condition y, and gives logits (n, V) for C_t. The condition is a class and,
+where the denoiser was trained with them, a drawing style and words. It must not see eps beside z_{t-1}: the two
+together determine v, so training would look perfect and sampling would be incoherent.
 
 Module names are the weight file's names, except that the output table is folded into one matrix by `export`;
 `src/model/denoiser.rs` mirrors them.
@@ -12,6 +13,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .conditions import Condition
 
 CHUNKS = 6  # shift, scale and gate, for attention and for the MLP
 
@@ -67,10 +70,12 @@ class Denoiser(nn.Module):
         layers: int,
         heads: int,
         noise: float = 1.0,
+        styles: int = 0,
+        words: int = 0,
     ) -> None:
         super().__init__()
         codes, channels = codebook.shape
-        self.null_class = classes
+        self.null_class, self.null_style, self.padding = classes, styles, words
         # Buffers that follow from the codebook and the schedule; not learned, not saved.
         s = torch.tensor(schedule)
         # x_t has variance alpha^2 + beta^2 noise^2; the network sees unit variance at every step (or zeros).
@@ -82,6 +87,11 @@ class Denoiser(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(positions, width))
         self.timestep = nn.Embedding(len(schedule) - 1, width)
         self.label = nn.Embedding(classes + 1, width)  # the last is the null class of classifier-free guidance
+        if words:
+            self.style = nn.Embedding(styles + 1, width)  # the last is the null style
+            self.word = nn.Embedding(words + 1, width, padding_idx=words)
+            self.words_in = nn.Linear(width, width)
+            self.words_out = nn.Linear(width, width)
         self.condition = nn.Linear(width, width)
         self.modulation = nn.Linear(width, CHUNKS * width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
@@ -95,7 +105,13 @@ class Denoiser(nn.Module):
 
         for embedding in (self.timestep, self.label):
             nn.init.normal_(embedding.weight, std=0.5)
-        for zero in (self.modulation, self.final):
+        zeros = [self.modulation, self.final]
+        if words:
+            # A denoiser that knows classes only goes on as before until it has learned what these say.
+            nn.init.zeros_(self.style.weight)
+            nn.init.normal_(self.word.weight[:-1], std=0.5)
+            zeros.append(self.words_out)
+        for zero in zeros:
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
 
@@ -125,19 +141,38 @@ class Denoiser(nn.Module):
     def adopt(self, folded: dict[str, Tensor]) -> None:
         """Becomes a folded denoiser, not folded itself: the free table makes up for what is of the codebook."""
         table = folded["output"] - self.of_codebook()
+        # What only this denoiser has (embeddings of styles and words) stays as it is.
         kept = {name: tensor for name, tensor in self.state_dict().items() if name not in folded}
         self.load_state_dict(
             kept | {name: tensor for name, tensor in folded.items() if name != "output"} | {"code_free": table}
         )
 
-    def forward(self, z: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        """z = z_{t-1} (b, n, c), t (b,) in 1..T, y (b,) a class or `null_class`: logits (b, n, V)."""
+    def null(self, y: Tensor | Condition) -> Tensor | Condition:
+        """The condition that says nothing, of the shape of y."""
+        if isinstance(y, Condition):
+            nothing = (self.null_class, self.null_style, self.padding)
+            return Condition(*(torch.full_like(part, value) for part, value in zip(y, nothing, strict=True)))
+        return torch.full_like(y, self.null_class)
+
+    def embedded(self, y: Tensor | Condition) -> Tensor:
+        """(b, d): what is known of each image."""
+        if not isinstance(y, Condition):
+            if not self.padding:
+                return self.label(y)
+            y = Condition(y, torch.full_like(y, self.null_style), torch.full_like(y, self.padding)[:, None])
+        # Words add up; divided by the root of their number, the sum is as long for many as for one.
+        count = (y.words != self.padding).sum(1, keepdim=True).clamp(min=1)
+        pooled = self.word(y.words).sum(1) * count.rsqrt()
+        return self.label(y.label) + self.style(y.style) + self.words_out(F.silu(self.words_in(pooled)))
+
+    def forward(self, z: Tensor, t: Tensor, y: Tensor | Condition) -> Tensor:
+        """z = z_{t-1} (b, n, c), t (b,) in 1..T, y classes (b,) or conditions (or `null`'s): logits (b, n, V)."""
         return self.transform(self.input(z * self.input_scale[t - 1][:, None, None]), t, y)
 
-    def transform(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    def transform(self, x: Tensor, t: Tensor, y: Tensor | Condition) -> Tensor:
         """From embedded positions (b, n, d) to logits."""
         x = x + self.position
-        condition = F.silu(self.condition(self.timestep(t - 1) + self.label(y)))  # (b, d)
+        condition = F.silu(self.condition(self.timestep(t - 1) + self.embedded(y)))  # (b, d)
         modulation = self.modulation(condition)
         for block in self.blocks:
             x = block(x, modulation)

@@ -11,24 +11,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import codebook_stage, data, runs, trainer, trajectory
+from .conditions import Condition, Dropout
 from .config import Config
+from .config import Denoiser as Settings
 from .denoiser import Denoiser
 
 STAGE = 3
 
 
-def build(config: Config, codebook: Tensor, classes: int) -> Denoiser:
-    """The untrained transformer that the configuration describes."""
+def build(config: Config, codebook: Tensor, classes: int, styles: int = 0, words: int = 0) -> Denoiser:
+    """The untrained transformer that the configuration describes, for so many classes, styles and words."""
     d = config.denoiser
     schedule = trajectory.schedule(config.trajectory)
     noise = config.trajectory.noise
-    return Denoiser(codebook, schedule, config.positions, classes, d.width, d.layers, d.heads, noise)
+    return Denoiser(codebook, schedule, config.positions, classes, d.width, d.layers, d.heads, noise, styles, words)
 
 
 def trained(config: Config, folder: Path, classes: int) -> Denoiser:
     """The averaged (EMA) transformer that this stage left in `folder`, ready for use and as it is exported."""
-    denoiser = build(config, codebook_stage.trained(folder), classes)
     state = runs.load(folder / "denoiser.pt")["ema"]
+    styles, words = (len(state[name]) - 1 if name in state else 0 for name in ("style.weight", "word.weight"))
+    denoiser = build(config, codebook_stage.trained(folder), classes, styles, words)
     if "output" in state:  # it was restored from what was exported
         denoiser.fold()
     denoiser.load_state_dict(state)
@@ -56,23 +59,23 @@ def learn(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Outcom
     codebook = codebook_stage.trained(folder).to(on)
     s = trajectory.schedule(config.trajectory)
     torch.manual_seed(config.seed)  # initial weights
-    denoiser = build(config, codebook.cpu(), len(dataset.classes)).to(on)
+    styles, words = len(dataset.styles), len(dataset.vocabulary.words)
+    denoiser = build(config, codebook.cpu(), len(dataset.classes), styles, words).to(on)
     random, origin = runs.generator(config.seed, STAGE), None
     if state := restored(folder):
-        denoiser.adopt(state["ema"])
+        denoiser.adopt(state["ema"]) if "output" in state["ema"] else denoiser.load_state_dict(state["ema"])
         origin = (state["update"], state["seconds"])
         random = runs.generator(config.seed, STAGE, state["update"])
     epochs = runs.Epochs(len(latents), settings.batch_size, config.seed)
 
     def loss(forward: Callable[..., Tensor], update: int) -> Tensor:
         indices = epochs.batch(update)
-        v, y = latents[indices], dataset.train.label(indices)
+        v = latents[indices]
         eps = trajectory.noise(config.trajectory, v.shape, random)
         # Every batch holds all timesteps equally often (the images are shuffled, so which image gets which is random).
         first_step = torch.randint(steps, (1,), generator=random)
         t = 1 + (torch.arange(len(v)) + first_step) % steps
-        dropped = torch.rand(len(v), generator=random) < settings.class_dropout
-        y = torch.where(dropped, denoiser.null_class, y)
+        y = told(dataset.train, indices, denoiser, settings, random)
         v, y, eps, t = v.to(on), y.to(on), eps.to(on), t.to(on)
         seen, said = pairs(v, eps, t, codebook, s)
         with runs.autocast(on):
@@ -80,6 +83,34 @@ def learn(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Outcom
         return F.cross_entropy(logits.float().flatten(0, 1), said.flatten())
 
     return trainer.train(denoiser, loss, settings, folder / "denoiser.pt", random, origin)
+
+
+def told(
+    split: data.Split, indices: Tensor, denoiser: Denoiser, settings: Settings, random: torch.Generator
+) -> Tensor | Condition:
+    """What training tells the denoiser of some pictures: each part is dropped now and then."""
+    y = split.label(indices)
+    if split.descriptions is None:
+        dropped = torch.rand(len(y), generator=random) < settings.class_dropout
+        return torch.where(dropped, denoiser.null_class, y)
+    described = split.descriptions[indices]
+    condition = Condition(y, described.styles, described.sampled(denoiser.padding, random))
+    dropout = Dropout(
+        settings.class_dropout, settings.style_dropout, settings.words_dropout, settings.condition_dropout
+    )
+    return dropout.apply(condition, denoiser.null(condition), random)
+
+
+def named(split: data.Split) -> Tensor | Condition:
+    """All that is known of a split's pictures: class, and where they have them, style and the words of their names."""
+    if split.descriptions is None:
+        return split.labels
+    return Condition(split.labels, split.descriptions.styles, split.descriptions.names)
+
+
+def rows(y: Tensor | Condition, part: slice) -> Tensor | Condition:
+    """Some rows of a batch of conditions."""
+    return Condition(*(each[part] for each in y)) if isinstance(y, Condition) else y[part]
 
 
 def restored(folder: Path) -> dict[str, Any] | None:
@@ -97,7 +128,7 @@ def train(config: Config, folder: Path) -> None:
     outcome = learn(config, folder, dataset)
     _, test_latents = codebook_stage.latents(config, folder)
     codebook = codebook_stage.trained(folder).to(runs.device())
-    losses = cross_entropy(config, outcome.average, test_latents, dataset.test.labels, codebook)
+    losses = cross_entropy(config, outcome.average, test_latents, named(dataset.test), codebook)
     runs.report(
         folder,
         "denoiser",
@@ -114,11 +145,16 @@ def train(config: Config, folder: Path) -> None:
 
 @torch.no_grad()
 def cross_entropy(
-    config: Config, denoiser: Denoiser, latents: Tensor, labels: Tensor, codebook: Tensor, images: int = 2000
+    config: Config,
+    denoiser: Denoiser,
+    latents: Tensor,
+    labels: Tensor | Condition,
+    codebook: Tensor,
+    images: int = 2000,
 ) -> list[float]:
     """Mean cross-entropy in nats for t = 1 ... T on the first `images` latents."""
     on, s = codebook.device, trajectory.schedule(config.trajectory)
-    v, y = latents[:images].to(on), labels[:images].to(on)
+    v, y = latents[:images].to(on), rows(labels, slice(images)).to(on)
     eps = trajectory.noise(config.trajectory, v.shape, runs.generator(config.seed, STAGE, 1)).to(on)
     losses = []
     for step in trajectory.tokenize(v, eps, codebook, s):
@@ -126,7 +162,7 @@ def cross_entropy(
         for start in range(0, len(v), 250):
             part = slice(start, start + 250)
             t = torch.full((len(v[part]),), step.t, device=on)
-            logits = denoiser(step.before[part], t, y[part])
+            logits = denoiser(step.before[part], t, rows(y, part))
             total += F.cross_entropy(logits.flatten(0, 1), step.codes[part].flatten(), reduction="sum").item()
         losses.append(total / step.codes.numel())
     return losses

@@ -2,7 +2,8 @@
 
 `evaluate`, `sweep` and `pictures` then work as they do after training, and give the figures of the model card. Stage
 `denoiser` goes on from here where the configuration asks for more updates than the weights have taken, with new
-optimizers: a weights folder holds none. One without `training.json`, as exported before there was that, can be measured
+optimizers: a weights folder holds none. Where the repository keeps a checkpoint of the run (stage `checkpoint`), the
+denoiser is taken from that. One without `training.json`, as exported before there was that, can be measured
 only.
 """
 
@@ -12,7 +13,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from . import export, exported, runs
+from . import checkpoint, export, exported, runs
 from .config import Config, ConfigError
 
 REPORT = "restored"
@@ -42,6 +43,9 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
     reports, state = runs.read_report(source, export.REPORTS) or {}, {"ema": denoiser.state_dict()}
     if made := reports.get("denoiser"):
         state |= {"update": made["updates"], "seconds": made["seconds"]}
+    if (kept := checkpoint.path_of(folder)).exists():
+        state = checkpoint.unpacked(kept)
+        print(f"the denoiser is that of {kept.name}, update {state['update']:,}")
     runs.save(folder / "denoiser.pt", state)
     for stage, values in reports.items():
         if not runs.read_report(folder, stage):

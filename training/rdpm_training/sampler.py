@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .conditions import Condition
 from .denoiser import Denoiser
 
 
@@ -36,12 +37,12 @@ class Step:
     z: Tensor
 
 
-def guided(denoiser: Denoiser, inputs: tuple[Tensor, ...], labels: Tensor, guidance: float) -> Tensor:
+def guided(denoiser: Denoiser, inputs: tuple[Tensor, ...], labels: Tensor | Condition, guidance: float) -> Tensor:
     """Logits with classifier-free guidance."""
     logits = denoiser(*inputs, labels)
     if guidance == 1.0:
         return logits
-    free = denoiser(*inputs, torch.full_like(labels, denoiser.null_class))
+    free = denoiser(*inputs, denoiser.null(labels))
     return free + guidance * (logits - free)
 
 
@@ -72,18 +73,18 @@ def sample(
     denoiser: Denoiser,
     codebook: Tensor,
     steps: int,
-    labels: Tensor,
+    labels: Tensor | Condition,
     eps: Tensor,
     uniforms: Iterator[Tensor],
     settings: Settings,
 ) -> Iterator[Step]:
-    """Draws images of classes `labels` (b,) from noise eps (b, n, c): yields t = 1 ... T.
+    """Draws images of classes `labels` (b,), or of what a condition says, from noise eps (b, n, c): yields t = 1 ... T.
 
     `uniforms` yields (b, n, V) numbers of (0, 1) for each step; the mean wants none.
     """
     z = eps
     for t in range(1, steps + 1):
-        logits = guided(denoiser, (z, torch.full_like(labels, t)), labels, settings.guidance)
+        logits = guided(denoiser, (z, torch.full((len(z),), t, device=z.device)), labels, settings.guidance)
         if settings.mean and settings.temperature > 0:
             codes = logits.argmax(-1)
             z = z + kept(logits, settings).softmax(-1).to(codebook.dtype) @ codebook

@@ -14,10 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from rdpm_training import card, data
+from rdpm_training import card, checkpoint, codebook_stage, data, denoiser_stage, export, restore, runs, tokenizer_stage
 from rdpm_training import config as configuration
-from rdpm_training.config import Config, Emoji, EmojiClass, Style
-from rdpm_training.emoji import build, styles, unicode
+from rdpm_training.conditions import Vocabulary
+from rdpm_training.config import Config, Emoji, EmojiClass, Package
+from rdpm_training.emoji import build, styles, unicode, words
 
 from .conftest import TOML
 
@@ -79,7 +80,7 @@ def emoji(tmp_path: Path) -> Config:
     }
     settings = Emoji(
         unicode=str(tmp_path / "emoji-test.txt"),
-        styles={name: Style(f"@x/{name}", "1.0.0", digest, "MIT") for name, digest in sets.items()},
+        styles={name: Package(f"@x/{name}", "1.0.0", digest, "MIT") for name, digest in sets.items()},
         classes={
             "Heart": EmojiClass(["heart"], without=["love*"]),
             "Cook": EmojiClass(["person-*"], looks=3, flip=False),
@@ -172,3 +173,107 @@ def test_a_data_set_not_yet_built_is_asked_for(emoji: Config) -> None:
 def test_only_a_configuration_with_emoji_can_be_built(tiny: Config, tmp_path: Path) -> None:
     with pytest.raises(configuration.ConfigError, match="emoji"):
         build.build(tiny, tmp_path)
+
+
+def test_words_of_a_text() -> None:
+    assert words.split("Cat with tears of joy") == ["cat", "with", "tears", "of", "joy"]
+    assert words.split("flag: Côte d’Ivoire") == ["flag", "cote", "divoire"]
+    assert words.split("T-shirt, t-shirt!") == ["t", "shirt"]
+    assert words.split("🎸 <b>") == ["b"]
+
+
+@pytest.fixture
+def worded(emoji: Config, tmp_path: Path) -> Config:
+    """The same emoji with keywords, pairs held out and a list of what is held out."""
+    annotations = {"\u2764": {"default": ["love", "heart"]}, "\U0001f499": {"default": ["sky"]}}
+    annotations["\U0001f9d1\u200d\U0001f373"] = {"default": ["kitchen"]}
+    files = {
+        "package.json": b'{"license": "Unicode-3.0"}',
+        "annotations/en/annotations.json": json.dumps({"annotations": {"annotations": annotations}}).encode(),
+    }
+    digest = archive(tmp_path / "run" / "packages" / "keywords-1.0.0.tgz", files)
+    assert emoji.emoji is not None
+    settings = dataclasses.replace(
+        emoji.emoji,
+        annotations=Package("keywords", "1.0.0", digest, "Unicode-3.0"),
+        held_out=str(tmp_path / "held-out.txt"),
+        pair_fraction=0.9,
+    )
+    return dataclasses.replace(emoji, emoji=settings, data=dataclasses.replace(emoji.data, variants=0))
+
+
+def test_styles_and_words_are_known_of_each_picture(worded: Config, tmp_path: Path) -> None:
+    build.build(worded, tmp_path / "run")
+    dataset = data.load(worded.data, worded.seed)
+    assert dataset.styles == ["listed", "named", "folder"]
+    known = dataset.vocabulary.words
+    assert known == sorted(known) and {"blue", "heart", "sky", "cook", "kitchen", "skin", "tone"} <= set(known)
+    # The red heart is held out; a word that only it has can't be learned.
+    assert "love" not in known and dataset.test.descriptions is not None
+    told = [[known[word] for word in row if word < len(known)] for row in dataset.test.descriptions.names.tolist()]
+    assert told == [["heart"]] * len(dataset.test)
+    assert dataset.train.descriptions is not None and len(dataset.train.descriptions.names) == len(dataset.train)
+
+
+def test_a_held_out_pair_is_in_training_in_another_style(worded: Config, tmp_path: Path) -> None:
+    build.build(worded, tmp_path / "run")
+    with np.load(tmp_path / "images.npz") as kept:
+        pairs, test, bases, drawn = (kept[name] for name in ("held_out_pairs", "test", "bases", "styles"))
+    assert pairs.any() and not (pairs & test).any()
+    train = ~pairs & ~test
+    assert set(bases[pairs]) <= set(bases[train])
+    seen = set(zip(bases[train], drawn[train], strict=True))
+    assert not seen & set(zip(bases[pairs], drawn[pairs], strict=True))
+    dataset = data.load(worded.data, worded.seed)
+    assert dataset.pairs is not None and len(dataset.pairs) == pairs.sum()
+    lines = (tmp_path / "held-out.txt").read_text().splitlines()
+    assert "emoji\t2764\t*\tred heart" in lines and any(line.startswith("pair\t") for line in lines)
+
+
+def test_a_list_that_holds_out_other_emoji_is_refused(worded: Config, tmp_path: Path) -> None:
+    (tmp_path / "held-out.txt").write_text("emoji\t1f499\t*\tblue heart\n")
+    with pytest.raises(data.DataError, match="other emoji as held out"):
+        build.build(worded, tmp_path / "run")
+
+
+def test_keywords_under_another_licence_are_refused(worded: Config, tmp_path: Path) -> None:
+    assert worded.emoji is not None and worded.emoji.annotations is not None
+    with pytest.raises(data.DataError, match="is under Unicode-3.0, the configuration says MIT"):
+        words.keywords(styles.fetch(worded.emoji.annotations, tmp_path / "run" / "packages"), "MIT")
+
+
+def test_a_run_with_words_goes_on_on_another_machine(
+    worded: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "CHECKPOINTS", tmp_path / "checkpoints")
+    run, plain, weights = tmp_path / "run", tmp_path / "plain", tmp_path / "weights"
+    build.build(worded, run)
+    # Weights that know classes only come first, as they were shipped.
+    classes_only = dataclasses.replace(worded, denoiser=dataclasses.replace(worded.denoiser, updates=2))
+    dataset = data.load(worded.data, worded.seed)
+    monkeypatch.setattr(data, "load", lambda *_: dataclasses.replace(dataset, styles=[], vocabulary=Vocabulary([])))
+    monkeypatch.setattr(dataset.train, "descriptions", None)
+    monkeypatch.setattr(dataset.test, "descriptions", None)
+    tokenizer_stage.train(classes_only, plain)
+    codebook_stage.train(classes_only, plain)
+    denoiser_stage.train(classes_only, plain)
+    export.export(classes_only, plain, weights)
+    monkeypatch.undo()
+    monkeypatch.setattr(checkpoint, "CHECKPOINTS", tmp_path / "checkpoints")
+
+    restore.restore(worded, run, weights)
+    with pytest.raises(configuration.ConfigError, match="has trained nothing"):
+        checkpoint.keep(worded, run)
+    denoiser_stage.train(worded, run)
+    assert runs.load(run / "denoiser.pt")["update"] == worded.denoiser.updates
+    checkpoint.keep(worded, run)
+
+    elsewhere = tmp_path / "elsewhere" / "run"
+    restore.restore(worded, elsewhere, weights)
+    state, kept = runs.load(run / "denoiser.pt")["ema"], runs.load(elsewhere / "denoiser.pt")
+    assert kept["update"] == worded.denoiser.updates and "word.weight" in kept["ema"]
+    for name, tensor in state.items():
+        torch.testing.assert_close(kept["ema"][name], tensor, rtol=1 / 128, atol=1e-6)
+    longer = dataclasses.replace(worded, denoiser=dataclasses.replace(worded.denoiser, updates=8))
+    denoiser_stage.train(longer, elsewhere)
+    assert runs.load(elsewhere / "denoiser.pt")["update"] == 8

@@ -3,13 +3,15 @@
 Each picture is trimmed to what is drawn, laid on white in the middle of a square, and kept at twice the model's size,
 so that augmentation can turn and scale it without blur. Whole emoji are held out for the test set, in all styles and
 looks: those of each class whose code points have the lowest hashes, so the split depends on no order and no icon set.
+Some pairs of an emoji and a style are held out as well, where the emoji is known in other styles: drawing those shows
+that the denoiser composes and doesn't only remember. A file of the repository lists all that is held out.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from tqdm import tqdm
 from .. import runs
 from ..config import Config, ConfigError, Emoji, EmojiClass
 from ..data import DataError
-from . import styles, unicode
+from . import styles, unicode, words
 
 MARGIN = 0.05  # of the side, left free on each side of what is drawn
 SHEET = (16, 10)  # columns and rows of a contact sheet
@@ -34,6 +36,7 @@ class Entry:
     style: str
     label: int
     test: bool
+    held_out_pair: bool = False
 
 
 def share(*parts: str) -> float:
@@ -77,6 +80,45 @@ def choose(settings: Emoji, tests: set[str], emoji: list[unicode.Emoji], style: 
     return entries
 
 
+def held_out_pairs(entries: list[Entry], fraction: float) -> set[tuple[str, str]]:
+    """Pairs (base, style) kept out of training whose emoji is in training in another style."""
+    known: dict[str, list[str]] = {}
+    for base, style in sorted({(entry.emoji.base, entry.style) for entry in entries if not entry.test}):
+        known.setdefault(base, []).append(style)
+    pairs = set()
+    for base, its_styles in known.items():
+        its_styles.sort(key=lambda style: share("pair", base, style))
+        # The one with the highest hash stays in training whatever the fraction is.
+        pairs |= {(base, style) for style in its_styles[:-1] if share("pair", base, style) < fraction}
+    return pairs
+
+
+def listed(entries: list[Entry]) -> str:
+    """All that is held out, as a text of lines: kind, code points, style where one is meant, name."""
+    lines = {f"emoji\t{entry.emoji.base}\t*\t{_base_name(entry)}" for entry in entries if entry.test}
+    lines |= {f"pair\t{e.emoji.base}\t{e.style}\t{_base_name(e)}" for e in entries if e.held_out_pair}
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def _base_name(entry: Entry) -> str:
+    return (
+        entry.emoji.name.split(":")[0]
+        if entry.emoji.subgroup not in ("country-flag", "subdivision-flag")
+        else (entry.emoji.name)
+    )
+
+
+def check_list(settings: Emoji, text: str) -> None:
+    """Raises DataError where the repository's list of held-out emoji is another one; writes it where there is none."""
+    if not settings.held_out:
+        return
+    path = Path(settings.held_out)
+    if not path.exists():
+        path.write_text(text)
+    elif path.read_text() != text:
+        raise DataError(f"{path} lists other emoji as held out than this configuration gives")
+
+
 def square(image: Image.Image, side: int) -> np.ndarray:
     """What is drawn, on white in the middle of a square with a margin: (3, side, side) bytes."""
     # A shadow's last traces don't count as drawn.
@@ -110,6 +152,9 @@ def build(config: Config, folder: Path) -> None:
             except (DataError, OSError, ValueError) as error:
                 raise DataError(f"{style.package}: {entry.emoji.name}: {error}") from error
         entries += chosen
+    pairs = held_out_pairs(entries, settings.pair_fraction)
+    entries = [replace(e, held_out_pair=(e.emoji.base, e.style) in pairs) for e in entries]
+    check_list(settings, listed(entries))
     target = Path(config.data.path)
     target.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.stack(images)
@@ -121,9 +166,32 @@ def build(config: Config, folder: Path) -> None:
         classes=np.array(list(settings.classes)),
         flips=np.array([its_class.flip for its_class in settings.classes.values()]),
         names=np.array([f"{entry.emoji.name} ({entry.style})" for entry in entries]),
+        **described(settings, entries, folder),
     )
     sheets(entries, pixels, list(settings.classes), folder / "sheets")
     runs.report(folder, "data", counts(settings, entries) | {"bytes": target.stat().st_size})
+
+
+def described(settings: Emoji, entries: list[Entry], folder: Path) -> dict[str, np.ndarray]:
+    """What `data.emoji` tells the denoiser beside the class; nothing where the configuration has no annotations."""
+    if settings.annotations is None:
+        return {}
+    package = settings.annotations
+    keywords = words.keywords(styles.fetch(package, folder / "packages"), package.license)
+    names = [words.split(entry.emoji.name) for entry in entries]
+    further = [
+        [word for word in keywords.get(entry.emoji.key, keywords.get(entry.emoji.base, [])) if word not in name]
+        for entry, name in zip(entries, names, strict=True)
+    ]
+    order = list(settings.styles)
+    return {
+        "held_out_pairs": np.array([entry.held_out_pair for entry in entries]),
+        "style_names": np.array(order),
+        "styles": np.array([order.index(entry.style) for entry in entries], np.int64),
+        "bases": np.array([entry.emoji.base for entry in entries]),
+        "name_words": np.array([" ".join(name) for name in names]),
+        "keyword_words": np.array([" ".join(some) for some in further]),
+    }
 
 
 def counts(settings: Emoji, entries: list[Entry]) -> dict[str, object]:
@@ -134,6 +202,8 @@ def counts(settings: Emoji, entries: list[Entry]) -> dict[str, object]:
         "images": len(entries),
         "emoji": len({entry.emoji.base for entry in entries}),
         "test_emoji": len({entry.emoji.base for entry in entries if entry.test}),
+        "held_out_pairs": len({(entry.emoji.base, entry.style) for entry in entries if entry.held_out_pair}),
+        "held_out_pair_images": sum(entry.held_out_pair for entry in entries),
         "classes": {
             name: {"train": by_class[label, False], "test": by_class[label, True]}
             for label, name in enumerate(settings.classes)

@@ -19,29 +19,31 @@ from typing import Any
 
 from PIL import Image
 
-from ..config import Style
+from ..config import Package
 from ..data import DataError
 from . import unicode
 
 Draw = Callable[[], Image.Image]
 
 
-def fetch(style: Style, cache: Path) -> Path:
+def fetch(package: Package, cache: Path) -> Path:
     """The package's archive, downloaded by npm where it isn't in `cache`. Its content is checked against the config."""
-    stem = style.package.removeprefix("@").replace("/", "-")
-    path = cache / f"{stem}-{style.version}.tgz"
+    stem = package.package.removeprefix("@").replace("/", "-")
+    path = cache / f"{stem}-{package.version}.tgz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "pack", "--silent", "--pack-destination", cache, f"{style.package}@{style.version}"]
+        command = ["npm", "pack", "--silent", "--pack-destination", cache, f"{package.package}@{package.version}"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except FileNotFoundError as error:
             raise DataError("npm is missing; `apt-get install npm` brings it") from error
         except subprocess.CalledProcessError as error:
-            raise DataError(f"npm could not fetch {style.package}@{style.version}: {error.stderr.strip()}") from error
+            raise DataError(
+                f"npm could not fetch {package.package}@{package.version}: {error.stderr.strip()}"
+            ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != style.sha256:
-        raise DataError(f"{path} has SHA-256 {digest}, the configuration says {style.sha256}")
+    if digest != package.sha256:
+        raise DataError(f"{path} has SHA-256 {digest}, the configuration says {package.sha256}")
     return path
 
 
