@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::Device;
-use rdpm::model::{Drawing, Model, Settings};
+use rdpm::model::{Model, SamplerState, SamplingSettings};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -12,11 +12,11 @@ const IMAGES: usize = 8;
 
 /// Bytes that each step of a batch allocates, and bytes that are held more after it than before.
 fn steps(model: &Model) -> Vec<(u64, i64)> {
-    let start = |image| model.start(&Settings::new(model.config(), image).unwrap(), image as u64, 0);
-    let mut drawings: Vec<Drawing> = (0..IMAGES).map(start).collect();
+    let start = |image| model.start(&SamplingSettings::new(model.config(), image).unwrap(), image as u64, 0);
+    let mut states: Vec<SamplerState> = (0..IMAGES).map(start).collect();
     let step = |_| {
         let before = dhat::HeapStats::get();
-        drop(model.step(&mut drawings.iter_mut().collect::<Vec<_>>()).unwrap());
+        drop(model.step(&mut states.iter_mut().collect::<Vec<_>>()).unwrap());
         let after = dhat::HeapStats::get();
         (after.total_bytes - before.total_bytes, after.curr_bytes as i64 - before.curr_bytes as i64)
     };

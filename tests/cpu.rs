@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::DynamicImage;
-use rdpm::model::{Drawing, Model, Precision, Settings, Step};
+use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, Step};
 
 /// The shipped model, and a small one in colour with three levels.
 fn models() -> Vec<(Model, Model)> {
@@ -13,7 +13,7 @@ fn models() -> Vec<(Model, Model)> {
         let folder = root.join(folder);
         (
             Model::load(&folder, &Device::Cpu).unwrap(),
-            Model::load_plain(&folder, &Device::Cpu, Precision::F32).unwrap(),
+            Model::load_with_candle(&folder, &Device::Cpu, Precision::F32).unwrap(),
         )
     };
     vec![load("weights/fashion-mnist"), load("tests/fixtures/eighth")]
@@ -35,19 +35,19 @@ fn logits_are_candles() {
     for (fast, plain) in models() {
         let config = fast.config();
         let classes = config.classes.len();
-        let settings: Vec<Settings> = [0.0, 1.0, 2.0, 7.5]
+        let settings: Vec<SamplingSettings> = [0.0, 1.0, 2.0, 7.5]
             .iter()
             .enumerate()
             .map(|(i, &guidance)| {
-                Settings::new(config, i % classes).unwrap().with_guidance(guidance).unwrap()
+                SamplingSettings::new(config, i % classes).unwrap().with_guidance(guidance).unwrap()
             })
             .collect();
-        let drawings: Vec<Drawing> =
+        let states: Vec<SamplerState> =
             (0..13).map(|seed| fast.start(&settings[seed as usize % 4], seed, 0)).collect();
-        let rows: Vec<_> = drawings
+        let rows: Vec<_> = states
             .iter()
             .enumerate()
-            .map(|(i, drawing)| (drawing.latent(), 1 + i % config.steps(), drawing.settings()))
+            .map(|(i, state)| (state.latent(), 1 + i % config.steps(), state.settings()))
             .collect();
         let together = fast.logits(&rows).unwrap();
         for (row, (fast_logits, plain_logits)) in
@@ -63,9 +63,10 @@ fn logits_are_candles() {
 #[test]
 fn pictures_and_latents_are_candles() {
     for (fast, plain) in models() {
-        let drawings: Vec<Drawing> =
-            (0..5).map(|seed| fast.start(&Settings::new(fast.config(), 0).unwrap(), seed, 0)).collect();
-        let latents: Vec<&[f32]> = drawings.iter().map(Drawing::latent).collect();
+        let states: Vec<SamplerState> = (0..5)
+            .map(|seed| fast.start(&SamplingSettings::new(fast.config(), 0).unwrap(), seed, 0))
+            .collect();
+        let latents: Vec<&[f32]> = states.iter().map(SamplerState::latent).collect();
         let (images, expected) = (fast.decode(&latents).unwrap(), plain.decode(&latents).unwrap());
         for (byte, expected) in bytes(&images).into_iter().zip(bytes(&expected)) {
             // Rounding to a byte may go either way.
@@ -79,10 +80,10 @@ fn pictures_and_latents_are_candles() {
     }
 }
 
-/// Every way of drawing, in one batch.
-fn every_setting(model: &Model) -> Vec<Settings> {
+/// Every way of state, in one batch.
+fn every_setting(model: &Model) -> Vec<SamplingSettings> {
     let config = model.config();
-    let settings = |class| Settings::new(config, class % config.classes.len()).unwrap();
+    let settings = |class| SamplingSettings::new(config, class % config.classes.len()).unwrap();
     vec![
         settings(0),
         settings(1).with_guidance(0.0).unwrap().with_temperature(0.7).unwrap(),
@@ -96,11 +97,11 @@ fn every_setting(model: &Model) -> Vec<Settings> {
 
 /// All steps of a drawing for each setting, drawn together; every second one notes alternatives.
 fn draw(model: &Model) -> Vec<Vec<Step>> {
-    let start = |(seed, settings): (usize, &Settings)| {
-        model.start(settings, seed as u64, 0).noting_alternatives(seed % 2 == 1)
+    let start = |(seed, settings): (usize, &SamplingSettings)| {
+        model.start(settings, seed as u64, 0).with_alternatives(seed % 2 == 1)
     };
-    let mut drawings: Vec<Drawing> = every_setting(model).iter().enumerate().map(start).collect();
-    let step = |_| model.step(&mut drawings.iter_mut().collect::<Vec<_>>()).unwrap();
+    let mut states: Vec<SamplerState> = every_setting(model).iter().enumerate().map(start).collect();
+    let step = |_| model.step(&mut states.iter_mut().collect::<Vec<_>>()).unwrap();
     (0..model.config().steps()).map(step).collect()
 }
 
@@ -152,7 +153,7 @@ fn what_a_step_tells_is_candles() {
 fn half_precision_draws_nearly_the_same_codes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let first = |precision| {
-        let model = Model::load_plain(&folder, &Device::Cpu, precision).unwrap();
+        let model = Model::load_with_candle(&folder, &Device::Cpu, precision).unwrap();
         let steps = draw(&model).swap_remove(0);
         let entropy: Vec<f32> = steps.iter().flat_map(|step| step.entropy.clone()).collect();
         (steps.into_iter().flat_map(|step| step.tokens).collect::<Vec<u32>>(), entropy)

@@ -18,7 +18,7 @@ use image::{DynamicImage, GrayImage, ImageFormat};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rdpm::engine::Engine;
-use rdpm::picture::{Parameters, encode_png, read_parameters};
+use rdpm::picture::{Provenance, encode_png, read_provenance};
 use rdpm::web::{self, ClassPictures};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
@@ -320,14 +320,14 @@ fn addresses() {
 
 #[test]
 fn metadata_of_png_files() {
-    let parameters: Parameters = serde_json::from_value(json!({
+    let parameters: Provenance = serde_json::from_value(json!({
         "model": "toy", "class": "Circle", "seed": 1, "index": 0, "count": 1, "guidance": 2.0, "temperature": 1.0,
         "top_k": null, "top_p": null, "scale": 1, "version": "0.1.0",
     }))
     .unwrap();
     let file = encode_png(&GrayImage::new(3, 3).into(), Some(&parameters)).unwrap();
     run(20_000, damage(), |damage| {
-        if let Ok(read) = read_parameters(Cursor::new(damaged(file.clone(), &damage))) {
+        if let Ok(read) = read_provenance(Cursor::new(damaged(file.clone(), &damage))) {
             let command = read.command("x.png").unwrap_or_default();
             prop_assert!(!command.chars().any(char::is_control), "{:?}", command);
         }
@@ -336,9 +336,9 @@ fn metadata_of_png_files() {
     // Damage of the text itself, with a checksum that holds.
     let texts = (".{0,30}", ".{0,30}", any::<u64>(), any::<f64>());
     run(5000, texts, |(class, model, seed, guidance)| {
-        let told = Parameters { class, model, seed, guidance, ..parameters.clone() };
+        let told = Provenance { class, model, seed, guidance, ..parameters.clone() };
         let Ok(file) = encode_png(&GrayImage::new(3, 3).into(), Some(&told)) else { return Ok(()) };
-        if let Ok(read) = read_parameters(Cursor::new(file)) {
+        if let Ok(read) = read_provenance(Cursor::new(file)) {
             let command = read.command("x.png").unwrap();
             let words = shlex::split(&command).unwrap();
             prop_assert_eq!(&words[5], &told.class);

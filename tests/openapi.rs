@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use program::{Program, rdpm};
-use rdpm::model::{Config, discover};
+use rdpm::model::{Config, discover_models};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ fn hold_stream(stream: &str) {
 
 #[test]
 fn the_document_is_the_one_in_the_repository() {
-    let mut models: Vec<Config> = discover(&repository().join("weights"))
+    let mut models: Vec<Config> = discover_models(&repository().join("weights"))
         .unwrap()
         .into_iter()
         .map(|found| found.config.unwrap())

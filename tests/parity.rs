@@ -8,8 +8,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use image::{DynamicImage, GrayImage, Rgb, RgbImage};
-use rdpm::model::sampler::draw_code;
-use rdpm::model::{Model, Settings, trajectory};
+use rdpm::model::sampler::sample_code;
+use rdpm::model::{Model, SamplingSettings, trajectory};
 
 struct Parity {
     model: Model,
@@ -34,13 +34,13 @@ impl Parity {
         self.fixture[name].to_dtype(DType::U32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
-    fn settings(&self) -> Vec<Settings> {
+    fn settings(&self) -> Vec<SamplingSettings> {
         let strength = self.floats("guidance_temperature");
         let rounded = |x: f32| (f64::from(x) * 1e4).round() / 1e4; // 0.8 is no f32
         self.codes("labels")
             .into_iter()
             .map(|class| {
-                let settings = Settings::new(self.model.config(), class as usize).unwrap();
+                let settings = SamplingSettings::new(self.model.config(), class as usize).unwrap();
                 settings
                     .with_guidance(rounded(strength[0]))
                     .unwrap()
@@ -91,7 +91,7 @@ fn sampling_draws_the_same_ten_grids_and_the_same_pixels() {
             let drawn: Vec<u32> = logits
                 .chunks_exact_mut(codes)
                 .zip(uniforms[start..start + n * codes].chunks_exact(codes))
-                .map(|(logits, uniforms)| draw_code(logits, &settings[i], uniforms).code)
+                .map(|(logits, uniforms)| sample_code(logits, &settings[i], uniforms).code)
                 .collect();
             let at = (i * steps + t - 1) * n;
             assert_eq!(drawn, expected[at..at + n], "image {i}, step {t}");

@@ -8,7 +8,7 @@ use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, ColorType, DynamicImage, Frame, GrayImage, ImageDecoder, Luma, Rgb, RgbImage};
 use rdpm::picture::{
-    Animation, AnimationFormat, Format, MetadataError, Parameters, encode_png, enlarge, read_parameters,
+    Animation, AnimationFormat, Format, MetadataError, Provenance, encode_png, enlarge, read_provenance,
     sheet,
 };
 
@@ -20,7 +20,7 @@ fn color() -> DynamicImage {
     RgbImage::from_fn(5, 3, |x, y| Rgb([(x * 50) as u8, (y * 80) as u8, 7])).into()
 }
 
-fn parameters() -> Parameters {
+fn parameters() -> Provenance {
     serde_json::from_value(serde_json::json!({
         "model": "toy", "class": "Große Schuhe 👟", "seed": 7, "index": 2, "count": 1, "guidance": 2.5,
         "temperature": 0.1, "top_k": 3, "top_p": null, "scale": 4, "version": "0.1.0",
@@ -126,7 +126,7 @@ fn animations_need_frames_of_one_size() {
 fn a_png_file_tells_its_parameters() {
     let parameters = parameters();
     let file = encode_png(&grey(), Some(&parameters)).unwrap();
-    assert_eq!(read_parameters(Cursor::new(&file)).unwrap(), parameters);
+    assert_eq!(read_provenance(Cursor::new(&file)).unwrap(), parameters);
     assert_eq!(image::load_from_memory(&file).unwrap(), grey());
     let reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
     let software = &reader.info().uncompressed_latin1_text[0];
@@ -144,7 +144,7 @@ fn a_png_file_tells_its_parameters() {
     assert_eq!((texts[2].0.as_str(), &json["temperature"]), ("rdpm", &serde_json::json!(0.1)));
 
     let animation = Animation::new(vec![grey()]).encode(AnimationFormat::Png, Some(&parameters)).unwrap();
-    assert_eq!(read_parameters(Cursor::new(&animation)).unwrap(), parameters);
+    assert_eq!(read_provenance(Cursor::new(&animation)).unwrap(), parameters);
 }
 
 #[test]
@@ -152,24 +152,24 @@ fn the_command_is_quoted_for_a_shell() {
     let expected = "rdpm generate --model toy --class 'Große Schuhe 👟' --seed 7 --first 2 --guidance 2.5 \
                     --temperature 0.1 --top-k 3 --scale 4 --output 'a b.png'";
     assert_eq!(parameters().command("a b.png").unwrap(), expected);
-    let sly = Parameters { class: "$(reboot); 'x".into(), ..parameters() };
+    let sly = Provenance { class: "$(reboot); 'x".into(), ..parameters() };
     let words = shlex::split(&sly.command("x.png").unwrap()).unwrap();
     assert_eq!(words[5], "$(reboot); 'x");
     // The other image isn't inside, so that no command makes it again.
-    let variation = Parameters { from_step: Some(3), ..parameters() };
+    let variation = Provenance { from_step: Some(3), ..parameters() };
     assert_eq!(variation.command("x.png"), None);
     let file = encode_png(&grey(), Some(&variation)).unwrap();
-    assert_eq!(read_parameters(Cursor::new(&file)).unwrap(), variation);
+    assert_eq!(read_provenance(Cursor::new(&file)).unwrap(), variation);
 }
 
 #[test]
 fn what_tells_no_parameters_is_an_error() {
     let plain = encode_png(&grey(), None).unwrap();
-    assert!(matches!(read_parameters(Cursor::new(&plain)), Err(MetadataError::Missing)));
-    assert!(matches!(read_parameters(Cursor::new(b"text")), Err(MetadataError::Png(_))));
+    assert!(matches!(read_provenance(Cursor::new(&plain)), Err(MetadataError::Missing)));
+    assert!(matches!(read_provenance(Cursor::new(b"text")), Err(MetadataError::Png(_))));
     let file = encode_png(&grey(), Some(&parameters())).unwrap();
-    assert!(matches!(read_parameters(Cursor::new(&file[..200])), Err(MetadataError::Png(_))));
-    let sly = Parameters { class: "\u{1b}[2J".into(), ..parameters() };
+    assert!(matches!(read_provenance(Cursor::new(&file[..200])), Err(MetadataError::Png(_))));
+    let sly = Provenance { class: "\u{1b}[2J".into(), ..parameters() };
     let file = encode_png(&grey(), Some(&sly)).unwrap();
-    assert!(matches!(read_parameters(Cursor::new(&file)), Err(MetadataError::Control)));
+    assert!(matches!(read_provenance(Cursor::new(&file)), Err(MetadataError::Control)));
 }

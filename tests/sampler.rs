@@ -4,20 +4,20 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::DynamicImage;
-use rdpm::model::sampler::draw_code;
-use rdpm::model::{Drawing, Model, Sampler, Settings, Step};
+use rdpm::model::sampler::sample_code;
+use rdpm::model::{Model, Sampler, SamplerState, SamplingSettings, Step};
 
 fn model() -> Model {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     Model::load(&folder, &Device::Cpu).unwrap()
 }
 
-fn settings(model: &Model, class: usize) -> Settings {
-    Settings::new(model.config(), class).unwrap()
+fn settings(model: &Model, class: usize) -> SamplingSettings {
+    SamplingSettings::new(model.config(), class).unwrap()
 }
 
 /// All token grids of one image drawn alone.
-fn alone(model: &Model, settings: &Settings, seed: u64, index: u32) -> Vec<Vec<u32>> {
+fn alone(model: &Model, settings: &SamplingSettings, seed: u64, index: u32) -> Vec<Vec<u32>> {
     Sampler::new(model, settings, seed, index..index + 1)
         .map(|steps| steps.unwrap().swap_remove(0).tokens)
         .collect()
@@ -26,7 +26,7 @@ fn alone(model: &Model, settings: &Settings, seed: u64, index: u32) -> Vec<Vec<u
 #[test]
 fn an_image_is_the_same_alone_in_a_batch_and_joining_a_running_one() {
     let model = model();
-    let requests: Vec<(Settings, u64, u32)> = vec![
+    let requests: Vec<(SamplingSettings, u64, u32)> = vec![
         (settings(&model, 7), 7, 0),
         (settings(&model, 7), 7, 1),
         (settings(&model, 0).with_guidance(1.0).unwrap(), 7, 0),
@@ -37,14 +37,14 @@ fn an_image_is_the_same_alone_in_a_batch_and_joining_a_running_one() {
     let expected: Vec<_> = requests.iter().map(|(s, seed, index)| alone(&model, s, *seed, *index)).collect();
 
     // One more image joins before each step: timesteps, guidance and batch size all vary within the run.
-    let mut drawings: Vec<Drawing> = Vec::new();
+    let mut states: Vec<SamplerState> = Vec::new();
     let mut grids: Vec<Vec<Vec<u32>>> = vec![Vec::new(); requests.len()];
-    while drawings.len() < requests.len() || drawings.iter().any(|drawing| !drawing.is_finished()) {
-        if let Some((settings, seed, index)) = requests.get(drawings.len()) {
-            drawings.push(model.start(settings, *seed, *index));
+    while states.len() < requests.len() || states.iter().any(|state| !state.is_finished()) {
+        if let Some((settings, seed, index)) = requests.get(states.len()) {
+            states.push(model.start(settings, *seed, *index));
         }
-        let (places, mut running): (Vec<usize>, Vec<&mut Drawing>) =
-            drawings.iter_mut().enumerate().filter(|(_, drawing)| !drawing.is_finished()).unzip();
+        let (places, mut running): (Vec<usize>, Vec<&mut SamplerState>) =
+            states.iter_mut().enumerate().filter(|(_, state)| !state.is_finished()).unzip();
         for (place, step) in places.into_iter().zip(model.step(&mut running).unwrap()) {
             grids[place].push(step.tokens);
         }
@@ -71,9 +71,9 @@ fn every_step_reports_what_it_drew_and_how_surely() {
 fn alternatives_are_the_most_probable_codes_of_the_models_own_distribution() {
     let model = model();
     let settings = settings(&model, 4).with_temperature(0.8).unwrap().with_top_k(model.config(), 3).unwrap();
-    let mut drawing = model.start(&settings, 21, 0).noting_alternatives(true);
+    let mut state = model.start(&settings, 21, 0).with_alternatives(true);
     let eps = model.start(&settings, 21, 0);
-    let step = model.step(&mut [&mut drawing]).unwrap().swap_remove(0);
+    let step = model.step(&mut [&mut state]).unwrap().swap_remove(0);
     let found = step.alternatives.unwrap();
     assert_eq!((found.codes.len(), found.probabilities.len()), (49 * 4, 49 * 4));
     // The softmax over the three most probable codes, by sorting, in f64.
@@ -98,12 +98,12 @@ fn distance_from(model: &Model, image: &DynamicImage, k: usize) -> f32 {
     let settings = settings(model, 7);
     let v = model.encode(image).unwrap();
     let error = |index| {
-        let mut drawing = model.start_from(&settings, 4, index, image, k).unwrap();
-        assert_eq!(drawing.step(), k);
-        while !drawing.is_finished() {
-            model.step(&mut [&mut drawing]).unwrap();
+        let mut state = model.start_from_image(&settings, 4, index, image, k).unwrap();
+        assert_eq!(state.step(), k);
+        while !state.is_finished() {
+            model.step(&mut [&mut state]).unwrap();
         }
-        let squares = drawing.latent().iter().zip(&v).map(|(z, v)| (z - v) * (z - v));
+        let squares = state.latent().iter().zip(&v).map(|(z, v)| (z - v) * (z - v));
         squares.sum::<f32>() / v.len() as f32
     };
     (0..4).map(error).sum::<f32>() / 4.0
@@ -126,7 +126,7 @@ fn a_variation_is_the_nearer_to_its_image_the_later_it_starts() {
     let tokens = model.tokenize(&image, 4).unwrap().tokens;
     let mut z = model.start(&settings(&model, 7), 4, 0).latent().to_vec();
     tokens[..4].iter().for_each(|codes| model.codebook().advance(&mut z, codes));
-    assert_eq!(model.start_from(&settings(&model, 7), 4, 0, &image, 4).unwrap().latent(), z);
+    assert_eq!(model.start_from_image(&settings(&model, 7), 4, 0, &image, 4).unwrap().latent(), z);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn seeds_and_indices_give_different_images_and_classes_share_their_noise_only() 
 }
 
 /// Draws from four codes with probabilities 0.5, 0.25, 0.15, 0.1.
-fn four_codes() -> (Vec<f32>, Settings) {
+fn four_codes() -> (Vec<f32>, SamplingSettings) {
     (
         vec![0.5f32.ln(), 0.25f32.ln(), 0.15f32.ln(), 0.1f32.ln()],
         settings(&model(), 0).with_temperature(1.0).unwrap(),
@@ -195,10 +195,10 @@ fn uniforms(draw: usize) -> [f32; 4] {
 }
 
 /// How often each code is drawn, and the entropy and probabilities reported.
-fn frequencies(logits: &[f32], settings: &Settings, draws: usize) -> ([f64; 4], f32, [f32; 4]) {
+fn frequencies(logits: &[f32], settings: &SamplingSettings, draws: usize) -> ([f64; 4], f32, [f32; 4]) {
     let (mut counts, mut reported, mut entropy) = ([0.0; 4], [0.0; 4], 0.0);
     for draw in 1..=draws {
-        let drawn = draw_code(&mut logits.to_vec(), settings, &uniforms(draw));
+        let drawn = sample_code(&mut logits.to_vec(), settings, &uniforms(draw));
         counts[drawn.code as usize] += 1.0 / draws as f64;
         reported[drawn.code as usize] = drawn.probability;
         entropy = drawn.entropy;
@@ -260,7 +260,7 @@ fn settings_out_of_range_are_refused_by_name() {
         good.clone().with_top_k(model.config(), 257),
         good.clone().with_top_p(0.0),
         good.with_top_p(f64::NAN),
-        Settings::new(model.config(), 10),
+        SamplingSettings::new(model.config(), 10),
     ];
     let fields = [
         "guidance",

@@ -8,7 +8,7 @@ use std::process::Command;
 use base64::Engine as _;
 use candle_core::Device;
 use program::{Program, rdpm};
-use rdpm::model::{Model, Sampler, Settings};
+use rdpm::model::{Model, Sampler, SamplingSettings};
 use serde_json::{Value, json};
 
 fn serve() -> (Program, String) {
@@ -56,7 +56,7 @@ async fn a_generation_streams_the_samplers_own_tokens_and_keeps_its_images() {
     let steps = data(&stream, "step");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let model = Model::load(&folder, &Device::Cpu).unwrap();
-    let settings = Settings::new(model.config(), 9).unwrap().with_guidance(2.5).unwrap();
+    let settings = SamplingSettings::new(model.config(), 9).unwrap().with_guidance(2.5).unwrap();
     let settings = settings.with_top_k(model.config(), 100).unwrap();
     let mut sampler = Sampler::new(&model, &settings, 5, 0..3);
     for t in 1..=10 {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use candle_core::{Device, Tensor};
 use image::DynamicImage;
-use rdpm::model::{Drawing, Model, Precision, Settings, sampler, trajectory};
+use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, sampler, trajectory};
 use serde::Deserialize;
 
 use crate::contender::{Measured, ProductRate};
@@ -26,7 +26,7 @@ enum Request {
 pub fn serve(engine: Engine, weights: &Path) -> anyhow::Result<()> {
     let model = match engine {
         Engine::Rdpm => Model::load(weights, &Device::Cpu)?,
-        Engine::Candle => Model::load_plain(weights, &Device::Cpu, Precision::F32)?,
+        Engine::Candle => Model::load_with_candle(weights, &Device::Cpu, Precision::F32)?,
         _ => bail!("{} is Python's", engine.name()),
     };
     for line in std::io::stdin().lock().lines() {
@@ -44,8 +44,8 @@ fn class(model: &Model, image: usize) -> usize {
     image % model.config().classes.len()
 }
 
-fn start(model: &Model, image: usize) -> anyhow::Result<Drawing> {
-    let settings = Settings::new(model.config(), class(model, image))?;
+fn start(model: &Model, image: usize) -> anyhow::Result<SamplerState> {
+    let settings = SamplingSettings::new(model.config(), class(model, image))?;
     Ok(model.start(&settings, image as u64, 0))
 }
 
@@ -81,16 +81,16 @@ fn measure(model: &Model, batch: usize, seconds: f64) -> anyhow::Result<Measured
 /// Draws a batch and encodes what was drawn.
 fn draw(model: &Model, batch: usize) -> anyhow::Result<Measured> {
     let started = Instant::now();
-    let mut drawings = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut states = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut tokens = vec![Vec::new(); batch];
     for _ in 0..model.config().steps() {
-        let steps = model.step(&mut drawings.iter_mut().collect::<Vec<_>>())?;
+        let steps = model.step(&mut states.iter_mut().collect::<Vec<_>>())?;
         for (tokens, step) in tokens.iter_mut().zip(steps) {
             tokens.extend(step.tokens);
         }
     }
     let steps = started.elapsed().as_secs_f64();
-    let images = model.images(&drawings.iter().collect::<Vec<_>>())?;
+    let images = model.images(&states.iter().collect::<Vec<_>>())?;
     let decode = started.elapsed().as_secs_f64() - steps;
     for image in &images {
         model.encode(image)?;
@@ -129,8 +129,8 @@ pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<
         uniforms.push(Tensor::from_vec(own, (config.steps(), n, codes), &Device::Cpu)?);
         labels.push(class(model, image) as i64);
     }
-    let drawings = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
-    let pictures = model.images(&drawings.iter().collect::<Vec<_>>())?;
+    let states = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
+    let pictures = model.images(&states.iter().collect::<Vec<_>>())?;
     let bytes: Vec<f32> = pictures.iter().flat_map(DynamicImage::as_bytes).map(|&b| f32::from(b)).collect();
     let pictures = Tensor::from_vec(bytes, (batch, size, size, channels), &Device::Cpu)?;
     let tensors = HashMap::from([

@@ -19,7 +19,7 @@ pub fn head(model: &Model, arguments: &Arguments, rate: f64) {
         processor(),
         rate / 1e9
     );
-    println!("model       {}, {} parameters, {} steps", config.name, model.parameters(), config.steps());
+    println!("model       {}, {} parameters, {} steps", config.name, model.weight_count(), config.steps());
     println!(
         "settings    the model's own: guidance {}, temperature {}",
         config.sampling.guidance, config.sampling.temperature

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::time::{Duration, Instant};
 
 use image::ImageFormat;
-use rdpm::model::{Drawing, Model, Settings};
+use rdpm::model::{Model, SamplerState, SamplingSettings};
 
 /// Draws batches of `batch` images, with the model's own settings and finished as PNG files, until `window` has
 /// passed; the last batch is finished. Returns images per second.
@@ -21,15 +21,15 @@ pub fn images_per_second(model: &Model, batch: usize, window: Duration) -> anyho
 /// One batch, all images together from the first step to the files.
 fn draw(model: &Model, batch: usize, seed: usize) -> anyhow::Result<()> {
     let classes = model.config().classes.len();
-    let start = |image: usize| -> anyhow::Result<Drawing> {
-        let settings = Settings::new(model.config(), image % classes)?;
+    let start = |image: usize| -> anyhow::Result<SamplerState> {
+        let settings = SamplingSettings::new(model.config(), image % classes)?;
         Ok(model.start(&settings, image as u64, 0))
     };
-    let mut drawings = (seed..seed + batch).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut states = (seed..seed + batch).map(start).collect::<anyhow::Result<Vec<_>>>()?;
     for _ in 0..model.config().steps() {
-        model.step(&mut drawings.iter_mut().collect::<Vec<_>>())?;
+        model.step(&mut states.iter_mut().collect::<Vec<_>>())?;
     }
-    for image in model.images(&drawings.iter().collect::<Vec<_>>())? {
+    for image in model.images(&states.iter().collect::<Vec<_>>())? {
         image.write_to(&mut Cursor::new(Vec::new()), ImageFormat::Png)?;
     }
     Ok(())

@@ -82,7 +82,12 @@ pub fn head(model: &Model, arguments: &Arguments) {
     let Arguments { seconds, rounds, max_batch, .. } = arguments;
     println!("command     cargo bench --bench serving -- {}", given.join(" "));
     println!("machine     {}, {cores} cores", processor());
-    println!("model       {}, {} parameters, on {}", model.config().name, model.parameters(), model.device());
+    println!(
+        "model       {}, {} parameters, on {}",
+        model.config().name,
+        model.weight_count(),
+        model.device()
+    );
     println!("requests    1 image each, the model's own settings, previews off unless said otherwise");
     println!("batches     {max_batch} images at most");
     println!("measured    {rounds} rounds of {seconds} seconds for each line");

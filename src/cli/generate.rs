@@ -8,8 +8,8 @@ use image::DynamicImage;
 use indicatif::ProgressBar;
 use rand::RngExt;
 use rdpm::engine::SEED_MAX;
-use rdpm::model::{Config, Model, Sampler, Settings};
-use rdpm::picture::{self, Animation, AnimationFormat, Parameters};
+use rdpm::model::{Config, Model, Sampler, SamplingSettings};
+use rdpm::picture::{self, Animation, AnimationFormat, Provenance};
 
 use super::{ModelArguments, save};
 
@@ -69,7 +69,7 @@ impl Generate {
         }
 
         let stages = self.draw(&model, &settings, seed)?;
-        let columns = if settings.len() > 1 { self.count } else { picture::columns(self.count) };
+        let columns = if settings.len() > 1 { self.count } else { picture::sheet_columns(self.count) };
         // A token grid's cells are drawn as large as the pixels that they stand for.
         let cell = model.config().image.size as u32 * self.scale;
         let sheet = |pictures: &[DynamicImage]| picture::sheet(pictures, columns, cell);
@@ -83,7 +83,7 @@ impl Generate {
                 }
             }
             if self.animation.is_some() {
-                frames.push(picture::beside(&panels.map(|(_, panel)| panel)).into());
+                frames.push(picture::side_by_side(&panels.map(|(_, panel)| panel)).into());
             }
         }
         if let Some(path) = &self.animation {
@@ -101,12 +101,12 @@ impl Generate {
     }
 
     /// What makes the sheet of one class.
-    fn parameters(&self, config: &Config, settings: &Settings, seed: u64) -> Parameters {
-        let one = Parameters::new(config, settings, seed, self.first);
-        Parameters { count: self.count, scale: self.scale, ..one }
+    fn parameters(&self, config: &Config, settings: &SamplingSettings, seed: u64) -> Provenance {
+        let one = Provenance::new(config, settings, seed, self.first);
+        Provenance { count: self.count, scale: self.scale, ..one }
     }
 
-    fn write(&self, sheet: &DynamicImage, parameters: Option<&Parameters>) -> anyhow::Result<()> {
+    fn write(&self, sheet: &DynamicImage, parameters: Option<&Provenance>) -> anyhow::Result<()> {
         if !has_ending(&self.output, "png") {
             return save(sheet, &self.output);
         }
@@ -121,7 +121,7 @@ impl Generate {
     }
 
     /// The settings of each class to draw.
-    fn settings(&self, config: &Config) -> anyhow::Result<Vec<Settings>> {
+    fn settings(&self, config: &Config) -> anyhow::Result<Vec<SamplingSettings>> {
         let classes = match self.class.trim() {
             name if name.eq_ignore_ascii_case("all") => (0..config.classes.len()).collect(),
             name => match config.class_index(name).or_else(|| name.parse().ok()) {
@@ -132,7 +132,7 @@ impl Generate {
         classes
             .into_iter()
             .map(|class| {
-                let mut settings = Settings::new(config, class)?;
+                let mut settings = SamplingSettings::new(config, class)?;
                 if let Some(guidance) = self.guidance {
                     settings = settings.with_guidance(guidance)?;
                 }
@@ -151,7 +151,7 @@ impl Generate {
     }
 
     /// Draws every class's images; of the steps before the last only what the flags ask for.
-    fn draw(&self, model: &Model, settings: &[Settings], seed: u64) -> anyhow::Result<Vec<Stage>> {
+    fn draw(&self, model: &Model, settings: &[SamplingSettings], seed: u64) -> anyhow::Result<Vec<Stage>> {
         let steps = model.config().steps();
         let mut stages: Vec<Stage> = (0..steps).map(|_| Stage::default()).collect();
         // Hidden by itself where standard error is no terminal.
@@ -166,7 +166,7 @@ impl Generate {
                     let drawn = drawn?;
                     bar.inc(u64::from(count));
                     if self.is_watched() {
-                        stage.tokens.extend(drawn.iter().map(|step| model.token_picture(&step.tokens)));
+                        stage.tokens.extend(drawn.iter().map(|step| model.token_image(&step.tokens)));
                         for preview in sampler.previews()? {
                             stage.noisy.push(preview.noisy);
                             stage.clean.push(preview.clean);
@@ -199,7 +199,7 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 /// One frame a step.
 fn write_animation(frames: Vec<DynamicImage>, path: &Path) -> anyhow::Result<()> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let Some(format) = AnimationFormat::named(&ending) else {
+    let Some(format) = AnimationFormat::from_name(&ending) else {
         bail!("the file's ending is {ending:?}; allowed: gif, png, webp");
     };
     std::fs::write(path, Animation::new(frames).encode(format, None)?)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use rdpm::model::{Model, open_device};
-use rdpm::picture::read_parameters;
+use rdpm::picture::read_provenance;
 
 use super::ModelArguments;
 
@@ -35,7 +35,7 @@ impl Info {
         let chosen = self
             .model
             .choose()?
-            .keep(|folder, _| Ok(Model::load_in(folder, &device, self.model.precision)?))?;
+            .keep(|folder, _| Ok(Model::load_with_precision(folder, &device, self.model.precision)?))?;
         for (at, (folder, model)) in chosen.models.iter().enumerate() {
             if at > 0 {
                 println!();
@@ -56,7 +56,7 @@ fn describe(folder: &Path, model: &Model) {
     println!("name        {}", config.name);
     println!("images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" });
     println!("tokens      {grid} × {grid}, {} codes, {} steps", config.trajectory.codes, config.steps());
-    println!("parameters  {}", model.parameters());
+    println!("parameters  {}", model.weight_count());
     println!("classes     {}", config.classes.join(", "));
     println!("guidance    {}", config.sampling.guidance);
     println!("temperature {}", config.sampling.temperature);
@@ -66,7 +66,7 @@ fn describe(folder: &Path, model: &Model) {
 fn describe_image(path: &Path) -> anyhow::Result<()> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("{name} can't be read"))?;
-    let parameters = read_parameters(BufReader::new(file)).with_context(|| name.to_string())?;
+    let parameters = read_provenance(BufReader::new(file)).with_context(|| name.to_string())?;
     println!("model       {}", parameters.model);
     println!("class       {}", parameters.class);
     println!("seed        {}", parameters.seed);

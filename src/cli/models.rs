@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use rdpm::model::{Config, Found, Model, ModelError, Precision, discover, open_device};
+use rdpm::model::{Config, Model, ModelError, ModelFolder, Precision, discover_models, open_device};
 use serde::Serialize;
 
 /// The default where nobody names one and it is there: further models change nothing for those who don't ask for them.
@@ -27,7 +27,7 @@ pub struct ModelArguments {
     pub device: String,
     /// Numbers in which a GPU computes the transformer. Those of 16 bits are faster, and draw a few codes otherwise.
     #[arg(long, env = "RDPM_PRECISION", default_value = "f32", value_name = "NUMBERS",
-        value_parser = PossibleValuesParser::new(["f32", "bf16", "f16"]).map(|name| Precision::named(&name).unwrap_or_default()))]
+        value_parser = PossibleValuesParser::new(["f32", "bf16", "f16"]).map(|name| Precision::from_name(&name).unwrap_or_default()))]
     pub precision: Precision,
 }
 
@@ -44,7 +44,7 @@ impl ModelArguments {
     ///
     /// Fails where one that was named isn't there or can't be used, and where none is left.
     pub fn choose(&self) -> anyhow::Result<Chosen<Config>> {
-        let mut found = discover(&self.weights)?;
+        let mut found = discover_models(&self.weights)?;
         let named = self.names().next().is_some();
         if named {
             found = self.named(found)?;
@@ -54,7 +54,7 @@ impl ModelArguments {
         if found.is_empty() {
             return Err(self.none("no model", &found));
         }
-        let models = found.into_iter().map(|found| (found.folder, found.config)).collect();
+        let models = found.into_iter().map(|found| (found.path, found.config)).collect();
         let all = Chosen { models, bad: Vec::new(), named };
         all.keep(|_, config| Ok(config?))
     }
@@ -63,7 +63,7 @@ impl ModelArguments {
     pub fn load(&self) -> anyhow::Result<Model> {
         let chosen = self.choose()?;
         let (folder, _) = chosen.models.first().ok_or_else(|| self.none("no model", &[]))?;
-        Ok(Model::load_in(folder, &open_device(&self.device)?, self.precision)?)
+        Ok(Model::load_with_precision(folder, &open_device(&self.device)?, self.precision)?)
     }
 
     /// An empty name, as of a variable that is set to nothing, is none.
@@ -72,10 +72,10 @@ impl ModelArguments {
     }
 
     /// Those that were named, in that order.
-    fn named(&self, mut found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
-        let mut chosen: Vec<Found> = Vec::new();
+    fn named(&self, mut found: Vec<ModelFolder>) -> anyhow::Result<Vec<ModelFolder>> {
+        let mut chosen: Vec<ModelFolder> = Vec::new();
         for name in self.names() {
-            let of_name = |found: &Found| found.name() == *name;
+            let of_name = |found: &ModelFolder| found.name() == *name;
             if chosen.iter().any(of_name) {
                 bail!("model {name:?} is named twice");
             }
@@ -92,8 +92,8 @@ impl ModelArguments {
         Ok(chosen)
     }
 
-    fn none(&self, what: &str, found: &[Found]) -> anyhow::Error {
-        let mut names: Vec<String> = found.iter().map(Found::name).collect();
+    fn none(&self, what: &str, found: &[ModelFolder]) -> anyhow::Error {
+        let mut names: Vec<String> = found.iter().map(ModelFolder::name).collect();
         names.sort();
         let there = if names.is_empty() { "none".into() } else { names.join(", ") };
         let reason = format!("{what} in this folder; there: {there}");

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use image::DynamicImage;
 
 use super::{Request, Source};
-use crate::model::{Config, Drawing, Model, ModelError, Precision, Preview, Step, Tokenization, open_device};
+use crate::model::{
+    Config, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, device_name, open_device,
+};
 
 /// A model as the worker sees it. It is made, used and dropped on one thread, so it needn't be `Send`.
 ///
@@ -53,30 +55,32 @@ pub trait Backend {
 }
 
 impl Backend for Model {
-    type Drawing = Drawing;
+    type Drawing = SamplerState;
 
     fn config(&self) -> &Config {
         Model::config(self)
     }
 
-    fn start(&self, request: &Request, index: u32) -> Result<Drawing, ModelError> {
+    fn start(&self, request: &Request, index: u32) -> Result<SamplerState, ModelError> {
         let (settings, seed) = (request.settings(), request.seed());
         let drawing = match request.source() {
             None => Model::start(self, settings, seed, index),
-            Some(Source { image, from_step }) => self.start_from(settings, seed, index, image, *from_step)?,
+            Some(Source { image, from_step }) => {
+                self.start_from_image(settings, seed, index, image, *from_step)?
+            }
         };
-        Ok(drawing.noting_alternatives(request.alternatives()))
+        Ok(drawing.with_alternatives(request.alternatives()))
     }
 
-    fn step(&self, drawings: &mut [&mut Drawing]) -> Result<Vec<Step>, ModelError> {
+    fn step(&self, drawings: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
         Model::step(self, drawings)
     }
 
-    fn previews(&self, drawings: &[&Drawing]) -> Result<Vec<Preview>, ModelError> {
+    fn previews(&self, drawings: &[&SamplerState]) -> Result<Vec<Preview>, ModelError> {
         Model::previews(self, drawings)
     }
 
-    fn images(&self, drawings: &[&Drawing]) -> Result<Vec<DynamicImage>, ModelError> {
+    fn images(&self, drawings: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
         Model::images(self, drawings)
     }
 
@@ -130,7 +134,7 @@ impl Loader for Folders {
 
     fn device(&mut self) -> Result<String, ModelError> {
         // `auto` is decided here, so that all models go where the first one goes.
-        self.device = crate::model::device_name(&open_device(&self.device)?);
+        self.device = device_name(&open_device(&self.device)?);
         Ok(self.device.clone())
     }
 
@@ -139,6 +143,6 @@ impl Loader for Folders {
             path: model.into(),
             reason: "there is no such model".into(),
         })?;
-        Model::load_in(folder, &open_device(&self.device)?, self.precision)
+        Model::load_with_precision(folder, &open_device(&self.device)?, self.precision)
     }
 }

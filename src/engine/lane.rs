@@ -18,7 +18,7 @@ use super::publisher::Shown;
 use super::shared::Shared;
 use super::turn::{Drawn, Slot, in_parts};
 use super::{Backend, Loader, Request};
-use crate::model::{ModelInfo, Settings};
+use crate::model::{ModelInfo, SamplingSettings};
 
 /// For the client of a job that waited for a model that doesn't come back.
 const OUT_OF_ORDER: &str = "The server can't draw with this model at present. Try again later.";
@@ -73,7 +73,7 @@ pub(super) fn load<L: Loader>(
         }
         let started = Instant::now();
         let count = if device == "cpu" { 1 } else { u32::try_from(max_batch).unwrap_or(1) };
-        let request = Request::new(Settings::new(&info.config, 0)?, 0)?;
+        let request = Request::new(SamplingSettings::new(&info.config, 0)?, 0)?;
         let drawings: Result<Vec<_>, _> = (0..count).map(|index| backend.start(&request, index)).collect();
         let mut drawings = drawings?;
         in_parts("step", &mut limit, &mut drawings.iter_mut().collect::<Vec<_>>(), |part| {
@@ -85,7 +85,7 @@ pub(super) fn load<L: Loader>(
         Ok((backend, started.elapsed()))
     })?;
     let ms = begun.elapsed().as_millis() as u64;
-    tracing::info!(model = name, device, parameters = info.parameters, ms, "model loaded");
+    tracing::info!(model = name, device, parameters = info.weight_count, ms, "model loaded");
     Ok(Loaded { backend, limit, step })
 }
 

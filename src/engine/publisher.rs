@@ -20,7 +20,7 @@ use super::job::{End, Job};
 use super::shared::Shared;
 use super::turn::{Drawn, Pictures};
 use crate::model::Tokenization;
-use crate::picture::{Parameters, encode_png};
+use crate::picture::{Provenance, encode_png};
 
 /// For the client of a job that was in a batch that failed.
 pub(super) const FAULT: &str = "A fault in the server interrupted the drawing. It has been logged; the same request may well work again.";
@@ -177,7 +177,7 @@ fn tokenized(done: Tokenization) -> Result<Tokenized, Fault> {
 }
 
 /// A picture as a PNG file, which tells what made it where that is known.
-fn png(image: &DynamicImage, parameters: Option<&Parameters>) -> Result<Bytes, Fault> {
+fn png(image: &DynamicImage, parameters: Option<&Provenance>) -> Result<Bytes, Fault> {
     let file = encode_png(image, parameters);
     file.map(Bytes::from).map_err(|error| Fault::Contract(format!("a picture can't be a PNG: {error}")))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 
-use crate::model::{Config, ModelError, Settings, fit};
-use crate::picture::Parameters;
+use crate::model::{Config, ModelError, SamplingSettings, preprocess};
+use crate::picture::Provenance;
 
 /// Images in one job at most.
 pub const MAX_COUNT: u32 = 16;
@@ -15,7 +15,7 @@ pub const SEED_MAX: u64 = (1 << 53) - 1;
 /// A job's request: `count` images of the same settings, image `i` drawn from (`seed`, `i`). Once made it is valid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    settings: Settings,
+    settings: SamplingSettings,
     seed: u64,
     count: u32,
     previews: bool,
@@ -38,7 +38,7 @@ impl Request {
     ///
     /// # Errors
     /// [`ModelError::Setting`] where the seed is above [`SEED_MAX`].
-    pub fn new(settings: Settings, seed: u64) -> Result<Self, ModelError> {
+    pub fn new(settings: SamplingSettings, seed: u64) -> Result<Self, ModelError> {
         let request = Self {
             settings,
             seed: 0,
@@ -99,7 +99,7 @@ impl Request {
         let allowed = || setting("from_step", from_step, format!("integers from 1 to {last}"));
         let from_step =
             usize::try_from(from_step).ok().filter(|step| (1..=last).contains(step)).ok_or_else(allowed)?;
-        let source = Source { image: Arc::new(fit(image, &config.image)), from_step };
+        let source = Source { image: Arc::new(preprocess(image, &config.image)), from_step };
         Ok(Self { source: Some(source), ..self })
     }
 
@@ -110,14 +110,14 @@ impl Request {
         Self { cancel_on_disconnect, ..self }
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &SamplingSettings {
         &self.settings
     }
 
     /// What image number `index` is made of.
-    pub fn parameters(&self, config: &Config, index: u32) -> Parameters {
+    pub fn parameters(&self, config: &Config, index: u32) -> Provenance {
         let from_step = self.source.as_ref().map(|source| source.from_step);
-        Parameters { from_step, ..Parameters::new(config, &self.settings, self.seed, index) }
+        Provenance { from_step, ..Provenance::new(config, &self.settings, self.seed, index) }
     }
 
     /// 0 to [`SEED_MAX`].

@@ -20,7 +20,7 @@ pub enum Precision {
 
 impl Precision {
     /// By name: f32, bf16 or f16.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "f32" => Some(Self::F32),
             "bf16" => Some(Self::Bf16),

@@ -8,18 +8,18 @@ use super::config::{CONFIG_FILE, Config};
 
 /// A model's folder.
 #[derive(Debug)]
-pub struct Found {
-    pub folder: PathBuf,
+pub struct ModelFolder {
+    pub path: PathBuf,
     /// What it has, or why it can't be used.
     pub config: Result<Config, ModelError>,
 }
 
-impl Found {
+impl ModelFolder {
     /// The model's name; where its configuration can't be read, its folder's.
     pub fn name(&self) -> String {
         match &self.config {
             Ok(config) => config.name.clone(),
-            Err(_) => folder_name(&self.folder),
+            Err(_) => folder_name(&self.path),
         }
     }
 }
@@ -29,7 +29,7 @@ impl Found {
 ///
 /// # Errors
 /// [`ModelError::Read`] where the folder can't be read.
-pub fn discover(weights: &Path) -> Result<Vec<Found>, ModelError> {
+pub fn discover_models(weights: &Path) -> Result<Vec<ModelFolder>, ModelError> {
     let mut folders = Vec::new();
     if weights.join(CONFIG_FILE).is_file() {
         folders.push(weights.to_owned());
@@ -55,7 +55,7 @@ pub fn discover(weights: &Path) -> Result<Vec<Found>, ModelError> {
                 Ok(config)
             }
         });
-        Found { folder, config }
+        ModelFolder { path: folder, config }
     });
     Ok(found.collect())
 }

@@ -4,7 +4,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Settings;
+use super::SamplingSettings;
 
 /// The denoiser's passes for a batch of images.
 pub(super) struct Passes {
@@ -20,7 +20,7 @@ pub(super) struct Passes {
 
 impl Passes {
     /// For images with these running latents z_{t−1}, steps t and settings. `null` is the class that stands for none.
-    pub fn new(images: &[(&[f32], usize, &Settings)], null: u32) -> Self {
+    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null: u32) -> Self {
         let mut all = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), images: Vec::new() };
         for &(latent, step, settings) in images {
             let class = settings.class() as u32;

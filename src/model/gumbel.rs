@@ -1,17 +1,17 @@
 //! Draws codes where the logits are: on the device that computed them.
 //!
-//! What [`super::sampler::draw_code`] does to one position, in tensors for a whole batch. The uniforms come from the
+//! What [`super::sampler::sample_code`] does to one position, in tensors for a whole batch. The uniforms come from the
 //! images' own generators on the host, so a device draws what the host would, up to rounding. Only what was drawn comes
 //! back.
 
 use candle_core::{D, DType, Result, Tensor};
 
-use super::Settings;
+use super::SamplingSettings;
 use super::sampler::{Alternatives, Step};
 
 /// What is to be drawn for one image.
 pub(super) struct Wish<'a> {
-    pub settings: &'a Settings,
+    pub settings: &'a SamplingSettings,
     /// t, which the step will say.
     pub step: usize,
     pub alternatives: bool,
@@ -23,15 +23,15 @@ const NEVER: f32 = -1e30;
 /// Draws C_t from guided logits (b, n, V) with uniforms (b, n, V) of (0, 1).
 pub(super) fn draw(logits: &Tensor, uniforms: &Tensor, wishes: &[Wish]) -> Result<Vec<Step>> {
     let device = logits.device();
-    let column = |value: &dyn Fn(&Settings) -> f32| {
+    let column = |value: &dyn Fn(&SamplingSettings) -> f32| {
         let values: Vec<f32> = wishes.iter().map(|wish| value(wish.settings)).collect();
         Tensor::from_vec(values, (wishes.len(), 1, 1), device)
     };
-    let is_greedy = |settings: &Settings| settings.temperature() == 0.0;
-    let inverse = |settings: &Settings| {
+    let is_greedy = |settings: &SamplingSettings| settings.temperature() == 0.0;
+    let inverse = |settings: &SamplingSettings| {
         if is_greedy(settings) { 1.0 } else { (1.0 / settings.temperature()) as f32 }
     };
-    let noisy = |settings: &Settings| f32::from(u8::from(!is_greedy(settings)));
+    let noisy = |settings: &SamplingSettings| f32::from(u8::from(!is_greedy(settings)));
     let mut logits = logits.broadcast_mul(&column(&inverse)?)?;
     let mut gumbel = uniforms.log()?.neg()?.log()?.neg()?.broadcast_mul(&column(&noisy)?)?;
 

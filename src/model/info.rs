@@ -15,7 +15,7 @@ pub struct ModelInfo {
     /// CSS colours `#rrggbb` of the V codes: near codes, near colours.
     pub palette: Vec<String>,
     /// Number of learned numbers.
-    pub parameters: usize,
+    pub weight_count: usize,
 }
 
 impl ModelInfo {
@@ -33,6 +33,6 @@ impl ModelInfo {
         let vectors = vectors.map_err(|error| weights.fault(error))?;
         let colors = palette::colors(&Codebook::new(vectors, channels));
         let palette = colors.into_iter().map(palette::hex).collect();
-        Ok(Self { config, palette, parameters: weights.parameters() })
+        Ok(Self { config, palette, weight_count: weights.weight_count() })
     }
 }

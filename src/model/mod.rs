@@ -40,11 +40,11 @@ mod weights;
 
 pub use config::Config;
 pub use device::{Precision, device_name, open_device};
-pub use discovery::{Found, discover};
+pub use discovery::{ModelFolder, discover_models};
 pub use error::ModelError;
 pub use info::ModelInfo;
-pub use pixels::fit;
+pub use pixels::preprocess;
 pub use rdpm::{Model, Preview, Tokenization};
-pub use sampler::{Alternatives, Drawing, Sampler, Step};
-pub use settings::Settings;
+pub use sampler::{Alternatives, Sampler, SamplerState, Step};
+pub use settings::SamplingSettings;
 pub use weights::WEIGHTS_FILE;

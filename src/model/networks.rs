@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::config::Config;
 use super::device::Precision;
 use super::guidance::Passes;
-use super::sampler::{Drawing, Step};
+use super::sampler::{SamplerState, Step};
 use super::trajectory::Schedule;
 use super::{cpu, denoiser, gumbel, tokenizer};
 
@@ -96,16 +96,16 @@ impl Networks {
         Ok(passes.by_image(&mut logits).into_iter().map(|image| image.guide().to_vec()).collect())
     }
 
-    /// Draws C_t for each image. `passes` are these drawings'.
-    pub fn draw(&self, passes: &Passes, drawings: &mut [&mut Drawing]) -> Result<Vec<Step>> {
+    /// Draws C_t for each image. `passes` are these states'.
+    pub fn draw(&self, passes: &Passes, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
         match self {
             Self::Cpu(cpu) => {
                 let mut logits = cpu.logits.lock().unwrap_or_else(PoisonError::into_inner);
                 let logits = cpu.denoiser.forward(&passes.z, &passes.t, &passes.y, &mut logits)?;
-                let images = drawings.par_iter_mut().zip(passes.by_image(logits));
-                Ok(images.map(|(drawing, image)| drawing.draw(image.guide(), cpu.codes)).collect())
+                let images = states.par_iter_mut().zip(passes.by_image(logits));
+                Ok(images.map(|(state, image)| state.draw(image.guide(), cpu.codes)).collect())
             }
-            Self::Candle(candle) => candle.draw(passes, drawings),
+            Self::Candle(candle) => candle.draw(passes, states),
         }
     }
 
@@ -144,16 +144,16 @@ impl Candle {
     }
 
     /// Only what was drawn leaves the device.
-    fn draw(&self, passes: &Passes, drawings: &mut [&mut Drawing]) -> Result<Vec<Step>> {
+    fn draw(&self, passes: &Passes, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
         let logits = passes.guide(&self.logits(passes)?)?;
         let (b, n, codes) = logits.dims3()?;
         let mut uniforms = vec![0.0; b * n * codes];
         uniforms
             .par_chunks_mut(n * codes)
-            .zip(drawings.par_iter_mut())
-            .for_each(|(uniforms, drawing)| drawing.fill_uniform(uniforms));
+            .zip(states.par_iter_mut())
+            .for_each(|(uniforms, state)| state.fill_uniform(uniforms));
         let uniforms = Tensor::from_vec(uniforms, (b, n, codes), &self.device)?;
-        let wishes: Vec<_> = drawings.iter().map(|drawing| drawing.wish()).collect();
+        let wishes: Vec<_> = states.iter().map(|state| state.wish()).collect();
         gumbel::draw(&logits, &uniforms, &wishes)
     }
 }

@@ -8,7 +8,7 @@ use super::config::Image;
 
 /// A picture as a model sees it: transparency laid on white, cropped to the central square, scaled to the model's size,
 /// in its colours. One that is so already stays as it is.
-pub fn fit(image: &DynamicImage, to: &Image) -> DynamicImage {
+pub fn preprocess(image: &DynamicImage, to: &Image) -> DynamicImage {
     let (size, side) = (to.size as u32, image.width().min(image.height()));
     // Cropped first: a strip that is scaled to the size is as long as ever.
     let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
@@ -28,7 +28,7 @@ pub fn fit(image: &DynamicImage, to: &Image) -> DynamicImage {
     }
 }
 
-/// A picture that [fits](fit) as numbers (size, size, channels) in −1..1.
+/// A picture that [fits](preprocess) as numbers (size, size, channels) in −1..1.
 pub fn to_numbers(image: DynamicImage, to: &Image) -> Vec<f32> {
     let bytes = match to.channels {
         1 => image.into_luma8().into_raw(),

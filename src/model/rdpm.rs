@@ -10,10 +10,10 @@ use super::config::Config;
 use super::device::{Precision, device_name};
 use super::guidance::Passes;
 use super::networks::Networks;
-use super::sampler::{Drawing, Step};
+use super::sampler::{SamplerState, Step};
 use super::trajectory::{self, Codebook, Schedule};
 use super::weights::Weights;
-use super::{ModelError, Settings, palette, pixels};
+use super::{ModelError, SamplingSettings, palette, pixels};
 
 /// Two looks at a drawing in the making.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Model {
     networks: Networks,
     palette: Vec<[u8; 3]>,
     device: Device,
-    parameters: usize,
+    weight_count: usize,
 }
 
 impl Model {
@@ -55,17 +55,21 @@ impl Model {
     /// [`ModelError::Read`], [`ModelError::Config`], or [`ModelError::Weights`] that names the tensor, the expected and
     /// the found shape.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::load_in(folder, device, Precision::F32)
+        Self::load_with_precision(folder, device, Precision::F32)
     }
 
     /// The same with the transformer in a GPU's other numbers. A CPU has but f32.
     ///
     /// # Errors
     /// As in [`Model::load`].
-    pub fn load_in(folder: &Path, device: &Device, precision: Precision) -> Result<Self, ModelError> {
+    pub fn load_with_precision(
+        folder: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
         match device {
             Device::Cpu => Self::load_with(folder, device, Networks::cpu),
-            _ => Self::load_plain(folder, device, precision),
+            _ => Self::load_with_candle(folder, device, precision),
         }
     }
 
@@ -73,7 +77,11 @@ impl Model {
     ///
     /// # Errors
     /// As in [`Model::load`].
-    pub fn load_plain(folder: &Path, device: &Device, precision: Precision) -> Result<Self, ModelError> {
+    pub fn load_with_candle(
+        folder: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
         Self::load_with(folder, device, |config, schedule, vb| {
             Networks::candle(config, schedule, vb, precision)
         })
@@ -95,9 +103,9 @@ impl Model {
             Ok((codebook, networks(&config, &schedule, vb.clone())?))
         };
         let (codebook, networks) = build().map_err(|error| weights.fault(error))?;
-        let parameters = weights.finish()?;
+        let weight_count = weights.finish()?;
         let (palette, device) = (palette::colors(&codebook), device.clone());
-        Ok(Self { config, schedule, codebook, networks, palette, device, parameters })
+        Ok(Self { config, schedule, codebook, networks, palette, device, weight_count })
     }
 
     /// The configuration it was built from.
@@ -111,8 +119,8 @@ impl Model {
     }
 
     /// Number of learned numbers in the weight file.
-    pub fn parameters(&self) -> usize {
-        self.parameters
+    pub fn weight_count(&self) -> usize {
+        self.weight_count
     }
 
     /// e.
@@ -131,7 +139,7 @@ impl Model {
     }
 
     /// A token grid as a picture, one pixel a position, in the palette's colours.
-    pub fn token_picture(&self, tokens: &[u32]) -> DynamicImage {
+    pub fn token_image(&self, tokens: &[u32]) -> DynamicImage {
         let grid = self.config.latent.grid as u32;
         let picture = image::RgbImage::from_fn(grid, grid, |x, y| {
             image::Rgb(self.palette[tokens[(y * grid + x) as usize] as usize])
@@ -141,9 +149,9 @@ impl Model {
 
     /// Starts image number `index` of the request with this seed. Every image owns its generator, seeded by
     /// (seed, index), so what else is in a batch changes nothing.
-    pub fn start(&self, settings: &Settings, seed: u64, index: u32) -> Drawing {
+    pub fn start(&self, settings: &SamplingSettings, seed: u64, index: u32) -> SamplerState {
         let len = self.config.positions() * self.config.latent.channels;
-        Drawing::new(settings.clone(), seed, index, len, self.schedule.steps())
+        SamplerState::new(settings.clone(), seed, index, len, self.schedule.steps())
     }
 
     /// Guided logits u + w (l − u) for C_t, n · V numbers for each image: from its running latent z_{t−1} (n · c
@@ -153,23 +161,23 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
-    pub fn logits(&self, images: &[(&[f32], usize, &Settings)]) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub fn logits(&self, images: &[(&[f32], usize, &SamplingSettings)]) -> Result<Vec<Vec<f32>>, ModelError> {
         Ok(self.networks.logits(&Passes::new(images, self.networks.null_class()))?)
     }
 
-    /// One step for each drawing, whatever their timesteps, classes and settings. Finished ones must not be among them.
+    /// One step for each state, whatever their timesteps, classes and settings. Finished ones must not be among them.
     ///
     /// # Errors
-    /// [`ModelError::Tensor`]; the drawings are then as they were.
-    pub fn step(&self, drawings: &mut [&mut Drawing]) -> Result<Vec<Step>, ModelError> {
-        debug_assert!(drawings.iter().all(|drawing| !drawing.is_finished()));
+    /// [`ModelError::Tensor`]; the states are then as they were.
+    pub fn step(&self, states: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
+        debug_assert!(states.iter().all(|state| !state.is_finished()));
         let images: Vec<_> =
-            drawings.iter().map(|drawing| (&drawing.z[..], drawing.step + 1, &drawing.settings)).collect();
+            states.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
         let passes = Passes::new(&images, self.networks.null_class());
-        let steps = self.networks.draw(&passes, drawings)?;
-        for (drawing, step) in drawings.iter_mut().zip(&steps) {
-            self.codebook.advance(&mut drawing.z, &step.tokens);
-            drawing.step = step.step;
+        let steps = self.networks.draw(&passes, states)?;
+        for (state, step) in states.iter_mut().zip(&steps) {
+            self.codebook.advance(&mut state.z, &step.tokens);
+            state.step = step.step;
         }
         Ok(steps)
     }
@@ -178,9 +186,8 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
-    pub fn previews(&self, drawings: &[&Drawing]) -> Result<Vec<Preview>, ModelError> {
-        let looks: Vec<_> =
-            drawings.iter().map(|drawing| (&drawing.z[..], &drawing.eps[..], drawing.step)).collect();
+    pub fn previews(&self, states: &[&SamplerState]) -> Result<Vec<Preview>, ModelError> {
+        let looks: Vec<_> = states.iter().map(|state| (&state.z[..], &state.eps[..], state.step)).collect();
         self.look_at(&looks)
     }
 
@@ -198,12 +205,12 @@ impl Model {
         Ok(images.into_iter().zip(clean).map(|(noisy, clean)| Preview { noisy, clean }).collect())
     }
 
-    /// Decodes the running latent of each drawing: of a finished one, the image.
+    /// Decodes the running latent of each state: of a finished one, the image.
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
-    pub fn images(&self, drawings: &[&Drawing]) -> Result<Vec<DynamicImage>, ModelError> {
-        self.decode(&drawings.iter().map(|drawing| &drawing.z[..]).collect::<Vec<_>>())
+    pub fn images(&self, states: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
+        self.decode(&states.iter().map(|state| &state.z[..]).collect::<Vec<_>>())
     }
 
     /// Encodes an image recurrently into T token grids, from the noise that `seed` gives, and decodes them again. An
@@ -215,7 +222,7 @@ impl Model {
         let size = self.config.image.size as u32;
         let resized_from =
             ((image.width(), image.height()) != (size, size)).then(|| (image.width(), image.height()));
-        let input = pixels::fit(image, &self.config.image);
+        let input = pixels::preprocess(image, &self.config.image);
         let v = self.encode(&input)?;
         let eps = trajectory::noise(&mut trajectory::generator(seed, 0), v.len());
         let (tokens, latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
@@ -229,20 +236,20 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
-    pub fn start_from(
+    pub fn start_from_image(
         &self,
-        settings: &Settings,
+        settings: &SamplingSettings,
         seed: u64,
         index: u32,
         image: &DynamicImage,
         k: usize,
-    ) -> Result<Drawing, ModelError> {
-        let mut drawing = self.start(settings, seed, index);
-        let v = self.encode(&pixels::fit(image, &self.config.image))?;
-        let (_, mut latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &drawing.eps);
-        drawing.z = latents.swap_remove(k - 1);
-        drawing.step = k;
-        Ok(drawing)
+    ) -> Result<SamplerState, ModelError> {
+        let mut state = self.start(settings, seed, index);
+        let v = self.encode(&pixels::preprocess(image, &self.config.image))?;
+        let (_, mut latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &state.eps);
+        state.z = latents.swap_remove(k - 1);
+        state.step = k;
+        Ok(state)
     }
 
     /// The standardized latent v of an image, n · c numbers, after cropping and scaling as in [`Self::tokenize`].
@@ -250,7 +257,7 @@ impl Model {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn encode(&self, image: &DynamicImage) -> Result<Vec<f32>, ModelError> {
-        let fitting = pixels::fit(image, &self.config.image);
+        let fitting = pixels::preprocess(image, &self.config.image);
         Ok(self.networks.encode(pixels::to_numbers(fitting, &self.config.image))?)
     }
 

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::gumbel::Wish;
 use super::rdpm::{Model, Preview};
-use super::{ModelError, Settings, trajectory};
+use super::{ModelError, SamplingSettings, trajectory};
 
 /// What one step did to one image. Vectors have n = h·w entries, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,8 @@ impl Alternatives {
 
 /// One image being drawn: its settings, generator, noise and running latent. Plain host memory.
 #[derive(Debug, Clone)]
-pub struct Drawing {
-    pub(super) settings: Settings,
+pub struct SamplerState {
+    pub(super) settings: SamplingSettings,
     generator: ChaCha8Rng,
     /// eps, n · c numbers.
     pub(super) eps: Vec<f32>,
@@ -77,16 +77,16 @@ pub struct Drawing {
     notes_alternatives: bool,
 }
 
-impl Drawing {
+impl SamplerState {
     /// z_0 = eps, `len` = n · c numbers drawn from the generator of (seed, index).
-    pub(super) fn new(settings: Settings, seed: u64, index: u32, len: usize, steps: usize) -> Self {
+    pub(super) fn new(settings: SamplingSettings, seed: u64, index: u32, len: usize, steps: usize) -> Self {
         let mut generator = trajectory::generator(seed, index);
         let eps = trajectory::noise(&mut generator, len);
         Self { settings, generator, z: eps.clone(), eps, step: 0, steps, notes_alternatives: false }
     }
 
     /// Whether its steps note the most probable codes of each position beside the drawn one. They don't unless told to.
-    pub fn noting_alternatives(self, notes_alternatives: bool) -> Self {
+    pub fn with_alternatives(self, notes_alternatives: bool) -> Self {
         Self { notes_alternatives, ..self }
     }
 
@@ -106,7 +106,7 @@ impl Drawing {
     }
 
     /// The settings it is drawn with.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &SamplingSettings {
         &self.settings
     }
 
@@ -133,7 +133,7 @@ impl Drawing {
         let mut uniforms = vec![0.0; codes];
         for logits in logits.chunks_exact_mut(codes) {
             fill_uniform(&mut self.generator, &mut uniforms);
-            let drawn = draw_code(logits, &self.settings, &uniforms);
+            let drawn = sample_code(logits, &self.settings, &uniforms);
             if let Some(alternatives) = &mut step.alternatives {
                 alternatives.note(logits, |logit| drawn.probability_of(logit));
             }
@@ -169,7 +169,7 @@ pub struct Drawn {
 }
 
 impl Drawn {
-    /// The probability of a code with this logit, of those that [`draw_code`] left behind.
+    /// The probability of a code with this logit, of those that [`sample_code`] left behind.
     pub fn probability_of(&self, logit: f32) -> f32 {
         match self.total {
             Some(total) => (logit - self.highest).exp() / total,
@@ -182,7 +182,7 @@ impl Drawn {
 /// the code was drawn from: divided by the temperature, −∞ for codes that top-k or top-p exclude.
 ///
 /// Temperature 0 takes the most probable code.
-pub fn draw_code(logits: &mut [f32], settings: &Settings, uniforms: &[f32]) -> Drawn {
+pub fn sample_code(logits: &mut [f32], settings: &SamplingSettings, uniforms: &[f32]) -> Drawn {
     if settings.temperature() == 0.0 {
         let code = argmax(logits.iter().copied());
         let highest = logits[code as usize];
@@ -258,13 +258,18 @@ fn argmax(values: impl Iterator<Item = f32>) -> u32 {
 /// Dropping it is cancellation. Previews cost a pass through the decoder, so they are made when asked for.
 pub struct Sampler<'m> {
     model: &'m Model,
-    drawings: Vec<Drawing>,
+    states: Vec<SamplerState>,
 }
 
 impl<'m> Sampler<'m> {
     /// The images of one request whose indices are in the range.
-    pub fn new(model: &'m Model, settings: &Settings, seed: u64, indices: std::ops::Range<u32>) -> Self {
-        Self { model, drawings: indices.map(|index| model.start(settings, seed, index)).collect() }
+    pub fn new(
+        model: &'m Model,
+        settings: &SamplingSettings,
+        seed: u64,
+        indices: std::ops::Range<u32>,
+    ) -> Self {
+        Self { model, states: indices.map(|index| model.start(settings, seed, index)).collect() }
     }
 
     /// Both previews of every image, after at least one step.
@@ -272,7 +277,7 @@ impl<'m> Sampler<'m> {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn previews(&self) -> Result<Vec<Preview>, ModelError> {
-        self.model.previews(&self.drawings.iter().collect::<Vec<_>>())
+        self.model.previews(&self.states.iter().collect::<Vec<_>>())
     }
 
     /// The running latent of every image, decoded: after the last step, the images.
@@ -280,7 +285,7 @@ impl<'m> Sampler<'m> {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn images(&self) -> Result<Vec<image::DynamicImage>, ModelError> {
-        self.model.images(&self.drawings.iter().collect::<Vec<_>>())
+        self.model.images(&self.states.iter().collect::<Vec<_>>())
     }
 }
 
@@ -288,9 +293,9 @@ impl Iterator for Sampler<'_> {
     type Item = Result<Vec<Step>, ModelError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.drawings.first().is_none_or(Drawing::is_finished) {
+        if self.states.first().is_none_or(SamplerState::is_finished) {
             return None;
         }
-        Some(self.model.step(&mut self.drawings.iter_mut().collect::<Vec<_>>()))
+        Some(self.model.step(&mut self.states.iter_mut().collect::<Vec<_>>()))
     }
 }

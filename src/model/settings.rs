@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::ModelError;
 use super::config::{self, Config};
 
-/// Settings of one image. [`Settings::new`] and the `with_…` functions check, so a value of this type is right, for the
+/// Settings of one image. [`SamplingSettings::new`] and the `with_…` functions check, so a value of this type is right, for the
 /// model that it names.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct SamplingSettings {
     model: Arc<str>,
     class: usize,
     guidance: f64,
@@ -18,7 +18,7 @@ pub struct Settings {
     top_p: Option<f64>,
 }
 
-impl Settings {
+impl SamplingSettings {
     /// Guidance scales.
     pub const GUIDANCE: RangeInclusive<f64> = 0.0..=20.0;
     /// Temperatures.

@@ -58,7 +58,7 @@ impl Weights {
     }
 
     /// Number of parameters.
-    pub fn parameters(&self) -> usize {
+    pub fn weight_count(&self) -> usize {
         let tensors = self.tensors.file.tensors();
         tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum()
     }
@@ -78,7 +78,7 @@ impl Weights {
             );
             return Err(ModelError::Weights { path: self.path.clone(), reason });
         }
-        Ok(self.parameters())
+        Ok(self.weight_count())
     }
 }
 

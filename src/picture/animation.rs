@@ -5,7 +5,7 @@ use std::time::Duration;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame};
 
-use super::{FRAME_DELAY, Parameters, PictureError, png, webp};
+use super::{DEFAULT_FRAME_DELAY, PictureError, Provenance, png, webp};
 
 /// The last frame is held so many times as long as the others.
 const HOLD: u32 = 6;
@@ -23,7 +23,7 @@ pub enum AnimationFormat {
 
 impl AnimationFormat {
     /// The format of this name: `gif`, `png` or `webp`.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "gif" => Some(Self::Gif),
             "png" => Some(Self::Png),
@@ -52,7 +52,7 @@ pub struct Animation {
 impl Animation {
     /// Frames at the usual pace.
     pub fn new(frames: Vec<DynamicImage>) -> Self {
-        Self { frames, delay: FRAME_DELAY }
+        Self { frames, delay: DEFAULT_FRAME_DELAY }
     }
 
     /// The animation as a file; an APNG carries the parameters.
@@ -62,7 +62,7 @@ impl Animation {
     pub fn encode(
         &self,
         format: AnimationFormat,
-        parameters: Option<&Parameters>,
+        parameters: Option<&Provenance>,
     ) -> Result<Vec<u8>, PictureError> {
         let size = |frame: &DynamicImage| (frame.width(), frame.height());
         let one_size = self.frames.windows(2).all(|pair| size(&pair[0]) == size(&pair[1]));

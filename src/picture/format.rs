@@ -6,7 +6,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{DynamicImage, ImageEncoder};
 
-use super::{Parameters, PictureError, encode_png};
+use super::{PictureError, Provenance, encode_png};
 
 /// A file format of still pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ impl Format {
     }
 
     /// The format of this name; `jpg` is `jpeg` too.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "jpg" => Some(Self::Jpeg),
             _ => Self::ALL.into_iter().find(|format| format.name() == name),
@@ -54,7 +54,7 @@ impl Format {
         self,
         picture: &DynamicImage,
         quality: u8,
-        parameters: Option<&Parameters>,
+        parameters: Option<&Provenance>,
     ) -> Result<Vec<u8>, PictureError> {
         let mut file = Cursor::new(Vec::new());
         match self {

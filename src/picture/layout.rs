@@ -17,7 +17,7 @@ pub fn enlarge(picture: &DynamicImage, scale: u32) -> DynamicImage {
 }
 
 /// How many columns make the sheet of `count` pictures nearly square.
-pub fn columns(count: u32) -> u32 {
+pub fn sheet_columns(count: u32) -> u32 {
     count.isqrt() + u32::from(count.isqrt().pow(2) != count)
 }
 
@@ -47,7 +47,7 @@ pub fn sheet(pictures: &[DynamicImage], columns: u32, cell: u32) -> DynamicImage
 }
 
 /// Panels of one height, side by side.
-pub fn beside(panels: &[DynamicImage]) -> RgbImage {
+pub fn side_by_side(panels: &[DynamicImage]) -> RgbImage {
     let width = panels.iter().map(|panel| panel.width() + 2 * GAP).sum::<u32>().saturating_sub(2 * GAP);
     let height = panels.iter().map(DynamicImage::height).max().unwrap_or(0);
     let mut whole = RgbImage::from_pixel(width, height, Rgb([255; 3]));

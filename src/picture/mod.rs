@@ -7,17 +7,17 @@
 mod animation;
 mod format;
 mod layout;
-mod parameters;
 mod png;
+mod provenance;
 mod webp;
 
 use std::time::Duration;
 
 pub use animation::{Animation, AnimationFormat};
 pub use format::Format;
-pub use layout::{MAX_SCALE, beside, columns, enlarge, sheet, sheet_size};
-pub use parameters::Parameters;
-pub use png::{MetadataError, encode as encode_png, read_parameters};
+pub use layout::{MAX_SCALE, enlarge, sheet, sheet_columns, sheet_size, side_by_side};
+pub use png::{MetadataError, encode as encode_png, read_provenance};
+pub use provenance::Provenance;
 
 /// A picture that can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -31,4 +31,4 @@ pub enum PictureError {
 }
 
 /// How long a frame of an animation is shown where nobody says otherwise.
-pub const FRAME_DELAY: Duration = Duration::from_millis(250);
+pub const DEFAULT_FRAME_DELAY: Duration = Duration::from_millis(250);

@@ -5,7 +5,7 @@
 //! | `tEXt` | `Software` | `rdpm 0.1.0` |
 //! | `iTXt` | `Title` | the class |
 //! | `iTXt` | `Description` | a sentence for people |
-//! | `iTXt` | `rdpm` | [`Parameters`] as JSON, for programs |
+//! | `iTXt` | `rdpm` | [`Provenance`] as JSON, for programs |
 //!
 //! All come before the pixels, uncompressed.
 
@@ -14,7 +14,7 @@ use std::io::{BufRead, Seek};
 use image::DynamicImage;
 use png::{BitDepth, ColorType, Encoder};
 
-use super::{Parameters, PictureError};
+use super::{PictureError, Provenance};
 
 /// The keyword of the JSON.
 const KEYWORD: &str = "rdpm";
@@ -38,7 +38,7 @@ pub enum MetadataError {
 ///
 /// # Errors
 /// [`PictureError::Png`] where the picture has no pixels.
-pub fn encode(picture: &DynamicImage, parameters: Option<&Parameters>) -> Result<Vec<u8>, PictureError> {
+pub fn encode(picture: &DynamicImage, parameters: Option<&Provenance>) -> Result<Vec<u8>, PictureError> {
     let mut file = Vec::new();
     let (color, pixels) = pixels(picture, is_grey(picture));
     let mut writer = encoder(&mut file, picture, color, parameters)?.write_header()?;
@@ -52,7 +52,7 @@ pub fn encode(picture: &DynamicImage, parameters: Option<&Parameters>) -> Result
 pub(super) fn animate(
     frames: &[DynamicImage],
     milliseconds: impl Fn(usize) -> u32,
-    parameters: Option<&Parameters>,
+    parameters: Option<&Provenance>,
 ) -> Result<Vec<u8>, PictureError> {
     let Some(last) = frames.last() else { return Err(PictureError::Frames) };
     let grey = frames.iter().all(is_grey);
@@ -75,14 +75,14 @@ pub(super) fn animate(
 ///
 /// # Errors
 /// [`MetadataError`]: no PNG file, none with parameters, or parameters that can't be used.
-pub fn read_parameters(file: impl BufRead + Seek) -> Result<Parameters, MetadataError> {
+pub fn read_provenance(file: impl BufRead + Seek) -> Result<Provenance, MetadataError> {
     let decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: READ_LIMIT });
     let reader = decoder.read_info()?;
     let mut texts = reader.info().utf8_text.iter();
     let chunk = texts.find(|chunk| chunk.keyword == KEYWORD).ok_or(MetadataError::Missing)?;
     let mut chunk = chunk.clone();
     chunk.decompress_text_with_limit(READ_LIMIT)?;
-    let parameters: Parameters = serde_json::from_str(&chunk.get_text()?)?;
+    let parameters: Provenance = serde_json::from_str(&chunk.get_text()?)?;
     // They are meant to be printed, and a terminal obeys such characters.
     if parameters.texts().any(|text| text.chars().any(char::is_control)) {
         return Err(MetadataError::Control);
@@ -94,7 +94,7 @@ fn encoder<'a>(
     file: &'a mut Vec<u8>,
     picture: &DynamicImage,
     color: ColorType,
-    parameters: Option<&Parameters>,
+    parameters: Option<&Provenance>,
 ) -> Result<Encoder<'static, &'a mut Vec<u8>>, PictureError> {
     let mut encoder = Encoder::new(file, picture.width(), picture.height());
     encoder.set_color(color);

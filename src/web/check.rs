@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::problem::{FieldError, Problem};
 use crate::engine::{Engine, MAX_COUNT, ModelInfo, Request, SEED_MAX};
-use crate::model::{Config, ModelError, Settings};
+use crate::model::{Config, ModelError, SamplingSettings};
 
 /// Longer values are cut where they are sent back.
 const LONGEST: usize = 200;
@@ -106,17 +106,17 @@ impl<'a> Check<'a> {
     }
 
     /// The settings of a class, which must be the model's. Errors of the other fields are noted.
-    pub fn settings(&mut self, class: usize, sampling: Sampling) -> Result<Settings, Problem> {
+    pub fn settings(&mut self, class: usize, sampling: Sampling) -> Result<SamplingSettings, Problem> {
         let config = self.config;
-        let mut settings = Settings::new(config, class)?;
+        let mut settings = SamplingSettings::new(config, class)?;
         let range = |range: &std::ops::RangeInclusive<f64>| {
             format!("numbers from {} to {}", range.start(), range.end())
         };
-        let guidance = range(&Settings::GUIDANCE);
+        let guidance = range(&SamplingSettings::GUIDANCE);
         self.set(&mut settings, "guidance", sampling.guidance, &guidance, |settings, value| {
             value.as_f64().map(|value| settings.with_guidance(value))
         });
-        let temperature = range(&Settings::TEMPERATURE);
+        let temperature = range(&SamplingSettings::TEMPERATURE);
         self.set(&mut settings, "temperature", sampling.temperature, &temperature, |settings, value| {
             value.as_f64().map(|value| settings.with_temperature(value))
         });
@@ -134,7 +134,7 @@ impl<'a> Check<'a> {
     /// A request of these settings. `count` has another name in each API. The seed is drawn where it is silent.
     pub fn request(
         &mut self,
-        settings: Settings,
+        settings: SamplingSettings,
         seed: Option<Value>,
         (count_field, count): (&str, Option<Value>),
     ) -> Result<Request, Problem> {

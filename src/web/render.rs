@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::App;
 use super::problem::{FieldError, Problem};
 use crate::engine::Snapshot;
-use crate::picture::{self, Format, MAX_SCALE, Parameters, PictureError};
+use crate::picture::{self, Format, MAX_SCALE, PictureError, Provenance};
 
 /// JPEG's quality where nobody says otherwise.
 pub(super) const QUALITY: u8 = 90;
@@ -73,7 +73,7 @@ pub(super) fn check_size(scale: u32, pixels: impl Fn(u32) -> u64) -> Result<(), 
 
 /// Pixels of a sheet.
 pub(super) fn sheet_pixels(count: u32, cell: u32) -> u64 {
-    let (width, height) = picture::sheet_size(count, picture::columns(count), cell);
+    let (width, height) = picture::sheet_size(count, picture::sheet_columns(count), cell);
     u64::from(width) * u64::from(height)
 }
 
@@ -104,10 +104,10 @@ async fn pictures(
     let (size, count) = (config.image.size as u32, files.len() as u32);
     check_size(look.scale, |scale| sheet_pixels(count, size * scale))?;
     let one = snapshot.request.parameters(config, first);
-    let parameters = Parameters { count, scale: look.scale, ..one };
+    let parameters = Provenance { count, scale: look.scale, ..one };
     let work = move || {
         let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-        let sheet = picture::sheet(&images, picture::columns(count), size * look.scale);
+        let sheet = picture::sheet(&images, picture::sheet_columns(count), size * look.scale);
         look.format.encode(&sheet, look.quality, Some(&parameters))
     };
     app.renderer.run(work).await.map(Bytes::from)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, Luma};
 use rdpm::engine::{Backend, Loader, ModelInfo, Request};
-use rdpm::model::{Alternatives, Config, ModelError, Preview, Step, Tokenization, fit};
+use rdpm::model::{Alternatives, Config, ModelError, Preview, Step, Tokenization, preprocess};
 
 use super::{Fault, Script};
 
@@ -31,7 +31,7 @@ impl FakeLoader {
         let info = |(config, _): &(Config, Arc<Script>)| {
             let codes = 0..config.trajectory.codes;
             let palette = codes.map(|code| format!("#{code}0{code}0{code}0")).collect();
-            ModelInfo { config: config.clone(), palette, parameters: 1234 }
+            ModelInfo { config: config.clone(), palette, weight_count: 1234 }
         };
         models.iter().map(info).collect()
     }
@@ -171,7 +171,7 @@ impl Backend for FakeBackend {
             |step| Preview { noisy: self.picture(&drawing(step), 1), clean: self.picture(&drawing(step), 0) };
         let steps = 1..=self.config.steps();
         Ok(Tokenization {
-            input: fit(image, &self.config.image),
+            input: preprocess(image, &self.config.image),
             tokens: steps.clone().map(|step| vec![step as u32; self.positions()]).collect(),
             previews: steps.map(preview).collect(),
             resized_from: Some((image.width(), image.height())),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdpm::engine::{Engine, Event, JobId, Options, Request, StartError};
-use rdpm::model::{Config, Settings};
+use rdpm::model::{Config, SamplingSettings};
 use serde_json::json;
 
 pub use fake_backend::{FakeBackend, FakeLoader};
@@ -60,7 +60,7 @@ pub fn request(seed: u64, count: u64) -> Request {
 
 /// A request for `count` images of class 0 of a model.
 pub fn request_of(config: &Config, seed: u64, count: u64) -> Request {
-    let settings = Settings::new(config, 0).unwrap();
+    let settings = SamplingSettings::new(config, 0).unwrap();
     Request::new(settings, seed).unwrap().with_count(count).unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdpm::engine::{Engine, Event, JobId, MAX_COUNT, Options, Request, SEED_MAX, Status, SubmitError};
-use rdpm::model::Settings;
+use rdpm::model::SamplingSettings;
 
 use super::common::{STEPS, config, events, fake_engine, options, request, with_timeout};
 use super::{end_of, names, until};
@@ -114,7 +114,7 @@ async fn ended_jobs_are_forgotten_by_count_and_age() {
 
 #[test]
 fn a_request_is_checked_when_it_is_made() {
-    let settings = Settings::new(&config(), 0).unwrap();
+    let settings = SamplingSettings::new(&config(), 0).unwrap();
     assert!(Request::new(settings.clone(), SEED_MAX + 1).is_err());
     let request = Request::new(settings, SEED_MAX).unwrap();
     assert!(request.clone().with_count(0).is_err());

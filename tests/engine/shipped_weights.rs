@@ -7,7 +7,7 @@ use candle_core::Device;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rdpm::engine::{Engine, Event, Folders, JobId, ModelInfo, Options, Request, Status};
-use rdpm::model::{Model, ModelError, Sampler, Settings};
+use rdpm::model::{Model, ModelError, Sampler, SamplingSettings};
 
 use super::common::events;
 use super::{end_of, tokens};
@@ -40,7 +40,7 @@ fn alone(model: &Model, request: &Request) -> Vec<Vec<Vec<u32>>> {
 /// A request with settings that take one pass, two passes, few codes, or the most probable one only.
 fn any_request(model: &Model, random: &mut impl Rng) -> Request {
     let config = model.config();
-    let settings = Settings::new(config, random.random_range(0..config.classes.len())).unwrap();
+    let settings = SamplingSettings::new(config, random.random_range(0..config.classes.len())).unwrap();
     let settings = settings.with_guidance([0.0, 1.0, 2.0, 3.5][random.random_range(0..4)]).unwrap();
     let settings = settings.with_temperature([0.0, 0.9, 1.1][random.random_range(0..3)]).unwrap();
     let settings = match random.random_range(0..3) {
@@ -101,7 +101,7 @@ async fn which_worker_draws_an_image_changes_no_token() {
 async fn images_are_tokenized_and_varied_between_the_steps_of_other_jobs() {
     let model = load().unwrap();
     let engine = start(4, 1);
-    let settings = Settings::new(model.config(), 8).unwrap();
+    let settings = SamplingSettings::new(model.config(), 8).unwrap();
     let other = Request::new(settings.clone(), 5).unwrap().with_count(3).unwrap();
     let job = engine.submit(other.clone()).unwrap();
     let image = model.images(&[&model.start(&settings, 1, 0)]).unwrap().swap_remove(0);
@@ -120,7 +120,7 @@ async fn images_are_tokenized_and_varied_between_the_steps_of_other_jobs() {
     assert_eq!(end_of(&engine, varied).await, Status::Completed);
     let events = events(&engine, varied).await;
     for index in 0..2 {
-        let mut drawing = model.start_from(&settings, 6, index, &image, 7).unwrap();
+        let mut drawing = model.start_from_image(&settings, 6, index, &image, 7).unwrap();
         let drawn: Vec<Vec<u32>> =
             (7..10).map(|_| model.step(&mut [&mut drawing]).unwrap().swap_remove(0).tokens).collect();
         assert_eq!(tokens(&events, index), drawn);

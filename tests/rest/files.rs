@@ -6,7 +6,7 @@ use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, Frame};
-use rdpm::picture::read_parameters;
+use rdpm::picture::read_provenance;
 use serde_json::json;
 
 use super::common::{STEPS, Server, fields, options, problem};
@@ -28,7 +28,7 @@ async fn an_image_comes_in_every_format_and_scale() {
         }
     }
     let file = server.get(&format!("{own}/images/1.png?scale=2")).await.bytes().await.unwrap();
-    let told = read_parameters(Cursor::new(&file)).unwrap();
+    let told = read_provenance(Cursor::new(&file)).unwrap();
     let expected = json!({
         "model": "toy", "class": "Ankle boot", "seed": 4, "index": 1, "count": 1, "guidance": 2.0,
         "temperature": 0.9, "top_k": null, "top_p": null, "scale": 2, "version": env!("CARGO_PKG_VERSION"),

@@ -71,7 +71,7 @@ async fn a_request_names_its_model_or_means_the_default() {
     let moving = server.get(&format!("{own}/animation.gif?which=tokens&index=0")).await;
     assert_eq!(picture(moving, "image/gif").await.width(), 8);
     let file = server.get(&format!("{own}/images/1.png")).await.bytes().await.unwrap();
-    let parameters = rdpm::picture::read_parameters(std::io::Cursor::new(file)).unwrap();
+    let parameters = rdpm::picture::read_provenance(std::io::Cursor::new(file)).unwrap();
     assert!(
         parameters
             .command("x.png")

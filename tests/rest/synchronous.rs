@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use rdpm::engine::Status;
-use rdpm::picture::read_parameters;
+use rdpm::picture::read_provenance;
 use serde_json::{Value, json};
 
 use super::common::{Fault, Server, fields, options, problem, with_timeout};
@@ -61,13 +61,13 @@ async fn the_picture_comes_with_its_seed_and_its_own_address() {
     assert_eq!((shown.width(), shown.height()), (36, 36));
     assert!(shown.to_luma8().iter().all(|&grey| grey == 80));
     assert_eq!(server.get(&address).await.bytes().await.unwrap(), file);
-    let told = read_parameters(Cursor::new(&file)).unwrap();
+    let told = read_provenance(Cursor::new(&file)).unwrap();
     assert_eq!((told.class.as_str(), told.seed, told.index, told.scale), ("Square", 5, 0, 3));
 
     // A seed of the server's choice is told, too.
     let response = post_with(&server, CREATE, ("accept", "image/png"), &json!({"class": 1})).await;
     let seed: u64 = response.headers()["rdpm-seed"].to_str().unwrap().parse().unwrap();
-    assert_eq!(read_parameters(Cursor::new(response.bytes().await.unwrap())).unwrap().seed, seed);
+    assert_eq!(read_provenance(Cursor::new(response.bytes().await.unwrap())).unwrap().seed, seed);
 }
 
 #[tokio::test]

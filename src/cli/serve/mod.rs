@@ -72,7 +72,9 @@ impl Serve {
         for device in devices(&self.model.device)? {
             let device = open_device(&device)?;
             chosen = chosen.keep(|folder, config| {
-                Model::load_in(folder, &device, self.model.precision).map(|_| config).map_err(Into::into)
+                Model::load_with_precision(folder, &device, self.model.precision)
+                    .map(|_| config)
+                    .map_err(Into::into)
             })?;
         }
         for (folder, error) in &chosen.bad {

@@ -147,7 +147,7 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result
     }
     let response_format = one_of(&mut check, "response_format", body.response_format, ResponseFormat::NAMES);
     let format = one_of(&mut check, "output_format", body.output_format, OutputFormat::NAMES);
-    let format = format.as_deref().and_then(Format::named).unwrap_or(Format::Png);
+    let format = format.as_deref().and_then(Format::from_name).unwrap_or(Format::Png);
     let scale = size(&mut check, body.size, config.image.size as u32).unwrap_or(1);
     let urls = response_format.as_deref() == Some("url");
     let quality = compression(&mut check, body.output_compression, format, urls);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::View;
 use crate::engine::{Engine, MAX_COUNT, ModelInfo, Request, SEED_MAX};
-use crate::model::{Config, ModelError, Settings};
+use crate::model::{Config, ModelError, SamplingSettings};
 
 /// Pictures that one form may ask for: as many as the engine draws together.
 const MAX_PICTURES: u64 = MAX_COUNT as u64;
@@ -97,7 +97,7 @@ impl Form {
         let config = &self.model.config;
         let mut requests = Vec::new();
         for &class in &self.classes {
-            let mut settings = Settings::new(config, class)?
+            let mut settings = SamplingSettings::new(config, class)?
                 .with_guidance(self.guidance)?
                 .with_temperature(self.temperature)?;
             if self.top_k < config.trajectory.codes {
@@ -116,7 +116,7 @@ impl Form {
     }
 
     fn take(&mut self, config: &Config, key: &str, value: &str) {
-        let unchecked = || Settings::new(config, 0);
+        let unchecked = || SamplingSettings::new(config, 0);
         match key {
             "view" => match View::named(value) {
                 Some(view) => self.view = view,

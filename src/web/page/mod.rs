@@ -177,7 +177,7 @@ fn render(app: &App, form: Form, pictures: Vec<Picture>, sent: bool) -> Result<R
             image_size: config.image.size,
             channels: config.image.channels,
             bits: format!("{:.0}", (config.trajectory.codes as f64).log2()),
-            parameters: in_words(info.parameters),
+            parameters: in_words(info.weight_count),
             colors: info.palette.join(" "),
             schedule: words(&config.trajectory.schedule),
         },

@@ -9,7 +9,9 @@ use image::{DynamicImage, Rgb, RgbImage};
 use utoipa::ToSchema;
 
 use crate::engine::{Event, MAX_COUNT, Snapshot, StepImage};
-use crate::picture::{self, Animation, AnimationFormat, FRAME_DELAY, MAX_SCALE, Parameters, PictureError};
+use crate::picture::{
+    self, Animation, AnimationFormat, DEFAULT_FRAME_DELAY, MAX_SCALE, PictureError, Provenance,
+};
 use crate::web::App;
 use crate::web::problem::Problem;
 use crate::web::query::Query;
@@ -60,7 +62,7 @@ impl Wanted {
                 "There is no image {index}: the generation has {count}."
             )));
         }
-        let delay = delay.map_or(FRAME_DELAY, |delay| Duration::from_millis(delay.into()));
+        let delay = delay.map_or(DEFAULT_FRAME_DELAY, |delay| Duration::from_millis(delay.into()));
         Ok(Self { which: which.unwrap_or(Which::Clean), index, scale, delay })
     }
 }
@@ -90,7 +92,7 @@ pub(super) async fn animation(
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
     let (grid, cell) = (config.latent.grid as u32, size * wanted.scale);
     let one = snapshot.request.parameters(config, wanted.index.unwrap_or(0));
-    let parameters = Parameters { count, scale: wanted.scale, ..one };
+    let parameters = Provenance { count, scale: wanted.scale, ..one };
     let work = move || {
         let frame = |stage: &BTreeMap<u32, Source>| {
             let picture = |source: &Source| match source {
@@ -98,7 +100,7 @@ pub(super) async fn animation(
                 Source::Png(file) => decode(file),
             };
             let pictures = stage.values().map(picture).collect::<Result<Vec<_>, PictureError>>()?;
-            Ok(picture::sheet(&pictures, picture::columns(count), cell))
+            Ok(picture::sheet(&pictures, picture::sheet_columns(count), cell))
         };
         let frames = stages.iter().map(frame).collect::<Result<Vec<_>, PictureError>>()?;
         Animation { frames, delay: wanted.delay }.encode(format, Some(&parameters))

@@ -50,7 +50,7 @@ pub(super) async fn image(
     let scale = scale(query)?;
     let snapshot = find(&id, |id| app.engine.get(id))?;
     let count = snapshot.request.count();
-    let named = numbered(&file, Format::named).filter(|&(index, _)| index < count);
+    let named = numbered(&file, Format::from_name).filter(|&(index, _)| index < count);
     let Some((index, format)) = named else {
         let last = count - 1;
         let detail =
@@ -78,9 +78,9 @@ pub(super) async fn whole(
     query: Query,
 ) -> Result<Response, Problem> {
     let snapshot = find(&id, |id| app.engine.get(id))?;
-    if let Some(format) = file.strip_prefix("sheet.").and_then(Format::named) {
+    if let Some(format) = file.strip_prefix("sheet.").and_then(Format::from_name) {
         sheet(&app, &file, &snapshot, format, query).await
-    } else if let Some(format) = file.strip_prefix("animation.").and_then(AnimationFormat::named) {
+    } else if let Some(format) = file.strip_prefix("animation.").and_then(AnimationFormat::from_name) {
         moving(&app, &file, &snapshot, format, query).await
     } else {
         let known = "sheet.png, sheet.webp, sheet.jpeg, animation.gif, animation.png, animation.webp";

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::files::numbered;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
-use crate::model::Settings;
+use crate::model::SamplingSettings;
 use crate::picture::MAX_SCALE;
 use crate::web::App;
 use crate::web::check::names;
@@ -34,10 +34,10 @@ impl Limits {
     pub fn of(info: &ModelInfo) -> Self {
         Self {
             max_count: MAX_COUNT,
-            guidance_min: *Settings::GUIDANCE.start(),
-            guidance_max: *Settings::GUIDANCE.end(),
-            temperature_min: *Settings::TEMPERATURE.start(),
-            temperature_max: *Settings::TEMPERATURE.end(),
+            guidance_min: *SamplingSettings::GUIDANCE.start(),
+            guidance_max: *SamplingSettings::GUIDANCE.end(),
+            temperature_min: *SamplingSettings::TEMPERATURE.start(),
+            temperature_max: *SamplingSettings::TEMPERATURE.end(),
             seed_max: SEED_MAX,
             top_k_max: info.config.trajectory.codes,
             from_step_max: info.config.steps() - 1,
@@ -131,7 +131,7 @@ impl Model {
             steps: config.steps(),
             grid: config.latent.grid,
             image: ImageSize { size: config.image.size, channels: config.image.channels },
-            parameters: info.parameters,
+            parameters: info.weight_count,
             codebook: Codebook { size: config.trajectory.codes, colors: info.palette.clone() },
             defaults: Defaults {
                 guidance: config.sampling.guidance,

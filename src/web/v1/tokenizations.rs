@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::events::data_url;
 use super::generations::NO_STORE;
 use crate::engine::{Engine, ModelInfo, SEED_MAX, TokenizeError, Tokenized, TokenizedStep};
-use crate::model::fit;
+use crate::model::preprocess;
 use crate::web::App;
 use crate::web::check::{self, Check};
 use crate::web::problem::Problem;
@@ -136,8 +136,8 @@ pub(super) async fn create(
     let model = order.model;
     let (to, side) = (model.config.image.clone(), model.config.image.size as u32);
     // Here and not on the worker's thread, where it would hold up the steps of others.
-    let fit = move |image: &DynamicImage| ((image.width(), image.height()), fit(image, &to));
-    let (size, fitted) = upload::open(&app, order.file, fit).await?;
+    let prepare = move |image: &DynamicImage| ((image.width(), image.height()), preprocess(image, &to));
+    let (size, fitted) = upload::open(&app, order.file, prepare).await?;
     drop(upload);
     let mut tokenized = app.engine.tokenize(&model.config.name, fitted, order.seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Config, Settings};
+use crate::model::{Config, SamplingSettings};
 
 /// Everything that a picture follows from: the same parameters make the same picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Parameters {
+pub struct Provenance {
     pub model: String,
     /// Name of the class.
     pub class: String,
@@ -30,9 +30,9 @@ pub struct Parameters {
     pub version: Cow<'static, str>,
 }
 
-impl Parameters {
+impl Provenance {
     /// Image number `index` of a request, at its own size.
-    pub fn new(config: &Config, settings: &Settings, seed: u64, index: u32) -> Self {
+    pub fn new(config: &Config, settings: &SamplingSettings, seed: u64, index: u32) -> Self {
         Self {
             model: config.name.clone(),
             class: config.classes.get(settings.class()).cloned().unwrap_or_default(),
