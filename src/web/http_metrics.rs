@@ -1,4 +1,4 @@
-//! What HTTP adds to the metrics: requests by route, open connections and event streams.
+//! HTTP metrics: requests by route, open connections and event streams.
 
 use std::time::Instant;
 
@@ -13,11 +13,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// The labels of a request. All have few values, whatever clients send.
+/// The labels of a request. Each has few values, whatever clients send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByRoute {
     method: &'static str,
-    /// As the router spells it, with its parameters' names.
+    /// The route's pattern, with the names of its parameters.
     route: String,
 }
 
@@ -28,21 +28,21 @@ struct ByStatus {
     status: u16,
 }
 
-/// Seconds of one answer: half a millisecond to 8 s.
+/// Half a millisecond to 8 s.
 #[derive(Debug, Clone)]
-struct AnswerBuckets;
+struct ResponseTimeBuckets;
 
-impl MetricConstructor<Histogram> for AnswerBuckets {
+impl MetricConstructor<Histogram> for ResponseTimeBuckets {
     fn new_metric(&self) -> Histogram {
         Histogram::new(exponential_buckets(0.0005, 2.0, 15))
     }
 }
 
-/// Cheap to clone: all clones count together.
+/// Cheap to clone; all clones share the counts.
 #[derive(Debug, Clone)]
 pub(super) struct HttpMetrics {
     requests: Family<ByStatus, Counter>,
-    request_seconds: Family<ByRoute, Histogram, AnswerBuckets>,
+    request_seconds: Family<ByRoute, Histogram, ResponseTimeBuckets>,
     pub connections: Gauge,
     pub streams: Gauge,
 }
@@ -51,7 +51,7 @@ impl Default for HttpMetrics {
     fn default() -> Self {
         Self {
             requests: Family::default(),
-            request_seconds: Family::new_with_constructor(AnswerBuckets),
+            request_seconds: Family::new_with_constructor(ResponseTimeBuckets),
             connections: Gauge::default(),
             streams: Gauge::default(),
         }
@@ -59,35 +59,35 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Names them in a registry.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let all = self.clone();
-        registry.register("requests", "Requests answered", all.requests);
+        let metrics = self.clone();
+        registry.register("requests", "Requests answered", metrics.requests);
         registry.register_with_unit(
             "request",
-            "From a request's head to its answer's",
+            "Time from a request's headers to its response's",
             Unit::Seconds,
-            all.request_seconds,
+            metrics.request_seconds,
         );
-        registry.register("connections", "Open connections", all.connections);
-        registry.register("event_streams", "Open event streams", all.streams);
+        registry.register("connections", "Open connections", metrics.connections);
+        registry.register("event_streams", "Open event streams", metrics.streams);
     }
 }
 
-/// Counts a request and its time.
+/// Middleware that counts a request and its time.
 pub(super) async fn measure(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
-    let method = known(request.method());
+    let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let begun = Instant::now();
+    let started = Instant::now();
     let response = next.run(request).await;
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     metrics.request_seconds.get_or_create(&ByRoute { method, route: route.clone() }).observe(seconds);
     metrics.requests.get_or_create(&ByStatus { method, route, status: response.status().as_u16() }).inc();
     response
 }
 
-/// A method's name; a client can make up others.
-fn known(method: &Method) -> &'static str {
+/// The method's name; `other` for methods that no route has.
+fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -98,18 +98,18 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-/// Counts as one in a gauge until it is dropped.
+/// Increments a gauge until it is dropped.
 #[derive(Debug)]
-pub(super) struct Counted(Gauge);
+pub(super) struct GaugeGuard(Gauge);
 
-impl Counted {
+impl GaugeGuard {
     pub fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -1,4 +1,4 @@
-//! Connections: accepting them, bounding them, and ending them in order.
+//! Connections: accepting, limiting and closing them.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,29 +24,29 @@ use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use super::ClassPictures;
-use super::http_metrics::{Counted, HttpMetrics};
+use super::files::ClassPictures;
+use super::http_metrics::{GaugeGuard, HttpMetrics};
 use super::options::Options;
 use super::problem::Problem;
+use super::site;
 use crate::engine::Engine;
 
-/// After the engine has stopped, clients have so long to read the rest of their answers.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// The longest head of a request.
+/// Time that clients get to read their responses after the engine has stopped.
+const LAST_RESPONSES: Duration = Duration::from_secs(5);
+/// The longest request line and headers, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
-/// What a connection may buffer in each direction.
+/// The buffer of a connection in each direction, in bytes.
 const BUFFER: usize = 64 * 1024;
-/// So many connections beyond the limit are told so at a time; the rest are closed without a word.
-const REFUSALS: usize = 64;
-/// How long one of them may take to hear it.
-const REFUSE_WITHIN: Duration = Duration::from_secs(1);
+/// Connections beyond the limit that are answered with 503 at once; further ones are closed without an answer.
+const MAX_REFUSALS: usize = 64;
+/// Time limit of such an answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves the site until `signal` resolves, then shuts the engine down (answering 503 to new jobs meanwhile), which ends the
-/// open event streams with a final event; then stops listening and returns when the last answers are sent, or 5
-/// seconds later.
+/// Serves the site until `signal` resolves. Then shuts the engine down (new jobs are answered with 503 meanwhile), which ends
+/// open event streams with a final event, stops listening, and returns when the last responses are sent or after 5 seconds.
 ///
 /// # Errors
-/// Any of the listener.
+/// Those of the listener.
 pub async fn serve(
     listener: TcpListener,
     engine: Arc<Engine>,
@@ -55,34 +55,34 @@ pub async fn serve(
     signal: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let metrics = HttpMetrics::default();
-    let app = super::site(Arc::clone(&engine), pictures, options, &metrics);
+    let app = site::with_metrics(Arc::clone(&engine), pictures, options, &metrics);
     let server = Server::new(app, options, metrics.connections);
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop(engine, signal, options.drain));
-    // Steps are small messages that should arrive when they happen.
+    // Step events are small messages that should not be delayed.
     let mut listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
     });
     loop {
-        // `accept` deals with its errors itself: it waits where there are too many open files.
+        // `accept` handles its own errors: it waits where too many files are open.
         tokio::select! {
-            (connection, peer) = listener.accept() => server.take(connection, peer, connections.watcher()),
+            (connection, peer) = listener.accept() => server.accept(connection, peer, connections.watcher()),
             () = &mut stop => break,
         }
     }
     drop(listener);
-    // A client that neither reads nor leaves must not keep the server up.
-    let _ = tokio::time::timeout(LAST_ANSWERS, connections.shutdown()).await;
+    // A client that keeps its connection open must not keep the server up.
+    let _ = tokio::time::timeout(LAST_RESPONSES, connections.shutdown()).await;
     Ok(())
 }
 
-/// Resolves when `signal` has and the engine has been shut down.
+/// Shuts the engine down after `signal` has resolved.
 async fn stop(engine: Arc<Engine>, signal: impl Future<Output = ()>, drain: Duration) {
     signal.await;
     tracing::info!(?drain, "shutting down");
-    // Shutting down blocks, and streams must go on meanwhile.
+    // Shutting down blocks; streams must go on meanwhile.
     if let Err(error) = tokio::task::spawn_blocking(move || engine.shutdown(drain)).await {
         tracing::error!(%error, "the engine could not be shut down");
     }
@@ -90,7 +90,7 @@ async fn stop(engine: Arc<Engine>, signal: impl Future<Output = ()>, drain: Dura
 
 struct Server {
     app: Router,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     open: Gauge,
     refusals: Arc<Semaphore>,
     http: http1::Builder,
@@ -106,41 +106,41 @@ impl Server {
             .max_buf_size(BUFFER);
         Self {
             app,
-            room: Arc::new(Semaphore::new(options.max_connections)),
+            permits: Arc::new(Semaphore::new(options.max_connections)),
             open,
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             http,
             write_timeout: options.write_timeout,
         }
     }
 
-    /// Serves a connection on a task of its own; one too many is told to come back later.
-    fn take(&self, connection: TcpStream, peer: SocketAddr, watcher: Watcher) {
+    /// Serves a connection on its own task; answers 503 where too many are open.
+    fn accept(&self, connection: TcpStream, peer: SocketAddr, watcher: Watcher) {
         let mut io = TimeoutStream::new(connection);
         io.set_write_timeout(Some(self.write_timeout));
         let io = TokioIo::new(Box::pin(io));
-        if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             let service = self.app.clone().map_request(move |request: hyper::Request<Incoming>| {
                 let mut request: Request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
                 request
             });
             let served = watcher.watch(self.http.serve_connection(io, TowerToHyperService::new(service)));
-            let open = Counted::new(&self.open);
+            let open = GaugeGuard::new(&self.open);
             tokio::spawn(async move {
                 if let Err(error) = served.await {
                     tracing::debug!(%peer, %error, "connection ended");
                 }
-                drop((place, open));
+                drop((permit, open));
             });
-        } else if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
+        } else if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
             let refuse = |_| async { Ok::<_, Infallible>(Problem::overloaded().into_response()) };
             let mut http = self.http.clone();
             http.keep_alive(false);
             let served = watcher.watch(http.serve_connection(io, service_fn(refuse)));
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(REFUSE_WITHIN, served).await;
-                drop(place);
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, served).await;
+                drop(permit);
             });
         }
     }

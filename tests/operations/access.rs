@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rdpm::web::{ApiKey, Open, Options, ProxyHeader, RateLimit};
+use rdpm::web::{ApiKey, Options, ProxyHeader, PublicPaths, RateLimit};
 use reqwest::{Method, Response};
 use serde_json::json;
 
@@ -14,9 +14,9 @@ use crate::{problem, site};
 const KEY: &str = "a-key-of-some-length";
 const OTHER: &str = "another-key-of-some-length";
 
-async fn closed(open: Open) -> Server {
+async fn closed(public_paths: PublicPaths) -> Server {
     let keys = ApiKey::parse_lines(&format!("# both\nphone:{KEY}\n\n{OTHER}\n")).unwrap();
-    Server::with_web_options(Options { keys, open, ..site() }).await.0
+    Server::with_web_options(Options { keys, public_paths, ..site() }).await.0
 }
 
 async fn ask(server: &Server, path: &str, authorization: &str) -> Response {
@@ -30,7 +30,7 @@ fn basic(key: &str) -> String {
 
 #[tokio::test]
 async fn without_a_key_the_api_is_closed() {
-    let server = closed(Open::default()).await;
+    let server = closed(PublicPaths::default()).await;
     for path in ["/api/v1/models", "/api/v1/nothing", "/v1/models", "/metrics", "/", "/static/base.css"] {
         let response = server.get(path).await;
         let challenges: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
@@ -63,7 +63,7 @@ async fn without_a_key_the_api_is_closed() {
 
 #[tokio::test]
 async fn each_key_opens_everything_as_bearer_or_as_a_password() {
-    let server = closed(Open::default()).await;
+    let server = closed(PublicPaths::default()).await;
     for key in [KEY, OTHER] {
         for authorization in [format!("Bearer {key}"), format!("bearer {key}"), basic(key)] {
             for path in ["/api/v1/models", "/", "/metrics"] {
@@ -81,7 +81,7 @@ async fn each_key_opens_everything_as_bearer_or_as_a_password() {
 
 #[tokio::test]
 async fn parts_other_than_the_api_can_be_opened_and_health_closed() {
-    let server = closed(Open { health: false, metrics: true, page: true }).await;
+    let server = closed(PublicPaths { health: false, metrics: true, page: true }).await;
     for (path, status) in [
         ("/health/live", 401),
         ("/health/ready", 401),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rdpm::engine::{self, Batching, Loading};
-use rdpm::web::{self, ApiKey, Open, Origin, ProxyHeader, RateLimit};
+use rdpm::web::{self, ApiKey, Origin, ProxyHeader, PublicPaths, RateLimit};
 use serde::{Serialize, Serializer};
 
 /// How the engine works.
@@ -89,13 +89,13 @@ pub struct ClientArguments {
     #[arg(long, env = "RDPM_API_KEYS_FILE", value_name = "FILE")]
     api_keys_file: Option<PathBuf>,
     /// Whether /health/live and /health/ready need no key.
-    #[arg(long, env = "RDPM_OPEN_HEALTH", default_value_t = Open::default().health, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, env = "RDPM_OPEN_HEALTH", default_value_t = PublicPaths::default().health, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_health: bool,
     /// Whether /metrics needs no key.
-    #[arg(long, env = "RDPM_OPEN_METRICS", default_value_t = Open::default().metrics, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, env = "RDPM_OPEN_METRICS", default_value_t = PublicPaths::default().metrics, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_metrics: bool,
     /// Whether the page and the documentation need no key; what the page asks of the API does.
-    #[arg(long, env = "RDPM_OPEN_PAGE", default_value_t = Open::default().page, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, env = "RDPM_OPEN_PAGE", default_value_t = PublicPaths::default().page, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_page: bool,
     /// Requests for work that a client may make a minute, in the long run; 0 is any number.
     #[arg(long, env = "RDPM_RATE_LIMIT", default_value_t = 0, value_name = "REQUESTS")]
@@ -166,7 +166,7 @@ impl ConnectionArguments {
             rate_limit: rate_limit.map(|(per_minute, burst)| RateLimit { per_minute, burst }),
             trust_proxy: clients.trust_proxy,
             keys: clients.keys()?,
-            open: Open {
+            public_paths: PublicPaths {
                 health: clients.open_health,
                 metrics: clients.open_metrics,
                 page: clients.open_page,

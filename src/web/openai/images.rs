@@ -1,119 +1,27 @@
 //! `POST /v1/images/generations`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::body::{self, Body, Order};
-use super::stream;
-use crate::engine::{ModelInfo, Snapshot};
+use super::image_request::{self, Body, Order};
+use super::image_stream;
+use super::response::{Image, Images, Kind, Usage, unix_time};
+use crate::engine::Snapshot;
 use crate::picture::Format;
-use crate::web::check;
-use crate::web::keys::KeyName;
-use crate::web::ledger::{Client, Output};
+use crate::web::access::Client;
+use crate::web::files::{RenderOptions, render_image};
+use crate::web::jobs::{CancelOnDrop, PictureFormat, wait_until_completed};
 use crate::web::problem::Problem;
-use crate::web::query::Query;
-use crate::web::render::{self, Look};
-use crate::web::wait::{CancelOnDrop, finished};
-use crate::web::{App, BODY_LIMIT};
+use crate::web::request::{BODY_LIMIT, Query, whole_body};
+use crate::web::state::AppState;
 
 const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-
-/// The images.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OpenAiImages)]
-pub(super) struct Images {
-    /// Unix time in seconds.
-    created: u64,
-    data: Vec<Image>,
-    #[serde(flatten)]
-    kind: Kind,
-    usage: Usage,
-    /// The seed that was used (not OpenAI's).
-    seed: u64,
-}
-
-/// One image: as a file or as an address.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OpenAiImage)]
-struct Image {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    b64_json: Option<String>,
-    /// Dies with the generation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-    /// The class that was drawn.
-    revised_prompt: String,
-}
-
-/// What kind of pictures these are.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = OpenAiKind)]
-pub(super) struct Kind {
-    /// `opaque`
-    background: &'static str,
-    /// `png`, `webp` or `jpeg`
-    output_format: &'static str,
-    /// `high`
-    quality: &'static str,
-    /// Width and height.
-    size: String,
-}
-
-/// Tokens read and drawn.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = OpenAiUsage)]
-pub(super) struct Usage {
-    /// 1: the class.
-    input_tokens: u64,
-    input_tokens_details: TokenDetails,
-    /// Codes drawn: one for each position of the token grid at each step of each image.
-    output_tokens: u64,
-    output_tokens_details: TokenDetails,
-    total_tokens: u64,
-}
-
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = OpenAiTokenDetails)]
-struct TokenDetails {
-    image_tokens: u64,
-    text_tokens: u64,
-}
-
-impl Kind {
-    pub fn new(info: &ModelInfo, look: Look) -> Self {
-        let side = info.config.image.size as u32 * look.scale;
-        Self {
-            background: "opaque",
-            output_format: look.format.name(),
-            quality: "high",
-            size: format!("{side}x{side}"),
-        }
-    }
-}
-
-impl Usage {
-    pub fn new(info: &ModelInfo, images: u32) -> Self {
-        let config = &info.config;
-        let codes = (config.latent.grid.pow(2) * config.steps()) as u64 * u64::from(images);
-        Self {
-            input_tokens: 1,
-            input_tokens_details: TokenDetails { image_tokens: 0, text_tokens: 1 },
-            output_tokens: codes,
-            output_tokens_details: TokenDetails { image_tokens: codes, text_tokens: 0 },
-            total_tokens: codes + 1,
-        }
-    }
-}
 
 /// Generate images
 ///
@@ -130,31 +38,30 @@ impl Usage {
     responses((status = 200, content((Images = "application/json"), (String = "text/event-stream")))),
 )]
 pub(super) async fn generate(
-    State(app): State<App>,
-    key: Option<Extension<KeyName>>,
+    State(app): State<AppState>,
+    client: Client,
     headers: HeaderMap,
     query: Query,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = check::whole(body, BODY_LIMIT)?;
+    let body = whole_body(body, BODY_LIMIT)?;
     query.finish()?;
-    let order = body::parse(&headers, &body, &app.engine)?;
-    let client = Client::new(&headers, key.map(|Extension(key)| key))?;
+    let order = image_request::parse(&headers, &body, &app.engine)?;
     let request = order.request.clone().with_previews(order.partial_images > 0);
-    let output = Output { format: Some(order.look.format), scale: order.look.scale };
-    let place = if order.stream { Some(app.streams.enter()?) } else { None };
-    let id = app.ledger.submit(&app.engine, request, client, output, None)?;
-    let guard = CancelOnDrop(app.engine.clone(), id);
-    if let Some(place) = place {
-        return stream::stream(app, place, guard, order.look, order.partial_images);
+    let format = PictureFormat { format: Some(order.options.format), scale: order.options.scale };
+    let permit = if order.stream { Some(app.event_streams.acquire()?) } else { None };
+    let id = app.jobs.submit(&app.engine, request, client, format, None)?;
+    let guard = CancelOnDrop::new(&app.engine, id);
+    if let Some(permit) = permit {
+        return image_stream::respond(app, permit, guard, order.options, order.partial_images);
     }
-    let snapshot = finished(&app, id).await?;
+    let snapshot = wait_until_completed(&app.engine, id).await?;
     let images = images(&app, &snapshot, &order, &headers).await?;
     Ok(([NO_STORE], Json(images)).into_response())
 }
 
 async fn images(
-    app: &App,
+    app: &AppState,
     snapshot: &Snapshot,
     order: &Order,
     headers: &HeaderMap,
@@ -166,9 +73,9 @@ async fn images(
     for image in &snapshot.images {
         let file = match order.urls {
             true => None,
-            false => Some(render::image(app, snapshot, image.index, order.look).await?),
+            false => Some(render_image(&app.image_pool, snapshot, image.index, order.options).await?),
         };
-        let Look { format, scale, .. } = order.look;
+        let RenderOptions { format, scale, .. } = order.options;
         let url = || {
             let own = format!("{base}/api/v1/generations/{}/images/{}", snapshot.id, image.index);
             format!("{own}.{}?scale={scale}", Format::name(format))
@@ -182,7 +89,7 @@ async fn images(
     Ok(Images {
         created: unix_time(),
         data,
-        kind: Kind::new(info, order.look),
+        kind: Kind::new(info, order.options),
         usage: Usage::new(info, snapshot.request.count()),
         seed: snapshot.request.seed(),
     })
@@ -193,8 +100,4 @@ fn base_url(headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
     format!("{scheme}://{}", text("host").unwrap_or("localhost"))
-}
-
-pub(super) fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::ModelInfo;
-use crate::web::App;
 use crate::web::problem::Problem;
+use crate::web::state::AppState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ModelList {
@@ -35,7 +35,7 @@ pub(super) struct OpenAiModel {
     get, path = "/v1/models", operation_id = "openaiListModels", tag = "OpenAI",
     responses((status = 200, body = ModelList)),
 )]
-pub(super) async fn list(State(app): State<App>) -> Json<ModelList> {
+pub(super) async fn list(State(app): State<AppState>) -> Json<ModelList> {
     let data = app.engine.models().iter().map(|info| model(&app, info)).collect();
     Json(ModelList { object: "list", data })
 }
@@ -47,7 +47,7 @@ pub(super) async fn list(State(app): State<App>) -> Json<ModelList> {
     responses((status = 200, body = OpenAiModel)),
 )]
 pub(super) async fn show(
-    State(app): State<App>,
+    State(app): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<OpenAiModel>, Problem> {
     match app.engine.model(&name) {
@@ -56,7 +56,7 @@ pub(super) async fn show(
     }
 }
 
-fn model(app: &App, info: &ModelInfo) -> OpenAiModel {
+fn model(app: &AppState, info: &ModelInfo) -> OpenAiModel {
     let created = app.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     OpenAiModel { id: info.config.name.clone(), object: "model", created, owned_by: "rdpm" }
 }

@@ -1,0 +1,131 @@
+//! The steps of a generation as an animation, from its event log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use image::{DynamicImage, Rgb, RgbImage};
+use utoipa::ToSchema;
+
+use super::image_pool::ImagePool;
+use super::render::{check_size, decode, sheet_pixels};
+use crate::engine::{Engine, Event, Snapshot, StepImage};
+use crate::picture::{self, Animation, AnimationFormat, PictureError, Provenance};
+use crate::web::problem::Problem;
+
+/// What an animation shows of each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(as = Which, rename_all = "lowercase")]
+pub(in crate::web) enum Channel {
+    Tokens,
+    Noisy,
+    Clean,
+}
+
+/// How an animation is rendered.
+#[derive(Debug)]
+pub(in crate::web) struct AnimationParameters {
+    pub channel: Channel,
+    /// One image; `None` is all.
+    pub index: Option<u32>,
+    pub scale: u32,
+    /// Of a frame.
+    pub delay: Duration,
+}
+
+/// A picture that is not decoded yet.
+enum Frame {
+    Tokens(Vec<u32>),
+    Png(Bytes),
+}
+
+/// The animation of a completed job.
+///
+/// # Errors
+/// 409 where the animation needs previews and the job has none, 422 where it would be too large.
+pub(in crate::web) async fn animation(
+    engine: &Engine,
+    pool: &ImagePool,
+    snapshot: &Snapshot,
+    format: AnimationFormat,
+    parameters: AnimationParameters,
+) -> Result<Bytes, Problem> {
+    if parameters.channel != Channel::Tokens && !snapshot.request.previews() {
+        let detail = "The generation has no previews; which=tokens needs none.";
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    let info = &snapshot.model;
+    let config = &info.config;
+    let size = config.image.size as u32;
+    let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
+    let steps = config.steps() as u64;
+    check_size(parameters.scale, |scale| steps * sheet_pixels(count, size * scale))?;
+
+    let steps_of_images = frames(engine, snapshot, &parameters).await?;
+    let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
+    let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);
+    let one = snapshot.request.parameters(config, parameters.index.unwrap_or(0));
+    let provenance = Provenance { count, scale: parameters.scale, ..one };
+    let work = move || {
+        let frame = |images: &BTreeMap<u32, Frame>| {
+            let picture = |frame: &Frame| match frame {
+                Frame::Tokens(codes) => Ok(tokens(codes, &colors, grid)),
+                Frame::Png(file) => decode(file),
+            };
+            let pictures = images.values().map(picture).collect::<Result<Vec<_>, PictureError>>()?;
+            Ok(picture::sheet(&pictures, picture::sheet_columns(count), cell))
+        };
+        let frames = steps_of_images.iter().map(frame).collect::<Result<Vec<_>, PictureError>>()?;
+        Animation { frames, delay: parameters.delay }.encode(format, Some(&provenance))
+    };
+    pool.run(work).await.map(Bytes::from)
+}
+
+/// For each step, the images by rising index.
+async fn frames(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    parameters: &AnimationParameters,
+) -> Result<Vec<BTreeMap<u32, Frame>>, Problem> {
+    let gone = || Problem::not_found("The generation has expired.");
+    let mut subscription = engine.subscribe(snapshot.id, 0).ok_or_else(gone)?;
+    let mut steps: BTreeMap<usize, BTreeMap<u32, Frame>> = BTreeMap::new();
+    // The job has ended: all its events are there.
+    while let Some((_, event)) = subscription.next().await {
+        let Event::Step(progress) = &*event else { continue };
+        let images =
+            progress.images.iter().filter(|image| parameters.index.is_none_or(|index| index == image.index));
+        for image in images {
+            if let Some(frame) = frame(image, parameters.channel) {
+                steps.entry(progress.step).or_default().insert(image.index, frame);
+            }
+        }
+    }
+    Ok(steps.into_values().collect())
+}
+
+fn frame(image: &StepImage, channel: Channel) -> Option<Frame> {
+    let preview = image.preview.as_ref();
+    match channel {
+        Channel::Tokens => Some(Frame::Tokens(image.tokens.clone())),
+        Channel::Noisy => preview.map(|preview| Frame::Png(preview.noisy.clone())),
+        Channel::Clean => preview.map(|preview| Frame::Png(preview.clean.clone())),
+    }
+}
+
+/// A token grid in the codebook's colours, a pixel for each code.
+fn tokens(codes: &[u32], colors: &[Rgb<u8>], grid: u32) -> DynamicImage {
+    let color = |x: u32, y: u32| {
+        let code = codes.get((y * grid + x) as usize);
+        code.and_then(|&code| colors.get(code as usize)).copied().unwrap_or(Rgb([0; 3]))
+    };
+    RgbImage::from_fn(grid, grid, color).into()
+}
+
+/// The colour `#rrggbb`.
+fn rgb(color: &str) -> Rgb<u8> {
+    let number = u32::from_str_radix(color.trim_start_matches('#'), 16).unwrap_or(0);
+    let [_, r, g, b] = number.to_be_bytes();
+    Rgb([r, g, b])
+}

@@ -1,0 +1,93 @@
+//! A job's images as one picture file.
+
+use axum::body::Bytes;
+use image::{DynamicImage, ImageFormat};
+
+use super::image_pool::ImagePool;
+use crate::engine::Snapshot;
+use crate::picture::{self, Format, MAX_SCALE, PictureError, Provenance};
+use crate::web::problem::{FieldError, Problem};
+
+/// JPEG's default quality.
+pub(in crate::web) const JPEG_QUALITY: u8 = 90;
+/// The largest picture, in pixels, all frames of an animation together.
+const MAX_PIXELS: u64 = 1 << 24;
+
+/// How images are rendered.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct RenderOptions {
+    pub format: Format,
+    /// Every pixel of an image becomes a square of this size.
+    pub scale: u32,
+    /// Of JPEG.
+    pub quality: u8,
+}
+
+/// Checks that a picture isn't too large at a `scale`; `pixels` is its size at a scale.
+///
+/// # Errors
+/// 422 with the largest scale that is possible.
+pub(in crate::web) fn check_size(scale: u32, pixels: impl Fn(u32) -> u64) -> Result<(), Problem> {
+    if pixels(scale) <= MAX_PIXELS {
+        return Ok(());
+    }
+    let largest = (1..MAX_SCALE).rev().find(|&scale| pixels(scale) <= MAX_PIXELS).unwrap_or(1);
+    let allowed = format!("integers from 1 to {largest} for this number of images");
+    Err(Problem::invalid(vec![FieldError { field: "scale".into(), value: scale.into(), allowed }]))
+}
+
+/// Pixels of a sheet.
+pub(in crate::web) fn sheet_pixels(count: u32, cell: u32) -> u64 {
+    let (width, height) = picture::sheet_size(count, picture::sheet_columns(count), cell);
+    u64::from(width) * u64::from(height)
+}
+
+/// One image of a generation, which must be finished, as a file.
+pub(in crate::web) async fn render_image(
+    pool: &ImagePool,
+    snapshot: &Snapshot,
+    index: u32,
+    options: RenderOptions,
+) -> Result<Bytes, Problem> {
+    let image = snapshot.images.iter().find(|image| image.index == index);
+    let image = image.ok_or_else(|| Problem::not_found(format!("Image {index} isn't finished.")))?;
+    if options.format == Format::Png && options.scale == 1 {
+        return Ok(image.png.clone());
+    }
+    pictures(pool, snapshot, vec![image.png.clone()], index, options).await
+}
+
+/// All images of a generation that is completed, in rows.
+pub(in crate::web) async fn render_sheet(
+    pool: &ImagePool,
+    snapshot: &Snapshot,
+    options: RenderOptions,
+) -> Result<Bytes, Problem> {
+    let files = snapshot.images.iter().map(|image| image.png.clone()).collect();
+    pictures(pool, snapshot, files, 0, options).await
+}
+
+async fn pictures(
+    pool: &ImagePool,
+    snapshot: &Snapshot,
+    files: Vec<Bytes>,
+    first: u32,
+    options: RenderOptions,
+) -> Result<Bytes, Problem> {
+    let config = &snapshot.model.config;
+    let (size, count) = (config.image.size as u32, files.len() as u32);
+    check_size(options.scale, |scale| sheet_pixels(count, size * scale))?;
+    let one = snapshot.request.parameters(config, first);
+    let parameters = Provenance { count, scale: options.scale, ..one };
+    let work = move || {
+        let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+        let sheet = picture::sheet(&images, picture::sheet_columns(count), size * options.scale);
+        options.format.encode(&sheet, options.quality, Some(&parameters))
+    };
+    pool.run(work).await.map(Bytes::from)
+}
+
+/// Decodes a PNG file that the engine made.
+pub(in crate::web) fn decode(file: &Bytes) -> Result<DynamicImage, PictureError> {
+    Ok(image::load_from_memory_with_format(file, ImageFormat::Png)?)
+}

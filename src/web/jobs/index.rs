@@ -1,0 +1,103 @@
+//! The client and the picture format of each job.
+//!
+//! An entry lives at most as long as its job in the engine, so memory is bounded by the engine's own limits.
+
+use parking_lot::Mutex;
+
+use super::idempotency::{IdempotencyKey, IdempotencyStore};
+use crate::engine::{Engine, JobId, Request};
+use crate::picture::Format;
+use crate::web::access::Client;
+use crate::web::problem::Problem;
+
+/// With fewer entries than this, expired ones aren't looked for.
+const PRUNE_FROM: usize = 512;
+
+/// The format in which a client wants to see a job's images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) struct PictureFormat {
+    pub format: Option<Format>,
+    pub scale: u32,
+}
+
+impl Default for PictureFormat {
+    fn default() -> Self {
+        Self { format: None, scale: 1 }
+    }
+}
+
+/// Jobs by client and by `Idempotency-Key`.
+#[derive(Debug, Default)]
+pub(in crate::web) struct JobIndex(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    jobs: Vec<Entry>,
+    idempotency: IdempotencyStore,
+    /// The number of entries after the last pruning.
+    pruned_size: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: JobId,
+    client: Client,
+    format: PictureFormat,
+}
+
+impl JobIndex {
+    /// Submits a job, or finds the one that an earlier request with the same key made.
+    ///
+    /// # Errors
+    /// 422 where the key was used with another body before; the errors of [`Engine::submit`].
+    pub fn submit(
+        &self,
+        engine: &Engine,
+        request: Request,
+        client: Client,
+        format: PictureFormat,
+        key: Option<IdempotencyKey>,
+    ) -> Result<JobId, Problem> {
+        // Held while the job is submitted, so that two requests with one key can't both submit.
+        let mut entries = self.0.lock();
+        if let Some(key) = &key
+            && let Some(id) = entries.idempotency.find(&client, key, |id| engine.contains(id))?
+        {
+            return Ok(id);
+        }
+        let id = engine.submit(request)?;
+        if let Some(key) = key {
+            entries.idempotency.insert(client.clone(), key, id);
+        }
+        if client.is_known() || format != PictureFormat::default() {
+            entries.jobs.push(Entry { id, client, format });
+        }
+        entries.prune(engine);
+        Ok(id)
+    }
+
+    /// A client's jobs, newest first.
+    pub fn jobs_of(&self, client: &Client) -> Vec<JobId> {
+        let entries = self.0.lock();
+        entries.jobs.iter().rev().filter(|entry| entry.client == *client).map(|entry| entry.id).collect()
+    }
+
+    /// The format of a job's pictures.
+    pub fn format(&self, id: JobId) -> PictureFormat {
+        let entries = self.0.lock();
+        let entry = entries.jobs.iter().rev().find(|entry| entry.id == id);
+        entry.map(|entry| entry.format).unwrap_or_default()
+    }
+}
+
+impl Entries {
+    /// Removes the jobs that the engine has dropped, whenever the number of entries has doubled.
+    fn prune(&mut self, engine: &Engine) {
+        let size = self.jobs.len().max(self.idempotency.len());
+        if size >= PRUNE_FROM.max(2 * self.pruned_size) {
+            self.jobs.retain(|entry| engine.contains(entry.id));
+            self.idempotency.retain(|id| engine.contains(id));
+            self.pruned_size = self.jobs.len().max(self.idempotency.len());
+        }
+    }
+}

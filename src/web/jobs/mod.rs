@@ -1,0 +1,10 @@
+//! What the web layer keeps about jobs beside the engine: the client and picture format of each (`index`), the job of an
+//! `Idempotency-Key` (`idempotency`), and waiting for the end (`wait`).
+
+mod idempotency;
+mod index;
+mod wait;
+
+pub(super) use idempotency::IdempotencyKey;
+pub(super) use index::{JobIndex, PictureFormat};
+pub(super) use wait::{CancelOnDrop, completed, wait_until_completed};

@@ -1,0 +1,165 @@
+//! An image as server-sent events.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::Bytes;
+use axum::response::Response;
+use axum::response::sse::Event as Message;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::response::{Kind, Usage, unix_time};
+use crate::engine::{Event, Progress, Subscription};
+use crate::picture::{Format, enlarge};
+use crate::web::events::StreamPermit;
+use crate::web::files::{RenderOptions, decode, render_image};
+use crate::web::jobs::{CancelOnDrop, completed};
+use crate::web::problem::{OpenAiError, Problem};
+use crate::web::state::AppState;
+
+/// A preview.
+#[derive(Serialize, ToSchema)]
+pub(in crate::web) struct PartialImageEvent {
+    /// `image_generation.partial_image`
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// From 0.
+    partial_image_index: u32,
+    /// The clean preview.
+    b64_json: String,
+    /// Unix time in seconds.
+    created_at: u64,
+    #[serde(flatten)]
+    picture: Kind,
+}
+
+/// The image.
+#[derive(Serialize, ToSchema)]
+pub(in crate::web) struct CompletedEvent {
+    /// `image_generation.completed`
+    #[serde(rename = "type")]
+    kind: &'static str,
+    b64_json: String,
+    /// Unix time in seconds.
+    created_at: u64,
+    #[serde(flatten)]
+    picture: Kind,
+    usage: Usage,
+    /// The seed that was used (not OpenAI's).
+    seed: u64,
+}
+
+/// A job that is streamed to a client.
+struct JobStream {
+    app: AppState,
+    subscription: Subscription,
+    /// Cancels the job when the client disconnects.
+    _guard: CancelOnDrop,
+    options: RenderOptions,
+    /// Steps whose previews are yet to be sent.
+    steps: VecDeque<usize>,
+    sent: u32,
+    ended: bool,
+}
+
+/// The response that streams a job, which is canceled when the client disconnects.
+pub(super) fn respond(
+    app: AppState,
+    permit: StreamPermit,
+    guard: CancelOnDrop,
+    options: RenderOptions,
+    partial_images: u32,
+) -> Result<Response, Problem> {
+    let subscription = app.engine.subscribe(guard.id, 0);
+    let subscription = subscription.ok_or_else(|| Problem::not_found("The generation has expired."))?;
+    let steps = spread(partial_images as usize, subscription.model().config.steps());
+    let job = JobStream { app, subscription, _guard: guard, options, steps, sent: 0, ended: false };
+    let events = stream::unfold(job, |mut job| async move {
+        let message = job.next().await?;
+        Some((Ok::<_, Infallible>(message), job))
+    });
+    Ok(permit.stream(events))
+}
+
+/// `count` of the steps before the last, evenly spread.
+fn spread(count: usize, steps: usize) -> VecDeque<usize> {
+    let mut chosen: VecDeque<usize> = (1..=count).map(|part| (part * steps).div_ceil(count + 1)).collect();
+    chosen.retain(|step| (1..steps).contains(step));
+    chosen
+}
+
+impl JobStream {
+    /// The next message; `None` after the last.
+    async fn next(&mut self) -> Option<Message> {
+        while let Some((_, event)) = self.subscription.next().await {
+            let Event::Step(progress) = &*event else { continue };
+            if self.steps.front() == Some(&progress.step) {
+                self.steps.pop_front();
+                return Some(
+                    self.partial_image(progress).await.unwrap_or_else(|problem| error_message(&problem)),
+                );
+            }
+        }
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        Some(self.completed().await.unwrap_or_else(|problem| error_message(&problem)))
+    }
+
+    async fn partial_image(&mut self, progress: &Progress) -> Result<Message, Problem> {
+        let preview = progress.images.first().and_then(|image| image.preview.as_ref());
+        let clean = preview.map(|preview| preview.clean.clone()).unwrap_or_default();
+        let file = self.render_preview(clean).await?;
+        let index = self.sent;
+        self.sent += 1;
+        let event = PartialImageEvent {
+            kind: "image_generation.partial_image",
+            partial_image_index: index,
+            b64_json: STANDARD.encode(file),
+            created_at: unix_time(),
+            picture: Kind::new(self.subscription.model(), self.options),
+        };
+        message(event.kind, &event)
+    }
+
+    /// A preview in the format of the request.
+    async fn render_preview(&self, png: Bytes) -> Result<Bytes, Problem> {
+        let options = self.options;
+        if options.format == Format::Png && options.scale == 1 {
+            return Ok(png);
+        }
+        let work =
+            move || options.format.encode(&enlarge(&decode(&png)?, options.scale), options.quality, None);
+        self.app.image_pool.run(work).await.map(Bytes::from)
+    }
+
+    async fn completed(&self) -> Result<Message, Problem> {
+        let snapshot = completed(&self.app.engine, &self.subscription)?;
+        let file = render_image(&self.app.image_pool, &snapshot, 0, self.options).await?;
+        let info = &snapshot.model;
+        let event = CompletedEvent {
+            kind: "image_generation.completed",
+            b64_json: STANDARD.encode(file),
+            created_at: unix_time(),
+            picture: Kind::new(info, self.options),
+            usage: Usage::new(info, 1),
+            seed: snapshot.request.seed(),
+        };
+        message(event.kind, &event)
+    }
+}
+
+fn message(kind: &str, event: &impl Serialize) -> Result<Message, Problem> {
+    let data = Message::default().event(kind).json_data(event);
+    data.map_err(|error| Problem::internal("The event could not be written.", &error))
+}
+
+/// An error as an event, since the headers have been sent.
+fn error_message(problem: &Problem) -> Message {
+    let event = Message::default().event("error");
+    event.json_data(OpenAiError::new(problem)).unwrap_or_else(|_| Message::default().event("error"))
+}

@@ -1,0 +1,62 @@
+//! `/health/…`: liveness and readiness.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::engine::ModelInfo;
+use crate::web::problem::Problem;
+use crate::web::state::AppState;
+
+const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Health {
+    /// `live`
+    status: &'static str,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Readiness {
+    /// `ready`
+    status: &'static str,
+    models: Vec<ModelReadiness>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ModelReadiness {
+    name: String,
+    /// Whether its jobs are accepted. A model that is not loaded yet is ready.
+    ready: bool,
+}
+
+/// Check liveness
+///
+/// 200 while the server works; 503 where a worker thread has ended, so that it must be restarted.
+#[utoipa::path(get, path = "/health/live", tag = "Operations", responses((status = 200, body = Health)))]
+pub(super) async fn live(State(app): State<AppState>) -> Result<Response, Problem> {
+    if app.engine.is_alive() {
+        Ok(([NO_STORE], Json(Health { status: "live" })).into_response())
+    } else {
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "A worker thread has ended."))
+    }
+}
+
+/// Check readiness
+///
+/// 200 while jobs of any model are accepted; 503 while no model is ready or the server is shutting down.
+#[utoipa::path(get, path = "/health/ready", tag = "Operations", responses((status = 200, body = Readiness)))]
+pub(super) async fn ready(State(app): State<AppState>) -> Result<Response, Problem> {
+    app.engine.ready()?;
+    let model = |info: &Arc<ModelInfo>| {
+        let name = info.config.name.clone();
+        ModelReadiness { ready: app.engine.model_ready(&name).is_ok(), name }
+    };
+    let models = app.engine.models().iter().map(model).collect();
+    Ok(([NO_STORE], Json(Readiness { status: "ready", models })).into_response())
+}

@@ -1,0 +1,182 @@
+//! `GET /`: the page, with the settings in the address. `POST /`: the same with the generated pictures, for browsers that
+//! run no scripts.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use super::form::Form;
+use super::pictures::{self, Picture};
+use super::view::View;
+use crate::engine::ModelInfo;
+use crate::web::problem::Problem;
+use crate::web::rest::Limits;
+use crate::web::state::AppState;
+
+#[derive(Template)]
+#[template(path = "index.html")]
+struct Page<'a> {
+    model: Model<'a>,
+    /// All served models.
+    models: Vec<ModelOption<'a>>,
+    defaults: Defaults,
+    limits: Limits,
+    classes: Vec<Class<'a>>,
+    /// The names of the selected classes.
+    title: String,
+    form: Form,
+    /// The pictures of a sent form.
+    pictures: Vec<Picture>,
+    /// Whether the form was sent.
+    sent: bool,
+    version: &'static str,
+}
+
+struct Model<'a> {
+    name: &'a str,
+    title: &'a str,
+    /// Whether addresses that name no model mean this one.
+    is_default: bool,
+    steps: usize,
+    grid: usize,
+    codes: usize,
+    /// Columns and rows of the figure that shows the codebook.
+    codebook: (usize, usize),
+    image_size: usize,
+    channels: usize,
+    /// Bits of a code.
+    bits: String,
+    parameters: String,
+    /// `#rrggbb` of each code, and the schedule, as the scripts read them.
+    colors: String,
+    schedule: String,
+}
+
+/// A model in the menu.
+struct ModelOption<'a> {
+    name: &'a str,
+    title: &'a str,
+}
+
+struct Defaults {
+    guidance: f64,
+    temperature: f64,
+}
+
+struct Class<'a> {
+    index: usize,
+    name: &'a str,
+    /// A URL, or empty.
+    picture: String,
+    checked: bool,
+}
+
+impl Page<'_> {
+    /// The address of a view of this model.
+    fn address(&self, view: View) -> String {
+        let view = Some(view.name()).filter(|name| *name != View::Draw.name());
+        let model = Some(self.model.name).filter(|_| !self.model.is_default);
+        let pairs = [("view", view), ("model", model)];
+        let pairs = pairs.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+        let query = pairs.collect::<Vec<_>>().join("&");
+        if query.is_empty() { "/".into() } else { format!("/?{query}") }
+    }
+
+    fn has_pictures(&self) -> bool {
+        self.classes.iter().any(|class| !class.picture.is_empty())
+    }
+}
+
+impl<'a> ModelOption<'a> {
+    fn of(info: &'a ModelInfo) -> Self {
+        Self { name: &info.config.name, title: &info.config.title }
+    }
+}
+
+/// `GET /`
+pub(super) async fn show(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let form = Form::read(&app.engine, query.unwrap_or_default().as_bytes());
+    render(&app, form, Vec::new(), false)
+}
+
+/// `POST /`: the form, sent without scripts.
+pub(super) async fn submit(State(app): State<AppState>, body: Bytes) -> Result<Response, Problem> {
+    let mut form = Form::read(&app.engine, &body);
+    let pictures =
+        if form.problems.is_empty() { pictures::generate(&app.engine, &mut form).await } else { Vec::new() };
+    render(&app, form, pictures, true)
+}
+
+fn render(app: &AppState, form: Form, pictures: Vec<Picture>, sent: bool) -> Result<Response, Problem> {
+    let info = Arc::clone(&form.model);
+    let config = &info.config;
+    let class = |(index, name)| Class {
+        index,
+        name,
+        picture: app.class_pictures.url(&info.config.name, index).unwrap_or_default(),
+        checked: form.classes.contains(&index),
+    };
+    let selected: Vec<&str> = form.classes.iter().map(|&class| config.classes[class].as_str()).collect();
+    let page = Page {
+        title: selected.join(", "),
+        model: Model {
+            name: &config.name,
+            title: &config.title,
+            is_default: config.name == app.engine.default_model().config.name,
+            steps: config.steps(),
+            grid: config.latent.grid,
+            codes: config.trajectory.codes,
+            codebook: codebook_layout(config.trajectory.codes),
+            image_size: config.image.size,
+            channels: config.image.channels,
+            bits: format!("{:.0}", (config.trajectory.codes as f64).log2()),
+            parameters: format_count(info.weight_count),
+            colors: info.palette.join(" "),
+            schedule: join(&config.trajectory.schedule),
+        },
+        models: app.engine.models().iter().map(|info| ModelOption::of(info)).collect(),
+        defaults: Defaults { guidance: config.sampling.guidance, temperature: config.sampling.temperature },
+        limits: Limits::of(&info),
+        classes: config.classes.iter().map(String::as_str).enumerate().map(class).collect(),
+        form,
+        pictures,
+        sent,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    match page.render() {
+        Ok(html) => {
+            let caching = if sent { "no-store" } else { "no-cache" };
+            Ok(([(header::CACHE_CONTROL, caching)], Html(html)).into_response())
+        }
+        Err(error) => {
+            tracing::error!(%error, "the page could not be rendered");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered."))
+        }
+    }
+}
+
+/// A number of parameters, for people: `7.2 million`, `950 thousand`.
+fn format_count(parameters: usize) -> String {
+    match parameters {
+        0..1_000 => parameters.to_string(),
+        1_000..1_000_000 => format!("{} thousand", parameters / 1_000),
+        _ => format!("{:.1} million", parameters as f64 / 1e6),
+    }
+}
+
+/// Columns and rows of a figure with this number of squares, about sixteen times as wide as high.
+fn codebook_layout(squares: usize) -> (usize, usize) {
+    let rows = squares.div_ceil(16).isqrt().max(1);
+    (squares.div_ceil(rows), rows)
+}
+
+fn join(numbers: &[f64]) -> String {
+    numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(" ")
+}

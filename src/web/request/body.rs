@@ -1,0 +1,65 @@
+//! Request bodies: their size, their media type, JSON.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use mediatype::names::{APPLICATION, JSON};
+use mediatype::{MediaType, MediaTypeBuf};
+use serde::de::DeserializeOwned;
+
+use crate::web::problem::Problem;
+
+/// The largest request body, in bytes, of routes that don't take images. A full request has about 300.
+pub(in crate::web) const BODY_LIMIT: usize = 64 * 1024;
+
+/// The body, if it arrived whole.
+///
+/// # Errors
+/// 413 where it is larger than `limit`, 400 where it was cut off.
+pub(in crate::web) fn whole_body(
+    body: Result<Bytes, BytesRejection>,
+    limit: usize,
+) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("The body is larger than {limit} bytes.");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off."),
+    })
+}
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// 415 for a content type other than JSON, 400 for a body that isn't JSON, 422 for one that isn't an object or has a field
+/// twice.
+pub(in crate::web) fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+    if !is_json(headers) {
+        let detail = "Send JSON with the header Content-Type: application/json.";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        // Messages of serde_json name the fault and its line and column.
+        if error.is_data() {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("The body is invalid: {error}."))
+        } else {
+            Problem::new(StatusCode::BAD_REQUEST, format!("The body is not JSON: {error}."))
+        }
+    })
+}
+
+/// `application/json` with any parameters, or `application/…+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    content_type(headers)
+        .is_some_and(|kind| kind.ty() == APPLICATION && (kind.subty() == JSON || kind.suffix() == Some(JSON)))
+}
+
+/// Whether a body has this media type, with any parameters.
+pub(in crate::web) fn has_media_type(headers: &HeaderMap, expected: &MediaType<'_>) -> bool {
+    content_type(headers).is_some_and(|kind| kind.essence() == *expected)
+}
+
+fn content_type(headers: &HeaderMap) -> Option<MediaTypeBuf> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,203 @@
+//! A job as JSON.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::engine::{self, Snapshot};
+use crate::picture::Format;
+use crate::web::jobs::PictureFormat;
+
+/// A generation, as `GET` answers it and as the events that end a stream do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct Generation {
+    id: String,
+    status: Status,
+    /// Place in the queue while it waits: 1 is next, counted in jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    /// While it waits: estimated seconds until its first image begins, from measured step times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_seconds: Option<f64>,
+    /// When it was accepted: RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    created: String,
+    /// When its first image began.
+    #[schema(format = DateTime)]
+    started: Option<String>,
+    #[schema(format = DateTime)]
+    ended: Option<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+    model: String,
+    class: String,
+    class_index: usize,
+    seed: u64,
+    count: u32,
+    guidance: f64,
+    temperature: f64,
+    top_k: Option<usize>,
+    top_p: Option<f64>,
+    /// The step of another image that its images start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_step: Option<usize>,
+    previews: bool,
+    alternatives: bool,
+    cancel_on_disconnect: bool,
+    links: Links,
+    /// The finished images by rising index; all of them once it is completed.
+    images: Vec<Image>,
+}
+
+/// State of a generation. The last three are final.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::web) enum Status {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+    Canceled,
+}
+
+impl From<engine::Status> for Status {
+    fn from(status: engine::Status) -> Self {
+        match status {
+            engine::Status::Queued => Self::Queued,
+            engine::Status::Running => Self::Running,
+            engine::Status::Completed => Self::Completed,
+            engine::Status::Failed => Self::Failed,
+            engine::Status::Canceled => Self::Canceled,
+        }
+    }
+}
+
+/// What a client needs to follow a new generation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Accepted {
+    id: String,
+    status: Status,
+    model: String,
+    class: String,
+    seed: u64,
+    links: Links,
+}
+
+/// One of a client's generations.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Summary {
+    #[serde(flatten)]
+    accepted: Accepted,
+    /// Images asked for.
+    count: u32,
+    /// When it was accepted: RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    created: String,
+}
+
+/// Relative URLs.
+#[derive(Debug, Serialize, ToSchema)]
+struct Links {
+    #[serde(rename = "self")]
+    own: String,
+    /// The event stream.
+    events: String,
+}
+
+/// A finished image.
+#[derive(Debug, Serialize, ToSchema)]
+struct Image {
+    index: u32,
+    /// A PNG file of the model's own size, with the parameters that made it.
+    png_base64: String,
+    /// The picture in the `format` and `scale` of the request.
+    url: String,
+}
+
+impl Generation {
+    /// A job whose pictures have this format.
+    pub fn new(snapshot: &Snapshot, format: PictureFormat) -> Self {
+        let links = Links::new(snapshot);
+        let ending = format.format.unwrap_or(Format::Png).name();
+        let scale = if format.scale == 1 { String::new() } else { format!("?scale={}", format.scale) };
+        let settings = snapshot.request.settings();
+        let image = |image: &crate::engine::Finished| Image {
+            index: image.index,
+            png_base64: STANDARD.encode(&image.png),
+            url: format!("{}/images/{}.{ending}{scale}", links.own, image.index),
+        };
+        Self {
+            id: snapshot.id.to_string(),
+            status: snapshot.status.into(),
+            position: snapshot.place.map(|place| place.position),
+            eta_seconds: snapshot.place.map(|place| place.eta.as_secs_f64()),
+            created: rfc_3339(snapshot.created),
+            started: snapshot.started.map(rfc_3339),
+            ended: snapshot.ended.map(rfc_3339),
+            detail: snapshot.detail,
+            model: snapshot.model.config.name.clone(),
+            class: class_name(snapshot),
+            class_index: settings.class(),
+            seed: snapshot.request.seed(),
+            count: snapshot.request.count(),
+            guidance: settings.guidance(),
+            temperature: settings.temperature(),
+            top_k: settings.top_k(),
+            top_p: settings.top_p(),
+            from_step: snapshot.request.source().map(|source| source.from_step),
+            previews: snapshot.request.previews(),
+            alternatives: snapshot.request.alternatives(),
+            cancel_on_disconnect: snapshot.request.cancel_on_disconnect(),
+            images: snapshot.images.iter().map(image).collect(),
+            links,
+        }
+    }
+}
+
+impl Accepted {
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Self {
+            id: snapshot.id.to_string(),
+            status: snapshot.status.into(),
+            model: snapshot.model.config.name.clone(),
+            class: class_name(snapshot),
+            seed: snapshot.request.seed(),
+            links: Links::new(snapshot),
+        }
+    }
+
+    /// The job's own URL.
+    pub fn location(&self) -> &str {
+        &self.links.own
+    }
+}
+
+impl Summary {
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Self {
+            accepted: Accepted::new(snapshot),
+            count: snapshot.request.count(),
+            created: rfc_3339(snapshot.created),
+        }
+    }
+}
+
+impl Links {
+    fn new(snapshot: &Snapshot) -> Self {
+        let own = format!("/api/v1/generations/{}", snapshot.id);
+        Self { events: format!("{own}/events"), own }
+    }
+}
+
+fn rfc_3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+fn class_name(snapshot: &Snapshot) -> String {
+    let class = snapshot.request.settings().class();
+    snapshot.model.config.classes.get(class).cloned().unwrap_or_default()
+}

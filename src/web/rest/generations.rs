@@ -1,0 +1,113 @@
+//! `/api/v1/generations`: listing, reading and canceling jobs.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::generation::{Generation, Summary};
+use crate::engine::{JobId, Snapshot};
+use crate::web::access::{CLIENT_HEADER, Client, invalid_header};
+use crate::web::problem::Problem;
+use crate::web::request::Query;
+use crate::web::state::AppState;
+
+pub(super) const NO_STORE: (header::HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+
+/// Generations in a list, by default and at most.
+const DEFAULT_LIMIT: u32 = 20;
+const MAX_LIMIT: u32 = 100;
+
+/// A client's generations.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Generations {
+    /// Newest first.
+    generations: Vec<Summary>,
+}
+
+/// List your generations
+///
+/// The generations that were made with the same `Rdpm-Client` header, and the same API key where the server has keys,
+/// newest first. There are no accounts: anyone who knows the token sees the list, so choose one that nobody can guess.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations",
+    operation_id = "listGenerations",
+    tag = "Generations",
+    params(
+        (
+            "Rdpm-Client" = String, Header, pattern = r"^[A-Za-z0-9._~\-]{16,128}$",
+            description = "The secret that the generations were made with.",
+        ),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The largest number of generations to list; 20 by default."),
+    ),
+    responses((status = 200, body = Generations)),
+)]
+pub(super) async fn list(
+    State(app): State<AppState>,
+    client: Client,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let limit = query.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+    query.finish()?;
+    if !client.is_known() {
+        let allowed = "the token that the generations were made with";
+        return Err(invalid_header(&CLIENT_HEADER, None, allowed));
+    }
+    let jobs = app.jobs.jobs_of(&client);
+    let known = jobs.into_iter().filter_map(|id| app.engine.get(id)).take(limit as usize);
+    let generations = known.map(|snapshot| Summary::new(&snapshot)).collect();
+    Ok(([NO_STORE], Json(Generations { generations })).into_response())
+}
+
+/// Get a generation
+///
+/// Its state, its settings, and the finished images. Ended generations are kept for a limited time, 10 minutes by default;
+/// after that the answer is 404.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations/{id}",
+    operation_id = "getGeneration",
+    tag = "Generations",
+    params(("id" = String, Path, description = "The generation's id")),
+    responses((status = 200, body = Generation)),
+)]
+pub(super) async fn show(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let snapshot = find(&id, |id| app.engine.get(id))?;
+    Ok(respond_with(&app, &snapshot))
+}
+
+/// Cancel a generation
+///
+/// Answers 200 with the generation. Finished images are kept. A generation that has already ended is not changed; the
+/// answer is 200 as well, and its `status` says how it ended.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/generations/{id}",
+    operation_id = "cancelGeneration",
+    tag = "Generations",
+    params(("id" = String, Path, description = "The generation's id")),
+    responses((status = 200, body = Generation)),
+)]
+pub(super) async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let snapshot = find(&id, |id| app.engine.cancel(id))?;
+    Ok(respond_with(&app, &snapshot))
+}
+
+/// The current state of a generation.
+fn respond_with(app: &AppState, snapshot: &Snapshot) -> Response {
+    let generation = Generation::new(snapshot, app.jobs.format(snapshot.id));
+    ([NO_STORE], Json(generation)).into_response()
+}
+
+/// The result of `get` for the job with this id, or 404.
+pub(super) fn find<T>(id: &str, get: impl FnOnce(JobId) -> Option<T>) -> Result<T, Problem> {
+    id.parse().ok().and_then(get).ok_or_else(|| not_found(id))
+}
+
+pub(super) fn not_found(id: &str) -> Problem {
+    Problem::not_found(format!("There is no generation {id}. Ended generations are kept for a limited time."))
+}

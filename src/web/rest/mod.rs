@@ -1,0 +1,47 @@
+//! `/api/v1/…`: the REST API.
+//!
+//! | method and path | answer | file |
+//! |---|---|---|
+//! | `POST /api/v1/generations` | 202 and a job; or, with `wait`, 200 and the job or the picture itself | `create_generation` |
+//! | `GET /api/v1/generations` | the client's own jobs | `generations` |
+//! | `GET /api/v1/generations/{id}` | the job and its images | `generations` |
+//! | `DELETE /api/v1/generations/{id}` | cancels; 200 and the job | `generations` |
+//! | `GET /api/v1/generations/{id}/events` | the job as server-sent events | `generation_events` |
+//! | `GET /api/v1/generations/{id}/images/{file}` | one finished image: `0.png`, `0.webp`, `0.jpg` | `pictures` |
+//! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps: `animation.gif`, … | `pictures` |
+//! | `POST /api/v1/tokenizations` | the token grids of an image | `tokenizations` |
+//! | `GET /api/v1/models`, `GET /api/v1/classes` | the served models | `models` |
+//! | `GET /api/v1/models/{model}/classes/{file}` | a sample picture of a class | `models` |
+//!
+//! `generation` is a job as JSON.
+
+mod create_generation;
+mod generation;
+mod generation_events;
+mod generations;
+mod models;
+mod pictures;
+mod tokenizations;
+
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::state::AppState;
+
+pub(super) use generation_events::{QueuedEvent, StartedEvent, StepEvent};
+pub(super) use models::Limits;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(pictures::SheetAndAnimation::openapi())
+        .routes(routes!(create_generation::create, generations::list))
+        .routes(routes!(generations::show, generations::cancel))
+        .routes(routes!(generation_events::stream))
+        .routes(routes!(pictures::image))
+        .route("/api/v1/generations/{id}/{file}", get(pictures::sheet_or_animation))
+        .routes(routes!(tokenizations::create))
+        .routes(routes!(models::models))
+        .routes(routes!(models::classes))
+        .routes(routes!(models::class_picture))
+}

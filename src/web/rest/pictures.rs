@@ -1,0 +1,239 @@
+//! `/api/v1/generations/{id}/…`: picture files of one image, of all images, or of the steps.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+
+use super::generations::find;
+use crate::engine::{MAX_COUNT, Snapshot, Status};
+use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE};
+use crate::web::files::{
+    AnimationParameters, Channel, JPEG_QUALITY, RenderOptions, animation as render_animation, render_image,
+    render_sheet,
+};
+use crate::web::problem::Problem;
+use crate::web::request::Query;
+use crate::web::state::AppState;
+
+/// A finished image never changes. Its address expires with the job.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, immutable");
+
+/// Get an image
+///
+/// One finished image; 404 until then. A PNG file contains the parameters that made it; `rdpm info` prints them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations/{id}/images/{file}",
+    operation_id = "getImage",
+    tag = "Pictures",
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        (
+            "file" = String, Path, pattern = r"^[0-9]{1,2}\.(png|webp|jpeg|jpg)$",
+            description = "The image's index, and the format: `0.png`, `0.webp` (lossless) or `0.jpeg`",
+        ),
+        (
+            "scale" = Option<u32>, Query, minimum = 1, maximum = 32,
+            description = "Size of the square that every pixel becomes.",
+        ),
+    ),
+    responses((
+        status = 200,
+        content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg")),
+    )),
+)]
+pub(super) async fn image(
+    State(app): State<AppState>,
+    Path((id, file)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, Problem> {
+    let scale = scale(query)?;
+    let snapshot = find(&id, |id| app.engine.get(id))?;
+    let count = snapshot.request.count();
+    let found = parse_indexed(&file, Format::from_name).filter(|&(index, _)| index < count);
+    let Some((index, format)) = found else {
+        let last = count - 1;
+        let detail = format!(
+            "{file} is not an image of this generation. Images are 0.png to {last}.png, or webp, or jpeg."
+        );
+        return Err(Problem::not_found(detail));
+    };
+    if !snapshot.images.iter().any(|image| image.index == index) {
+        let status = snapshot.status.as_str();
+        return Err(Problem::not_found(format!("{file} isn't finished; the generation is {status}.")));
+    }
+    let options = RenderOptions { format, scale, quality: JPEG_QUALITY };
+    let bytes = render_image(&app.image_pool, &snapshot, index, options).await?;
+    Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
+}
+
+/// The documentation of [`sheet_or_animation`]: the router can't tell the two apart, so they have one handler.
+#[derive(OpenApi)]
+#[openapi(paths(sheet, animation))]
+pub(super) struct SheetAndAnimation;
+
+/// `GET /api/v1/generations/{id}/{file}`
+pub(super) async fn sheet_or_animation(
+    State(app): State<AppState>,
+    Path((id, file)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, Problem> {
+    let snapshot = find(&id, |id| app.engine.get(id))?;
+    if let Some(format) = file.strip_prefix("sheet.").and_then(Format::from_name) {
+        sheet(&app, &file, &snapshot, format, query).await
+    } else if let Some(format) = file.strip_prefix("animation.").and_then(AnimationFormat::from_name) {
+        animation(&app, &file, &snapshot, format, query).await
+    } else {
+        let known = "sheet.png, sheet.webp, sheet.jpeg, animation.gif, animation.png, animation.webp";
+        Err(Problem::not_found(format!("There is no {file}. Allowed: {known}.")))
+    }
+}
+
+/// Get all images
+///
+/// A sheet of rows. Of a completed generation; 404 until then.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations/{id}/sheet.{format}",
+    operation_id = "getSheet",
+    tag = "Pictures",
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        ("format" = String, Path, pattern = "^(png|webp|jpeg|jpg)$", description = "`png`, `webp` or `jpeg`"),
+        (
+            "scale" = Option<u32>, Query, minimum = 1, maximum = 32,
+            description = "Size of the square that every pixel becomes; the maximum is lower where the file would be too large.",
+        ),
+    ),
+    responses((
+        status = 200,
+        content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg")),
+    )),
+)]
+async fn sheet(
+    app: &AppState,
+    file: &str,
+    snapshot: &Snapshot,
+    format: Format,
+    query: Query,
+) -> Result<Response, Problem> {
+    let options = RenderOptions { format, scale: scale(query)?, quality: JPEG_QUALITY };
+    check_completed(file, snapshot)?;
+    let bytes = render_sheet(&app.image_pool, snapshot, options).await?;
+    Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
+}
+
+/// Get the steps as an animation
+///
+/// Of a completed generation; 404 until then, 409 where the animation needs previews that the generation doesn't have.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations/{id}/animation.{format}",
+    operation_id = "getAnimation",
+    tag = "Pictures",
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        ("format" = String, Path, pattern = "^(gif|png|webp)$", description = "`gif`, `png` (APNG) or `webp`"),
+        (
+            "which" = Option<Channel>, Query,
+            description = "The clean previews, the noisy previews, or the token grids; `clean` by default",
+        ),
+        ("index" = Option<u32>, Query, maximum = 15, description = "Index of the only image to show; all images by default"),
+        (
+            "scale" = Option<u32>, Query, minimum = 1, maximum = 32,
+            description = "Size of the square that every pixel becomes; the maximum is lower where the file would be too large.",
+        ),
+        (
+            "delay" = Option<u32>, Query, minimum = 20, maximum = 5000,
+            description = "Milliseconds for each step, 250 by default. The last step is shown six times as long.",
+        ),
+    ),
+    responses((
+        status = 200,
+        content((Vec<u8> = "image/gif"), (Vec<u8> = "image/apng"), (Vec<u8> = "image/webp")),
+    )),
+)]
+async fn animation(
+    app: &AppState,
+    file: &str,
+    snapshot: &Snapshot,
+    format: AnimationFormat,
+    query: Query,
+) -> Result<Response, Problem> {
+    let parameters = animation_parameters(query, snapshot)?;
+    check_completed(file, snapshot)?;
+    let bytes = render_animation(&app.engine, &app.image_pool, snapshot, format, parameters).await?;
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    Ok(([(header::CACHE_CONTROL, IMMUTABLE), kind], bytes).into_response())
+}
+
+/// The parameters in a query.
+///
+/// # Errors
+/// 422 where they are invalid, 404 where the generation doesn't have the image.
+fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<AnimationParameters, Problem> {
+    let channel = query.take("which", "tokens, noisy, clean", |name| match name {
+        "tokens" => Some(Channel::Tokens),
+        "noisy" => Some(Channel::Noisy),
+        "clean" => Some(Channel::Clean),
+        _ => None,
+    });
+    let index = query.integer("index", 0..=MAX_COUNT - 1);
+    let scale = query.integer("scale", 1..=MAX_SCALE).unwrap_or(1);
+    let delay = query.integer("delay", 20..=5000);
+    query.finish()?;
+    let count = snapshot.request.count();
+    if let Some(index) = index.filter(|&index| index >= count) {
+        return Err(Problem::not_found(format!("There is no image {index}: the generation has {count}.")));
+    }
+    let delay = delay.map_or(DEFAULT_FRAME_DELAY, |delay| Duration::from_millis(delay.into()));
+    Ok(AnimationParameters { channel: channel.unwrap_or(Channel::Clean), index, scale, delay })
+}
+
+/// A response with the only image of a completed generation, or a sheet of all, and the picture's own address.
+pub(super) async fn respond_with_picture(
+    app: &AppState,
+    snapshot: &Snapshot,
+    options: RenderOptions,
+) -> Result<Response, Problem> {
+    let (bytes, file): (Bytes, _) = if snapshot.request.count() == 1 {
+        (render_image(&app.image_pool, snapshot, 0, options).await?, "images/0")
+    } else {
+        (render_sheet(&app.image_pool, snapshot, options).await?, "sheet")
+    };
+    let RenderOptions { format, scale, .. } = options;
+    let query = if scale == 1 { String::new() } else { format!("?scale={scale}") };
+    let address = format!("/api/v1/generations/{}/{file}.{}{query}", snapshot.id, format.name());
+    Ok(([(header::CONTENT_LOCATION, address)], content_type(format), bytes).into_response())
+}
+
+fn check_completed(file: &str, snapshot: &Snapshot) -> Result<(), Problem> {
+    if snapshot.status == Status::Completed {
+        return Ok(());
+    }
+    let status = snapshot.status.as_str();
+    Err(Problem::not_found(format!("{file} is not available: the generation is {status}, not completed.")))
+}
+
+fn content_type(format: Format) -> [(header::HeaderName, HeaderValue); 1] {
+    [(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()))]
+}
+
+/// The scale of a query that has no other parameters.
+fn scale(mut query: Query) -> Result<u32, Problem> {
+    let scale = query.integer("scale", 1..=MAX_SCALE).unwrap_or(1);
+    query.finish().map(|()| scale)
+}
+
+/// The index and the format in `7.png`.
+pub(super) fn parse_indexed<T>(file: &str, format: impl FnOnce(&str) -> Option<T>) -> Option<(u32, T)> {
+    let (digits, ending) = file.split_once('.')?;
+    // `parse` would take a sign.
+    let is_unsigned = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let index = is_unsigned.then(|| digits.parse().ok())??;
+    Some((index, format(ending)?))
+}

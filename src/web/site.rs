@@ -1,0 +1,68 @@
+//! The site: all routes as one router.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use prometheus_client::registry::Registry;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::events::EventStreams;
+use super::files::{ClassPictures, ImagePool};
+use super::http_metrics::HttpMetrics;
+use super::operations::{self, ApiDescription};
+use super::options::Options;
+use super::request::{BODY_LIMIT, UploadPermits};
+use super::state::AppState;
+use super::{middleware, openai, pages, rest};
+use crate::engine::Engine;
+use crate::model::Config;
+
+/// The whole site as a router, to be served or called in-process.
+pub fn app(engine: Arc<Engine>, class_pictures: ClassPictures, options: &Options) -> Router {
+    with_metrics(engine, class_pictures, options, &HttpMetrics::default())
+}
+
+/// The OpenAPI document of a server with these models, the default first, as JSON.
+pub fn openapi(models: &[&Config]) -> serde_json::Value {
+    operations::openapi_document(documented_routes().into_openapi(), models)
+}
+
+/// The routes that the OpenAPI document describes.
+fn documented_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(rest::routes()).merge(openai::routes()).merge(operations::documented_routes())
+}
+
+/// The same as [`app`], counted by `http_metrics`.
+pub(super) fn with_metrics(
+    engine: Arc<Engine>,
+    class_pictures: ClassPictures,
+    options: &Options,
+    http_metrics: &HttpMetrics,
+) -> Router {
+    let mut registry = Registry::with_prefix("rdpm");
+    engine.register_metrics(&mut registry);
+    http_metrics.register(registry.sub_registry_with_prefix("http"));
+    let (routes, document) = documented_routes().split_for_parts();
+    let models: Vec<&Config> = engine.models().iter().map(|info| &info.config).collect();
+    let document = operations::openapi_document(document, &models);
+    let state = AppState {
+        engine,
+        class_pictures: Arc::new(class_pictures),
+        registry: Arc::new(registry),
+        jobs: Arc::default(),
+        image_pool: ImagePool::default(),
+        upload_permits: UploadPermits::default(),
+        event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
+        api_description: Arc::new(ApiDescription::new(&document)),
+        started: SystemTime::now(),
+    };
+    let routes = Router::new()
+        .merge(pages::routes())
+        .merge(operations::routes())
+        .merge(routes)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state);
+    middleware::apply(routes, options, http_metrics)
+}

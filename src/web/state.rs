@@ -1,0 +1,34 @@
+//! What handlers share.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::FromRef;
+use prometheus_client::registry::Registry;
+
+use super::events::EventStreams;
+use super::files::{ClassPictures, ImagePool};
+use super::jobs::JobIndex;
+use super::operations::ApiDescription;
+use super::request::UploadPermits;
+use crate::engine::Engine;
+
+/// The state of the router. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct AppState {
+    pub engine: Arc<Engine>,
+    pub class_pictures: Arc<ClassPictures>,
+    pub registry: Arc<Registry>,
+    pub jobs: Arc<JobIndex>,
+    pub image_pool: ImagePool,
+    pub upload_permits: UploadPermits,
+    pub event_streams: Arc<EventStreams>,
+    pub api_description: Arc<ApiDescription>,
+    pub started: SystemTime,
+}
+
+impl FromRef<AppState> for UploadPermits {
+    fn from_ref(app: &AppState) -> Self {
+        app.upload_permits.clone()
+    }
+}
