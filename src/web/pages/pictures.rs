@@ -33,7 +33,7 @@ pub(super) async fn generate(engine: &Engine, form: &mut Form) -> Vec<Picture> {
             return Vec::new();
         }
     };
-    let mut jobs = Jobs { engine: engine, ids: Vec::new() };
+    let mut jobs = Jobs { engine, ids: Vec::new() };
     match tokio::time::timeout(TIME_LIMIT, jobs.run(requests)).await {
         Ok(Ok(snapshots)) => snapshots.iter().flat_map(labelled).collect(),
         Ok(Err(sentence)) => {

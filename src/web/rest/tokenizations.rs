@@ -199,7 +199,7 @@ async fn form(headers: &HeaderMap, body: axum::body::Bytes, engine: &Engine) -> 
         });
     }
     check.finish()?;
-    let file = file.ok_or_else(|| missing_file())?;
+    let file = file.ok_or_else(missing_file)?;
     // The image's field was a part; the others are checked as those of JSON.
     let checked = json(Body { image: Some("".into()), ..fields }, engine)?;
     Ok(Order { file, ..checked })
