@@ -19,6 +19,8 @@ STAGES = {
     "denoiser": ("denoiser_stage", "train"),
     "checkpoint": ("checkpoint", "keep"),
     "evaluate": ("evaluate", "evaluate"),
+    "pack": ("packed", "pack"),
+    "retrieval": ("retrieval", "evaluate"),
     "export": ("export", "export"),
     "fixture": ("fixture", "write"),
     "restore": ("restore", "restore"),

@@ -27,6 +27,16 @@ class Condition(NamedTuple):
         return Condition(*(part.to(device) for part in self))
 
 
+def rows(y: Tensor | Condition, part: slice) -> Tensor | Condition:
+    """Some of a batch's classes or conditions."""
+    return Condition(*(each[part] for each in y)) if isinstance(y, Condition) else y[part]
+
+
+def count(y: Tensor | Condition) -> int:
+    """How many images classes or conditions are for."""
+    return len(y.label if isinstance(y, Condition) else y)
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The words that the denoiser knows, in alphabetical order; a word's place is its index."""
@@ -44,14 +54,16 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Descriptions:
-    """What is known of each picture of a split: style (b,), words of its name (b, l), further keywords (b, k)."""
+    """What is known of each picture of a split: style (b,), words of its name (b, l), further keywords (b, k), and
+    which emoji it shows (b,), the same number in all styles, skin tones and genders."""
 
     styles: Tensor
     names: Tensor
     keywords: Tensor
+    emoji: Tensor
 
     def __getitem__(self, indices: Tensor) -> Descriptions:
-        return Descriptions(self.styles[indices], self.names[indices], self.keywords[indices])
+        return Descriptions(self.styles[indices], self.names[indices], self.keywords[indices], self.emoji[indices])
 
     def sampled(self, padding: int, random: torch.Generator) -> Tensor:
         """Words (b, l + KEYWORDS) to tell in one update: a picture's name, some of its keywords, or both."""

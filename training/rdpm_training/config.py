@@ -124,6 +124,8 @@ class Evaluation:
     classifier_epochs: int
     sweep: list[list[float]]  # pairs of guidance and temperature
     sweep_samples: int
+    retrieval_samples: int = 320  # of each kind of request, for stage `retrieval`
+    retrieval_seeds: list[int] = dataclasses.field(default_factory=lambda: [1, 2, 3])
 
 
 @dataclass(frozen=True)

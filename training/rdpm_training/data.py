@@ -43,6 +43,11 @@ class Split:
     def label(self, indices: Tensor) -> Tensor:
         return self.labels[indices]
 
+    def subset(self, indices: Tensor) -> Split:
+        """Some of the images as they are."""
+        descriptions = self.descriptions[indices] if self.descriptions else None
+        return Split(self.images[indices], self.labels[indices], descriptions)
+
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images in -1..1 and their labels."""
         return to_unit(self.images[indices]), self.label(indices)
@@ -127,7 +132,8 @@ def _descriptions(kept: Mapping[str, np.ndarray], train: Tensor) -> tuple[Vocabu
     known = {word for row in train.nonzero().flatten().tolist() for word in names[row] + keywords[row]}
     vocabulary = Vocabulary(sorted(known))
     styles = torch.from_numpy(kept["styles"])
-    return vocabulary, Descriptions(styles, vocabulary.encode(names), vocabulary.encode(keywords))
+    emoji = torch.from_numpy(np.unique(kept["bases"], return_inverse=True)[1])
+    return vocabulary, Descriptions(styles, vocabulary.encode(names), vocabulary.encode(keywords), emoji)
 
 
 def halved(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import codebook_stage, data, runs, trainer, trajectory
-from .conditions import Condition, Dropout
+from .conditions import Condition, Dropout, rows
 from .config import Config
 from .config import Denoiser as Settings
 from .denoiser import Denoiser
@@ -106,11 +106,6 @@ def named(split: data.Split) -> Tensor | Condition:
     if split.descriptions is None:
         return split.labels
     return Condition(split.labels, split.descriptions.styles, split.descriptions.names)
-
-
-def rows(y: Tensor | Condition, part: slice) -> Tensor | Condition:
-    """Some rows of a batch of conditions."""
-    return Condition(*(each[part] for each in y)) if isinstance(y, Condition) else y[part]
 
 
 def restored(folder: Path) -> dict[str, Any] | None:

