@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::site::{Browser, server};
 
-/// Pictures of the page for `docs/`: every view at three widths in both themes.
+/// Pictures of the page for `docs/images/`: every view at three widths in both themes.
 #[tokio::test]
-#[ignore = "writes docs/page-*.png; scripts/screenshots runs it"]
+#[ignore = "writes docs/images/page-*.png; scripts/screenshots runs it"]
 async fn screenshots() {
     let (_server, url) = server(0);
     for theme in ["light", "dark"] {
@@ -58,7 +58,7 @@ async fn save(browser: &Browser, name: &str) {
     let picture = browser.cdp("Page.captureScreenshot", json!({"format": "png"})).await;
     let bytes = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
     let picture = image::load_from_memory(&bytes).unwrap().to_rgb8();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/page-{name}.png"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/images/page-{name}.png"));
     let file = BufWriter::new(File::create(&path).unwrap());
     let encoder = PngEncoder::new_with_quality(file, CompressionType::Best, FilterType::Adaptive);
     picture.write_with_encoder(encoder).unwrap();

@@ -25,7 +25,7 @@ STAGES = {
     "fixture": ("fixture", "write"),
     "restore": ("restore", "restore"),
 }
-# What docs/results.md shows; these are configured by a plan of their own.
+# What the pages in docs/results show; these are configured by a plan of their own.
 RESULTS = {
     "ablate": ("results.ablate", "ablate"),
     "sweep": ("results.sweep", "sweep"),
@@ -42,7 +42,8 @@ def main() -> int:
     parser.add_argument("stages", metavar="STAGE", nargs="+", choices=[*STAGES, *RESULTS], help=described)
     described = "TOML file, e.g. configs/fashion-mnist.toml; configs/results.toml for " + ", ".join(RESULTS)
     parser.add_argument("--config", type=Path, required=True, help=described)
-    parser.add_argument("--run", type=Path, help="folder for checkpoints and reports (default: runs/NAME)")
+    described = f"folder for checkpoints and reports (default: runs/NAME; runs/NAME-results for {', '.join(RESULTS)})"
+    parser.add_argument("--run", type=Path, help=described)
     arguments = parser.parse_args()
     results = RESULTS.keys() & arguments.stages
     if results and STAGES.keys() & arguments.stages:
@@ -54,7 +55,7 @@ def main() -> int:
         for name in arguments.stages:
             module, function = (STAGES | RESULTS)[name]
             stage = getattr(import_module(f".{module}", __package__), function)
-            stage(settings, arguments.run or runs.RUNS / settings.name)
+            stage(settings, arguments.run or runs.RUNS / (f"{settings.name}-results" if results else settings.name))
     except (config.ConfigError, data.DataError, FileNotFoundError) as error:
         print(f"rdpm-train: {error}", file=sys.stderr)
         return 2

@@ -101,7 +101,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything. The reports go to runs/NAME, the page is docs/NAME.md; a section left out has nothing to do."""
+    """Everything. The reports go to runs/NAME-results, the page is docs/results/NAME.md.
+
+    A section left out has nothing to do.
+    """
 
     name: str
     base: Config

@@ -1,4 +1,4 @@
-"""Stage `report`: writes the measured parts of docs/NAME.md, and its plots, from the reports alone.
+"""Stage `report`: writes the measured parts of docs/results/NAME.md, and its plots, from the reports alone.
 
 The page's text is written by hand and stays; what stands between `<!-- begin SLOT -->` and `<!-- end SLOT -->` is made
 anew. The reports are kept beside the plots, so the page can be made again where nothing was run.
@@ -16,7 +16,7 @@ from . import plots
 from .plan import Plan, SweepTable, Table
 from .reports import Report, Results, Row, gather
 
-DOCS = Path(__file__).resolve().parent.parent.parent.parent / "docs"
+DOCS = Path(__file__).resolve().parent.parent.parent.parent / "docs" / "results"
 NOTHING = "*Not measured yet.*\n"
 SLOT = re.compile(r"(?P<begin><!-- begin (?P<name>[^\n]+?) -->\n).*?(?P<end><!-- end (?P=name) -->)", re.DOTALL)
 PICTURES = {
