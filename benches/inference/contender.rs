@@ -61,7 +61,7 @@ impl Contender {
             command
         } else {
             let mut command = Command::new(&arguments.python);
-            command.args(["-m", "rdpm_training.contender", "--engine", engine.name()]);
+            command.args(["-m", "rdpm_training.benchmark_engine", "--engine", engine.name()]);
             command.arg("--weights").arg(arguments.weights());
             command.args(["--threads", &threads.to_string()]);
             command.env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("training"));

@@ -2,7 +2,7 @@
 //!
 //! Every contender is a process of its own that loads the same weights and is handed the same noise; they take turns on
 //! the same machine, so that a slower minute hits all alike, each with the number of threads that suits it best. All must
-//! draw the same tokens. The Python side is `training/rdpm_training/contender.py`.
+//! draw the same tokens. The Python side is `training/rdpm_training/benchmark_engine.py`.
 //!
 //!     training/.venv/bin/pip install --editable 'training[bench]'
 //!     cargo bench --bench inference                       some minutes on two cores

@@ -1,4 +1,4 @@
-"""`python -m rdpm_training STAGE [STAGE ...] --config FILE`: the stages named, in the order given."""
+"""Command line: `python -m rdpm_training STAGE [STAGE ...] --config FILE` runs stages in the given order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from . import config, data, runs
+from . import config, runs
+from .dataset import DataError
 from .results import plan
 
-# Stage -> (module, function). Imported on use, so that `--help` does not wait for PyTorch's every corner.
+# Stage -> (module, function). Modules are imported when used, which keeps `--help` fast.
 STAGES = {
     "data": ("emoji.build", "build"),
     "tokenizer": ("tokenizer_stage", "train"),
@@ -25,8 +26,8 @@ STAGES = {
     "fixture": ("fixture", "write"),
     "restore": ("restore", "restore"),
 }
-# What the pages in docs/results show; these are configured by a plan of their own.
-RESULTS = {
+# Stages for the pages in docs/results; they read an evaluation plan instead of a run's configuration.
+RESULT_STAGES = {
     "ablate": ("results.ablate", "ablate"),
     "sweep": ("results.sweep", "sweep"),
     "fidelity": ("results.fidelity", "fidelity"),
@@ -37,26 +38,29 @@ RESULTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="rdpm-train", description="Train, export and evaluate an RDPM model.")
-    described = f"{', '.join(STAGES)}: each builds on those before it, restore stands for all up to denoiser"
-    described += f"; or {', '.join(RESULTS)}"
-    parser.add_argument("stages", metavar="STAGE", nargs="+", choices=[*STAGES, *RESULTS], help=described)
-    described = "TOML file, e.g. configs/fashion-mnist.toml; configs/results.toml for " + ", ".join(RESULTS)
-    parser.add_argument("--config", type=Path, required=True, help=described)
-    described = f"folder for checkpoints and reports (default: runs/NAME; runs/NAME-results for {', '.join(RESULTS)})"
-    parser.add_argument("--run", type=Path, help=described)
+    help_text = f"{', '.join(STAGES)}; restore replaces the stages up to denoiser; or {', '.join(RESULT_STAGES)}"
+    parser.add_argument("stages", metavar="STAGE", nargs="+", choices=[*STAGES, *RESULT_STAGES], help=help_text)
+    help_text = "TOML file, e.g. configs/fashion-mnist.toml; configs/results.toml for " + ", ".join(RESULT_STAGES)
+    parser.add_argument("--config", type=Path, required=True, help=help_text)
+    help_text = (
+        f"folder for checkpoints and reports (default: runs/NAME; runs/NAME-results for {', '.join(RESULT_STAGES)})"
+    )
+    parser.add_argument("--run", type=Path, help=help_text)
     arguments = parser.parse_args()
-    results = RESULTS.keys() & arguments.stages
-    if results and STAGES.keys() & arguments.stages:
+    result_stages = RESULT_STAGES.keys() & arguments.stages
+    if result_stages and STAGES.keys() & arguments.stages:
         parser.error(
-            f"{', '.join(sorted(results))}: these want a configuration of their own, so a command of their own"
+            f"{', '.join(sorted(result_stages))}: run these stages in a separate command, with an evaluation plan"
         )
     try:
-        settings = (plan.load if results else config.load)(arguments.config)
+        settings = (plan.load if result_stages else config.load)(arguments.config)
         for name in arguments.stages:
-            module, function = (STAGES | RESULTS)[name]
+            module, function = (STAGES | RESULT_STAGES)[name]
             stage = getattr(import_module(f".{module}", __package__), function)
-            stage(settings, arguments.run or runs.RUNS / (f"{settings.name}-results" if results else settings.name))
-    except (config.ConfigError, data.DataError, FileNotFoundError) as error:
+            stage(
+                settings, arguments.run or runs.RUNS / (f"{settings.name}-results" if result_stages else settings.name)
+            )
+    except (config.ConfigError, DataError, FileNotFoundError) as error:
         print(f"rdpm-train: {error}", file=sys.stderr)
         return 2
     return 0

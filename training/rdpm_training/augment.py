@@ -1,7 +1,7 @@
-"""Variants of training images: shifted, turned, scaled and mirrored a little, made on the fly and always the same.
+"""Data augmentation: each training image in several variants, slightly shifted, rotated, scaled and flipped.
 
-Which warp makes variant k of image i follows from the seed alone, so a set of variants behaves like a fixed data set k
-times as large: every stage sees the same ones, and a resumed run needs nothing but its place.
+Variants are computed when a batch is made. The transform of variant k of image i depends on the seed alone, so the
+variants form a fixed data set: every stage sees the same ones, and a resumed run needs no extra state.
 """
 
 from __future__ import annotations
@@ -13,70 +13,71 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import runs
-from .data import Split, to_unit
+from .dataset import Split, to_unit
 
-STAGE = 7
-TURN = math.radians(8)  # at most, either way
-SCALE = (0.85, 1.05)
-SHIFT = 0.06  # of half a side, at most, either way
+RANDOM_STREAM = 7
+MAX_ROTATION = math.radians(8)
+SCALE_RANGE = (0.85, 1.05)
+MAX_SHIFT = 0.06  # in units of half a side
 
 
-class Variants(Split):
-    """Every image several times: `count` times on average, more often where its class is small.
+class AugmentedSplit(Split):
+    """A split with several variants of every image: `count` on average, more for images of small classes.
 
-    `images` and `labels` are the images as they are, `sources` the same at twice the size: a warp that ends in halving
-    the size keeps edges sharp. `mirrored` says for each image whether half of its variants are to be mirrored.
+    `images` and `labels` are the original images. `sources` are the same images at twice the size: the transform ends
+    by halving the size, which keeps edges sharp. `flippable` (b,) says whether half of an image's variants are flipped
+    horizontally.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, sources: Tensor, mirrored: Tensor, count: int, seed: int
+        self, images: Tensor, labels: Tensor, sources: Tensor, flippable: Tensor, count: int, seed: int
     ) -> None:
         super().__init__(images, labels)
         self.sources = sources
-        # `image[i]` is the image that index i shows.
-        self.image = torch.arange(len(labels)).repeat_interleave(copies(labels, count))
-        self.warps = warps(len(self.image), runs.generator(seed, STAGE))
-        mirror = mirrored[self.image] & coins(len(self.image), seed)
-        self.warps[:, :, 0] *= torch.where(mirror, -1.0, 1.0)[:, None]
+        # `source_index[i]` is the image that variant i shows.
+        self.source_index = torch.arange(len(labels)).repeat_interleave(variant_counts(labels, count))
+        self.transforms = random_transforms(len(self.source_index), runs.generator(seed, RANDOM_STREAM))
+        flipped = flippable[self.source_index] & random_booleans(len(self.source_index), seed)
+        self.transforms[:, :, 0] *= torch.where(flipped, -1.0, 1.0)[:, None]
 
     def __len__(self) -> int:
-        return len(self.image)
+        return len(self.source_index)
 
     def label(self, indices: Tensor) -> Tensor:
-        return self.labels[self.image[indices]]
+        return self.labels[self.source_index[indices]]
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        sources = to_unit(self.sources[self.image[indices]])
-        return warp(sources, self.warps[indices]), self.label(indices)
+        sources = to_unit(self.sources[self.source_index[indices]])
+        return transform(sources, self.transforms[indices]), self.label(indices)
 
 
-def copies(labels: Tensor, count: int) -> Tensor:
-    """How often each image is to appear: a class's share of the variants goes with the square root of its size."""
+def variant_counts(labels: Tensor, count: int) -> Tensor:
+    """Number of variants of each image. A class's number of variants grows with the square root of its size."""
     sizes = labels.bincount().double()
     present = sizes[sizes > 0]
     return (count * (present.mean() / sizes).sqrt()).round().clamp(min=1).long()[labels]
 
 
-def coins(count: int, seed: int) -> Tensor:
-    """Fair booleans."""
-    return torch.rand(count, generator=runs.generator(seed, STAGE, 1)) < 0.5
+def random_booleans(count: int, seed: int) -> Tensor:
+    """(count,), true with probability 1/2."""
+    return torch.rand(count, generator=runs.generator(seed, RANDOM_STREAM, 1)) < 0.5
 
 
-def warps(count: int, random: torch.Generator) -> Tensor:
-    """(count, 2, 3): from places in the result to places in the source, both in -1..1, as `affine_grid` takes them."""
-    uniform = 2 * torch.rand(4, count, generator=random) - 1
-    angle = TURN * uniform[0]
-    # Uniform in the logarithm: as likely to shrink by a tenth as to shrink by another tenth.
-    low, high = map(math.log, SCALE)
+def random_transforms(count: int, generator: torch.Generator) -> Tensor:
+    """(count, 2, 3): affine matrices from result to source coordinates, both in -1..1, as `affine_grid` expects."""
+    uniform = 2 * torch.rand(4, count, generator=generator) - 1
+    angle = MAX_ROTATION * uniform[0]
+    # The scale is uniform in the logarithm.
+    low, high = map(math.log, SCALE_RANGE)
     zoom = torch.exp(-(low + high + (high - low) * uniform[1]) / 2)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    shift = SHIFT * uniform[2:]
+    shift = MAX_SHIFT * uniform[2:]
     return torch.stack([torch.stack([cos, -sin, shift[0]], -1), torch.stack([sin, cos, shift[1]], -1)], 1)
 
 
-def warp(images: Tensor, warps: Tensor) -> Tensor:
-    """Warps images (b, channels, 2 size, 2 size) in -1..1 and halves their size. Outside of an image is white."""
-    grid = F.affine_grid(warps, list(images.shape), align_corners=False)
-    # Zero is what grid_sample puts outside, so white is zero here.
+def transform(images: Tensor, matrices: Tensor) -> Tensor:
+    """Transforms images (b, channels, 2 size, 2 size) in -1..1 and halves their size. The area outside is white."""
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    # grid_sample fills the area outside with zeros, so white is shifted to zero.
     sampled = F.grid_sample(images - 1, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return F.avg_pool2d(sampled, 2) + 1

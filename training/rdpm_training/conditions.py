@@ -1,7 +1,7 @@
-"""What the denoiser is told of a picture: its class, its drawing style, the words that describe it.
+"""Conditions of the denoiser: an image's class, its drawing style and the words that describe it.
 
-Each part can be missing: a class has a null class, a style a null style, and of words there may be none. Training drops
-each by itself, so that any subset can be asked for.
+Each part can be absent: there is a null class, a null style, and an empty list of words. Training drops each part
+independently, so sampling can use any subset (classifier-free guidance needs the empty one).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-KEYWORDS = 3  # at most so many of a picture's keywords are told at once
-NAME_ALONE, NAME_WITH_KEYWORDS = 0.65, 0.2  # shares of the pictures; the rest has keywords without a name
+MAX_KEYWORDS = 3  # in one training condition
+# Probabilities in training; otherwise a condition has keywords and no name.
+NAME_ONLY, NAME_AND_KEYWORDS = 0.65, 0.2
 
 
 class Condition(NamedTuple):
@@ -28,24 +29,24 @@ class Condition(NamedTuple):
 
 
 def rows(y: Tensor | Condition, part: slice) -> Tensor | Condition:
-    """Some of a batch's classes or conditions."""
-    return Condition(*(each[part] for each in y)) if isinstance(y, Condition) else y[part]
+    """A slice of a batch of classes or conditions."""
+    return Condition(*(tensor[part] for tensor in y)) if isinstance(y, Condition) else y[part]
 
 
 def count(y: Tensor | Condition) -> int:
-    """How many images classes or conditions are for."""
+    """Batch size of classes or conditions."""
     return len(y.label if isinstance(y, Condition) else y)
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that the denoiser knows, in alphabetical order; a word's place is its index."""
+    """The words that the denoiser knows, in alphabetical order. A word's position is its index."""
 
     words: list[str]
 
     def encode(self, texts: list[list[str]]) -> Tensor:
-        """Indices (b, l) of each text's words, padded; words that aren't known are left out."""
-        index = {word: number for number, word in enumerate(self.words)}
+        """Indices (b, l) of the words of each text, padded. Unknown words are omitted."""
+        index = {word: position for position, word in enumerate(self.words)}
         rows = [[index[word] for word in words if word in index] for words in texts]
         width = max(map(len, rows), default=0)
         padded = [row + [len(self.words)] * (width - len(row)) for row in rows]
@@ -54,8 +55,8 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Descriptions:
-    """What is known of each picture of a split: style (b,), words of its name (b, l), further keywords (b, k), and
-    which emoji it shows (b,), the same number in all styles, skin tones and genders."""
+    """Descriptions of a split's images: style (b,), words of the name (b, l), further keywords (b, k), and the index of
+    the emoji (b,), which is the same for all styles, skin tones and genders."""
 
     styles: Tensor
     names: Tensor
@@ -65,35 +66,36 @@ class Descriptions:
     def __getitem__(self, indices: Tensor) -> Descriptions:
         return Descriptions(self.styles[indices], self.names[indices], self.keywords[indices], self.emoji[indices])
 
-    def sampled(self, padding: int, random: torch.Generator) -> Tensor:
-        """Words (b, l + KEYWORDS) to tell in one update: a picture's name, some of its keywords, or both."""
+    def sample_words(self, padding: int, generator: torch.Generator) -> Tensor:
+        """Random words (b, l + MAX_KEYWORDS) for one update: the name, some keywords, or both."""
         count = len(self.names)
-        kind = torch.rand(count, generator=random)[:, None]
-        wanted = torch.randint(1, KEYWORDS + 1, (count, 1), generator=random)
-        scores = torch.rand(self.keywords.shape, generator=random).masked_fill(self.keywords == padding, 2.0)
-        chosen = self.keywords.gather(1, scores.argsort(1))[:, :KEYWORDS]
-        chosen = chosen.masked_fill(torch.arange(chosen.shape[1]) >= wanted, padding)
-        alone = kind < NAME_ALONE
-        # Where there are no keywords, the name is told.
-        named = alone | (kind < NAME_ALONE + NAME_WITH_KEYWORDS) | (chosen == padding).all(1, keepdim=True)
-        return torch.cat([self.names.where(named, padding), chosen.masked_fill(alone, padding)], 1)
+        draw = torch.rand(count, generator=generator)[:, None]
+        keyword_count = torch.randint(1, MAX_KEYWORDS + 1, (count, 1), generator=generator)
+        scores = torch.rand(self.keywords.shape, generator=generator).masked_fill(self.keywords == padding, 2.0)
+        chosen = self.keywords.gather(1, scores.argsort(1))[:, :MAX_KEYWORDS]
+        chosen = chosen.masked_fill(torch.arange(chosen.shape[1]) >= keyword_count, padding)
+        name_only = draw < NAME_ONLY
+        # An image without keywords always gets its name.
+        has_name = name_only | (draw < NAME_ONLY + NAME_AND_KEYWORDS) | (chosen == padding).all(1, keepdim=True)
+        return torch.cat([self.names.where(has_name, padding), chosen.masked_fill(name_only, padding)], 1)
 
 
 @dataclass(frozen=True)
-class Dropout:
-    """How often each part is left out by itself, and all of them at once."""
+class ConditionDropout:
+    """Probabilities of dropping each part of a condition independently, and all parts together."""
 
     label: float
     style: float
     words: float
     all: float
 
-    def apply(self, condition: Condition, null: Condition, random: torch.Generator) -> Condition:
-        """The condition with parts replaced by those of `null`, of the same shapes."""
-        lost = torch.rand(4, len(condition.label), generator=random)
-        everything = lost[3] < self.all
+    def apply(self, condition: Condition, null: Condition, generator: torch.Generator) -> Condition:
+        """Replaces random parts of the condition by those of `null`, which has the same shapes."""
+        draws = torch.rand(4, len(condition.label), generator=generator)
+        drop_all = draws[3] < self.all
         label, style, words = (
-            everything | (lost[row] < share) for row, share in enumerate((self.label, self.style, self.words))
+            drop_all | (draws[row] < probability)
+            for row, probability in enumerate((self.label, self.style, self.words))
         )
         return Condition(
             torch.where(label, null.label, condition.label),

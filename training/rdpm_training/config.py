@@ -1,4 +1,4 @@
-"""The run's configuration: a TOML file read into frozen, typed records. Unknown keys are errors."""
+"""A run's configuration: a TOML file read into frozen dataclasses. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be trained; the message names the key."""
+    """The configuration is invalid; the message names the key."""
 
 
 @dataclass(frozen=True)
-class Data:
+class DataConfig:
     source: str
     path: str
     image_size: int
     channels: int
     license: str = "unknown"
-    test_fraction: float = 0.1  # of a folder's images, of all emoji; Fashion-MNIST has its own test set
-    variants: int = 1  # of each training image, shifted, turned, scaled and mirrored; 0: as they are; emoji only
+    test_fraction: float = 0.1  # fraction of a folder's images or of all emoji; Fashion-MNIST has its own test set
+    variants: int = 1  # augmented variants of each training image (emoji only); 0: no augmentation
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of the npm registry at a version, the SHA-256 of its archive, the licence it states."""
+    """A package of the npm registry: its version, the SHA-256 of its archive, and the licence that it states."""
 
     package: str
     version: str
@@ -35,26 +35,26 @@ class Package:
 
 
 @dataclass(frozen=True)
-class EmojiClass:
-    subgroups: list[str]  # of Unicode's, `*` allowed
-    without: list[str] = dataclasses.field(default_factory=list)  # names of emoji left out, `*` allowed
-    looks: int = 1  # skin tones and genders taken of one emoji in one style
-    limit: int | None = None  # pictures taken from one style
-    flip: bool = True  # whether a mirrored picture is as good
+class EmojiClassConfig:
+    subgroups: list[str]  # Unicode's subgroups; `*` is a wildcard
+    without: list[str] = dataclasses.field(default_factory=list)  # names of emoji to exclude; `*` is a wildcard
+    looks: int = 1  # maximum number of skin-tone and gender variants of one emoji in one style
+    limit: int | None = None  # maximum number of images from one style
+    flip: bool = True  # whether horizontal flips are valid images
 
 
 @dataclass(frozen=True)
-class Emoji:
+class EmojiConfig:
     unicode: str
     styles: dict[str, Package]
-    classes: dict[str, EmojiClass]
-    annotations: Package | None = None  # Unicode's keywords; with them the denoiser is told style and words
-    held_out: str = ""  # file that lists what is held out; must be what the hashes give
-    pair_fraction: float = 0.0  # of the (emoji, style) pairs held out whose emoji is known in other styles
+    classes: dict[str, EmojiClassConfig]
+    annotations: Package | None = None  # Unicode's keywords; if given, the denoiser is conditioned on style and words
+    held_out: str = ""  # file that lists the held-out emoji and pairs; must agree with the hashes
+    pair_fraction: float = 0.0  # fraction of (emoji, style) pairs to hold out, for emoji that other styles have
 
 
 @dataclass(frozen=True)
-class Tokenizer:
+class TokenizerConfig:
     latent_channels: int
     widths: list[int]
     blocks: list[int]
@@ -67,32 +67,32 @@ class Tokenizer:
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class TrajectoryConfig:
     steps: int
     schedule: str
     codes: int
-    exponent: float = 1.0  # of schedule "power"
-    noise: float = 1.0  # standard deviation of eps; the server draws with 1, the ablations also ask for 0
+    exponent: float = 1.0  # for schedule "power"
+    noise: float = 1.0  # standard deviation of eps; the server uses 1, ablations also 0
 
 
 @dataclass(frozen=True)
-class Codebook:
+class CodebookConfig:
     images: int
     rounds: int
     iterations: int
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecoderConfig:
     updates: int
     batch_size: int
     learning_rate: float
-    adversarial_weight: float = 0.0  # of looking real to a discriminator; 0: there is none
-    feature_weight: float = 0.0  # of agreeing with the image in the discriminator's features
+    adversarial_weight: float = 0.0  # weight of the adversarial loss; 0: no discriminator
+    feature_weight: float = 0.0  # weight of the feature-matching loss
 
 
 @dataclass(frozen=True)
-class Denoiser:
+class DenoiserConfig:
     width: int
     layers: int
     heads: int
@@ -106,25 +106,25 @@ class Denoiser:
     ema: float
     style_dropout: float = 0.0
     words_dropout: float = 0.0
-    condition_dropout: float = 0.0  # class, style and words together, beside what each loses alone
+    condition_dropout: float = 0.0  # drops class, style and words together, in addition to the three above
     compile: bool = False
-    seconds: float = 0.0  # of training time (`trainer.Clock`), instead of `updates`; 0: the updates count
+    seconds: float = 0.0  # training time (`trainer.TrainingClock`) instead of `updates`; 0: use `updates`
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingConfig:
     guidance: float
     temperature: float
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationConfig:
     samples: int
     nearest_samples: int
     classifier_epochs: int
     sweep: list[list[float]]  # pairs of guidance and temperature
     sweep_samples: int
-    retrieval_samples: int = 320  # of each kind of request, for stage `retrieval`
+    retrieval_samples: int = 320  # stage `retrieval`: images for each kind of request
     retrieval_seeds: list[int] = dataclasses.field(default_factory=lambda: [1, 2, 3])
 
 
@@ -133,54 +133,54 @@ class Config:
     name: str
     title: str
     seed: int
-    data: Data
-    tokenizer: Tokenizer
-    trajectory: Trajectory
-    codebook: Codebook
-    decoder: Decoder
-    denoiser: Denoiser
-    sampling: Sampling
-    evaluation: Evaluation
-    emoji: Emoji | None = None
-    remarks: str = ""  # for the model card: what a reader of the figures should know
+    data: DataConfig
+    tokenizer: TokenizerConfig
+    trajectory: TrajectoryConfig
+    codebook: CodebookConfig
+    decoder: DecoderConfig
+    denoiser: DenoiserConfig
+    sampling: SamplingConfig
+    evaluation: EvaluationConfig
+    emoji: EmojiConfig | None = None
+    remarks: str = ""  # additional text for the model card
 
     @property
-    def shrink(self) -> int:
-        """By how much the tokenizer shrinks an image: by two for each of its levels."""
+    def downscale(self) -> int:
+        """Image size divided by grid size: the tokenizer halves the resolution once per level."""
         return 2 ** len(self.tokenizer.widths)
 
     @property
     def grid(self) -> int:
-        """Side of the token grid."""
-        return self.data.image_size // self.shrink
+        """Side of the token grid, in positions."""
+        return self.data.image_size // self.downscale
 
     @property
     def positions(self) -> int:
-        """n = h * w."""
+        """Number of positions n = h * w."""
         return self.grid**2
 
 
 SECTIONS: dict[str, type] = {
-    "data": Data,
-    "tokenizer": Tokenizer,
-    "trajectory": Trajectory,
-    "codebook": Codebook,
-    "decoder": Decoder,
-    "denoiser": Denoiser,
-    "sampling": Sampling,
-    "evaluation": Evaluation,
+    "data": DataConfig,
+    "tokenizer": TokenizerConfig,
+    "trajectory": TrajectoryConfig,
+    "codebook": CodebookConfig,
+    "decoder": DecoderConfig,
+    "denoiser": DenoiserConfig,
+    "sampling": SamplingConfig,
+    "evaluation": EvaluationConfig,
 }
 
 
-def _named(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+def _records(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     return {name: record(kind, entry, f"{where[:-1]}.{name}]") for name, entry in values.items()}
 
 
 def record(kind: type, values: dict[str, Any], where: str) -> Any:
-    """A dataclass from a table of TOML. Raises ConfigError, naming a key that is unknown or missing."""
+    """Makes a dataclass from a TOML table. Raises ConfigError if a key is unknown or missing."""
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := values.keys() - fields.keys():
-        raise ConfigError(f"{where}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(fields)}")
+        raise ConfigError(f"{where}: unknown key {sorted(unknown)[0]!r}; known keys are {', '.join(fields)}")
     missing_default = dataclasses.MISSING
     required = {n for n, f in fields.items() if f.default is missing_default and f.default_factory is missing_default}
     if missing := required - values.keys():
@@ -189,7 +189,7 @@ def record(kind: type, values: dict[str, Any], where: str) -> Any:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A TOML file as it is. Raises ConfigError where it can't be read."""
+    """Parses a TOML file. Raises ConfigError if it cannot be read."""
     try:
         return tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -197,9 +197,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> Config:
-    """Reads and checks a TOML file.
+    """Reads and validates a TOML file.
 
-    Raises ConfigError, naming the key and what is allowed.
+    Raises ConfigError; the message names the key and the allowed values.
     """
     raw = read(path)
     for section, kind in SECTIONS.items():
@@ -208,43 +208,43 @@ def load(path: Path) -> Config:
         raw[section] = record(kind, raw[section], f"{path} [{section}]")
     if "emoji" in raw:
         where, emoji = f"{path} [emoji]", raw["emoji"]
-        for key, kind in (("styles", Package), ("classes", EmojiClass)):
-            emoji[key] = _named(kind, emoji.get(key, {}), f"{path} [emoji.{key}]")
+        for key, kind in (("styles", Package), ("classes", EmojiClassConfig)):
+            emoji[key] = _records(kind, emoji.get(key, {}), f"{path} [emoji.{key}]")
         if "annotations" in emoji:
             emoji["annotations"] = record(Package, emoji["annotations"], f"{path} [emoji.annotations]")
-        raw["emoji"] = record(Emoji, emoji, where)
+        raw["emoji"] = record(EmojiConfig, emoji, where)
     config: Config = record(Config, raw, str(path))
     check(config, str(path))
     return config
 
 
 def override(config: Config, changes: dict[str, Any], where: str) -> Config:
-    """The configuration with some values changed: {section: {key: value}}, as TOML reads `section.key = value`.
+    """Returns the configuration with some values replaced: {section: {key: value}}, as in TOML.
 
-    Raises ConfigError, naming what isn't known.
+    Raises ConfigError if a section or key is unknown.
     """
     for section, values in changes.items():
         if section not in SECTIONS:
-            raise ConfigError(f"{where}: unknown section {section!r}; known are {', '.join(SECTIONS)}")
+            raise ConfigError(f"{where}: unknown section {section!r}; known sections are {', '.join(SECTIONS)}")
         if not isinstance(values, dict):
-            raise ConfigError(f"{where}: {section} is a section; name a key of it")
-        former = dataclasses.asdict(getattr(config, section))
-        changed = record(SECTIONS[section], former | values, f"{where} [{section}]")
+            raise ConfigError(f"{where}: {section} is a section; set one of its keys")
+        current = dataclasses.asdict(getattr(config, section))
+        changed = record(SECTIONS[section], current | values, f"{where} [{section}]")
         config = dataclasses.replace(config, **{section: changed})
     check(config, where)
     return config
 
 
 def check(config: Config, where: str) -> None:
-    """Raises ConfigError where values don't fit each other."""
+    """Raises ConfigError if values are out of range or inconsistent."""
     if any(width % 8 for width in config.tokenizer.widths) or not 1 <= len(config.tokenizer.widths) <= 4:
         raise ConfigError(f"{where} [tokenizer]: widths must be one to four multiples of 8 (GroupNorm has 8 groups)")
     if len(config.tokenizer.blocks) != len(config.tokenizer.widths):
-        raise ConfigError(f"{where} [tokenizer]: blocks must be as many as widths")
-    size, shrink = config.data.image_size, config.shrink
-    if size % shrink:
-        raise ConfigError(f"{where} [data]: image_size is {size}; it must be a multiple of {shrink}")
+        raise ConfigError(f"{where} [tokenizer]: blocks and widths must have the same length")
+    size, downscale = config.data.image_size, config.downscale
+    if size % downscale:
+        raise ConfigError(f"{where} [data]: image_size is {size}; it must be a multiple of {downscale}")
     if config.data.channels not in (1, 3):
         raise ConfigError(f"{where} [data]: channels is {config.data.channels}; it must be 1 or 3")
     if config.denoiser.width % config.denoiser.heads:
-        raise ConfigError(f"{where} [denoiser]: width {config.denoiser.width} is no multiple of heads")
+        raise ConfigError(f"{where} [denoiser]: width {config.denoiser.width} is not a multiple of heads")

@@ -1,10 +1,10 @@
-"""Stage `decoder`: fine-tunes the decoder on what it will meet, latents after T quantized steps.
+"""Stage `decoder`: fine-tunes the decoder on quantized latents, its input when sampling.
 
-Stage `tokenizer` can only guess at the quantization error; with the codebook there it is known. Encoder, codebook and
-with them all tokens stay as they are, so this may be run before or after `denoiser`.
+Stage `tokenizer` approximates the quantization error by noise; once the codebook exists, the error is known. Encoder,
+codebook and therefore all tokens stay unchanged, so this stage may run before or after `denoiser`.
 
-The mean of all images that a latent may stand for is a blurred one, and absolute and squared errors ask for such means.
-With `adversarial_weight` a discriminator learns beside the decoder and asks for one image that could be real.
+Absolute and squared errors are minimal at the mean of all images that a latent may stand for, which is blurred. With
+`adversarial_weight` above 0, a discriminator is trained beside the decoder and penalizes blur.
 """
 
 from __future__ import annotations
@@ -14,50 +14,51 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import codebook_stage, data, runs, tokenizer_stage, trajectory
+from . import codebook_stage, data, dataloader, optimization, runs, tokenizer_stage, trajectory
 from .config import Config
 from .discriminator import Discriminator, decoder_losses, discriminator_loss
 
-STAGE = 4
+RANDOM_STREAM = 4
 SAVE_EVERY = 100
 
 
 def train(config: Config, folder: Path) -> None:
-    settings, on = config.decoder, runs.device()
+    settings, device = config.decoder, runs.device()
     dataset = data.load(config.data, config.seed)
     latents, test_latents = codebook_stage.latents(config, folder)
-    codebook = codebook_stage.trained(folder).to(on)
+    codebook = codebook_stage.trained(folder).to(device)
     s = trajectory.schedule(config.trajectory)
-    tokenizer = tokenizer_stage.trained(config, folder).to(on)
+    tokenizer = tokenizer_stage.trained(config, folder).to(device)
     decoder = tokenizer.decoder.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(decoder.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    torch.manual_seed(config.seed + STAGE)  # the discriminator's initial weights
-    discriminator = Discriminator(config.data.channels).to(on, memory_format=torch.channels_last)
-    opponent = torch.optim.AdamW(discriminator.parameters(), settings.learning_rate, betas=(0.5, 0.99))
-    random = runs.generator(config.seed, STAGE)
+    torch.manual_seed(config.seed + RANDOM_STREAM)  # the discriminator's initial weights
+    discriminator = Discriminator(config.data.channels).to(device, memory_format=torch.channels_last)
+    discriminator_optimizer = torch.optim.AdamW(discriminator.parameters(), settings.learning_rate, betas=(0.5, 0.99))
+    generator = runs.generator(config.seed, RANDOM_STREAM)
     parts: dict[str, runs.Stateful] = {"model": decoder, "optimizer": optimizer}
     if settings.adversarial_weight:
-        parts |= {"discriminator": discriminator, "opponent": opponent}
-    checkpoint = runs.Checkpoint(folder / "decoder.pt", parts, random)
-    epochs = runs.Epochs(len(latents), settings.batch_size, config.seed + STAGE)
+        parts |= {"discriminator": discriminator, "opponent": discriminator_optimizer}
+    checkpoint = runs.Checkpoint(folder / "decoder.pt", parts, generator)
+    batches = dataloader.BatchSampler(len(latents), settings.batch_size, config.seed + RANDOM_STREAM)
     first = checkpoint.first
     progress = tqdm(range(first, settings.updates), "decoder", settings.updates, initial=first, unit="update")
     for update in progress:
-        for learner in (optimizer, opponent):
-            runs.set_rate(learner, runs.warm_cosine(update, settings.updates))
-        indices = epochs.batch(update)
+        for each in (optimizer, discriminator_optimizer):
+            optimization.set_learning_rate(each, optimization.warmup_cosine(update, settings.updates))
+        indices = batches.batch(update)
         v = latents[indices]
-        eps = trajectory.noise(config.trajectory, v.shape, random)
-        z = trajectory.last(v.to(on), eps.to(on), codebook, s)
-        images = dataset.train.batch(indices)[0].to(on).contiguous(memory_format=torch.channels_last)
-        with runs.autocast(on):
+        eps = trajectory.noise(config.trajectory, v.shape, generator)
+        z = trajectory.last(v.to(device), eps.to(device), codebook, s)
+        images = dataset.train.batch(indices)[0].to(device).contiguous(memory_format=torch.channels_last)
+        with runs.autocast(device):
             decoded = tokenizer.decode(z).float()
         loss = tokenizer_stage.reconstruction_loss(decoded, images, config.tokenizer.edge_weight)
         if settings.adversarial_weight:
-            runs.descend(discriminator_loss(discriminator, decoded, images), discriminator, opponent)
-            unreal, difference = decoder_losses(discriminator, decoded, images)
-            loss = loss + settings.adversarial_weight * unreal + settings.feature_weight * difference
-        runs.descend(loss, decoder, optimizer)
+            discriminator_error = discriminator_loss(discriminator, decoded, images)
+            optimization.optimizer_step(discriminator_error, discriminator, discriminator_optimizer)
+            adversarial, feature = decoder_losses(discriminator, decoded, images)
+            loss = loss + settings.adversarial_weight * adversarial + settings.feature_weight * feature
+        optimization.optimizer_step(loss, decoder, optimizer)
         if update % 10 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}")
         if (update + 1) % SAVE_EVERY == 0:

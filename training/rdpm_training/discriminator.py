@@ -1,7 +1,7 @@
-"""A small patch discriminator: tells decoded from real images, so that the decoder learns what blur leaves out.
+"""A small patch discriminator that tells decoded from real images, so that the decoder learns to avoid blur.
 
-Training only; nothing of it is exported. At half the decoder's resolution from its first layer on, it costs a tenth of
-the decoder's time.
+It is used in training only and is not exported. Its first layer halves the resolution, so it takes a tenth of the
+decoder's time.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ WIDTHS = [48, 96, 128]
 
 
 class Discriminator(nn.Module):
-    """(b, channels, size, size) to the features of each layer and a map of logits, positive where it looks real."""
+    """(b, channels, size, size) to the features of each layer and a map of logits (positive: real)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         inputs = [channels, *WIDTHS[:-1]]
         self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            for before, after in zip(inputs, WIDTHS, strict=True)
+            spectral_norm(nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1))
+            for in_channels, out_channels in zip(inputs, WIDTHS, strict=True)
         )
         self.out = spectral_norm(nn.Conv2d(WIDTHS[-1], 1, 3, padding=1))
 
@@ -37,18 +37,18 @@ class Discriminator(nn.Module):
 
 def discriminator_loss(discriminator: Discriminator, decoded: Tensor, images: Tensor) -> Tensor:
     """Hinge loss (Lim & Ye 2017, arXiv 1705.02894): pushes real patches above 1 and decoded ones below -1."""
-    _, judged = discriminator(torch.cat([images, decoded.detach()]))
-    real, fake = judged.chunk(2)
+    _, logits = discriminator(torch.cat([images, decoded.detach()]))
+    real, fake = logits.chunk(2)
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
 def decoder_losses(discriminator: Discriminator, decoded: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What the decoder minimizes: looking unreal, and differing from the image in the discriminator's features
-    (relative to their size; Larsen et al. 2015, arXiv 1512.09300)."""
-    features, judged = discriminator(torch.cat([decoded, images]))
-    difference = decoded.new_zeros(())
+    """Adversarial loss, and feature-matching loss relative to the features' size (Larsen et al. 2015, arXiv
+    1512.09300)."""
+    features, logits = discriminator(torch.cat([decoded, images]))
+    feature_loss = decoded.new_zeros(())
     for layer in features:
         fake, real = layer.chunk(2)
         real = real.detach()
-        difference = difference + F.l1_loss(fake, real) / real.abs().mean()
-    return -judged.chunk(2)[0].mean(), difference / len(features)
+        feature_loss = feature_loss + F.l1_loss(fake, real) / real.abs().mean()
+    return -logits.chunk(2)[0].mean(), feature_loss / len(features)

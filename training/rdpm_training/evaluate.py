@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import codebook_stage, data, drawing, measures, runs, tokenizer_stage, trajectory
+from . import codebook_stage, data, generation, metrics, runs, tokenizer_stage, trajectory
 from .config import Config
 from .judge import Judge, accuracy
-from .sampler import Settings
+from .sampler import SamplingSettings
 
 
 def evaluate(config: Config, folder: Path) -> None:
@@ -23,7 +23,7 @@ def evaluate(config: Config, folder: Path) -> None:
     dataset = data.load(config.data, config.seed)
     classes = len(dataset.classes)
     judge = Judge(config, folder, dataset)
-    model = drawing.rdpm(config, folder, classes)
+    model = generation.load_rdpm(config, folder, classes)
 
     train, test = data.to_unit(dataset.train.images), judge.test
     train_features, train_classes = judge.look(train)
@@ -33,21 +33,21 @@ def evaluate(config: Config, folder: Path) -> None:
     sweep = []
     for guidance, temperature in settings.sweep:
         labels = torch.arange(settings.sweep_samples) % classes
-        drawn = drawing.draw(model, labels, Settings(guidance, temperature), config.seed)
+        drawn = generation.generate(model, labels, SamplingSettings(guidance, temperature), config.seed)
         sweep.append({"guidance": guidance, "temperature": temperature} | judge.figures(drawn, labels))
         print(sweep[-1], flush=True)
 
     labels = torch.arange(settings.samples) % classes
     guidance, temperature = config.sampling.guidance, config.sampling.temperature
-    drawn = drawing.draw(model, labels, Settings(guidance, temperature), config.seed)
+    drawn = generation.generate(model, labels, SamplingSettings(guidance, temperature), config.seed)
     figures = judge.figures(drawn, labels)
     _, predicted = judge.look(drawn)
-    train_precision, train_recall = measures.precision_recall(judge.test_features, train_features[: len(test)])
+    train_precision, train_recall = metrics.precision_recall(judge.test_features, train_features[: len(test)])
 
     # A blurred image is nearer to everything: the reconstructions of unseen test images are the fair comparison.
     few = settings.nearest_samples
     nearest = {
-        name: measures.nearest(images[:few], train)[0][:, 0]
+        name: metrics.nearest(images[:few], train)[0][:, 0]
         for name, images in (("samples", drawn), ("test", test), ("reconstructed_test", reconstructed))
     }
     threshold = nearest["reconstructed_test"].quantile(0.01)
@@ -70,8 +70,8 @@ def evaluate(config: Config, folder: Path) -> None:
             },
             "frechet": {
                 "samples": figures["frechet"],
-                "train": round(measures.frechet(train_features, judge.test_features), 4),
-                "reconstructed_test": round(measures.frechet(reconstructed_features, judge.test_features), 4),
+                "train": round(metrics.frechet(train_features, judge.test_features), 4),
+                "reconstructed_test": round(metrics.frechet(reconstructed_features, judge.test_features), 4),
             },
             "precision_recall": {
                 "samples": [figures["precision"], figures["recall"]],
@@ -101,7 +101,7 @@ def per_class(predicted: Tensor, intended: Tensor, classes: list[str]) -> dict[s
 def reconstruct(config: Config, folder: Path, images: int | None = None) -> Tensor:
     """The test images (or the first few) after T quantized steps and back."""
     latents = codebook_stage.latents(config, folder)[1][:images]
-    random = runs.generator(config.seed, drawing.STAGE, 1)
+    random = runs.generator(config.seed, generation.RANDOM_STREAM, 1)
     eps = trajectory.noise(config.trajectory, latents.shape, random)
     s = trajectory.schedule(config.trajectory)
     z = trajectory.last(latents, eps, codebook_stage.trained(folder), s)

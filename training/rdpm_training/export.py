@@ -1,5 +1,5 @@
-"""Stage `export`: the trained parts as the server reads them (`config.json`, `model.safetensors`), a model card, and
-the stages' reports, by which `restore` knows how they were made."""
+"""Stage `export`: writes `weights/NAME`: `config.json` and `model.safetensors` for the server, the model card, and the
+stages' reports, which `restore` reads."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import card, codebook_stage, data, denoiser_stage, runs, tokenizer_stage, trajectory
+from . import codebook_stage, data, denoiser_stage, model_card, runs, tokenizer_stage, trajectory
 from .config import Config, ConfigError
 from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
-# Of the denoiser's tensors: to the server these two are a linear layer like others.
+# The denoiser's tensors that have another name in the weights file, where they are a linear layer.
 RENAMED = {"output": "output.weight", "bias": "output.bias"}
-REPORTS = "training"  # .json: what the stages that made the weights reported
+REPORTS = "training"  # name of the JSON file with the reports of the training stages
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
 def describe(config: Config, classes: list[str]) -> dict[str, object]:
-    """`config.json`, as `src/model/config.rs` reads it."""
+    """The content of `config.json`; `src/model/config.rs` reads it."""
     d, t = config.denoiser, config.tokenizer
     return {
         "format_version": FORMAT_VERSION,
@@ -39,38 +39,43 @@ def describe(config: Config, classes: list[str]) -> dict[str, object]:
 
 
 def tensors(tokenizer: Tokenizer, codebook: Tensor, denoiser: Denoiser) -> dict[str, Tensor]:
-    """Everything that the server loads, by the names of the networks' modules, f32. The denoiser is a folded one."""
-    found = dict(tokenizer.state_dict())
-    found["codebook"] = codebook
+    """All tensors that the server loads, by parameter name, in f32. The denoiser must be folded."""
+    named = dict(tokenizer.state_dict())
+    named["codebook"] = codebook
     for name, tensor in denoiser.state_dict().items():
-        found["denoiser." + RENAMED.get(name, name)] = tensor
-    return {name: tensor.detach().float().contiguous().clone() for name, tensor in sorted(found.items())}
+        named["denoiser." + RENAMED.get(name, name)] = tensor
+    return {name: tensor.detach().float().contiguous().clone() for name, tensor in sorted(named.items())}
 
 
 def write(config: Config, classes: list[str], tensors: dict[str, Tensor], target: Path) -> None:
     """Writes the two files that the server needs."""
-    # A server may have the old file mapped: the new one takes its name, not its place on the disk.
+    # A running server may have the old file mapped, so it is replaced, not overwritten.
     new = target / "model.safetensors.new"
     save_file(tensors, new)
-    new.chmod(0o644)  # safetensors writes it for its owner only
+    new.chmod(0o644)  # safetensors makes it readable by its owner only
     new.replace(target / "model.safetensors")
     (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
 
 
 def export(config: Config, folder: Path, to: Path | None = None) -> None:
-    """Writes `weights/NAME/` (or the folder given)."""
+    """Writes `weights/NAME/`, or the folder `to`.
+
+    Raises ConfigError if the server cannot use the model, or if it is not known how it was trained.
+    """
     if config.trajectory.noise != 1:
-        raise ConfigError(f"[trajectory]: noise is {config.trajectory.noise:g}; the server draws with 1")
+        raise ConfigError(f"[trajectory]: noise is {config.trajectory.noise:g}, but the server only supports 1")
     if runs.read_report(folder, "restored") and not runs.read_report(folder, "denoiser"):
-        raise ConfigError(f"{folder} was restored from a weights folder: what made it isn't known here")
+        raise ConfigError(
+            f"{folder} was restored from a weights folder without training reports, so no model card can be written"
+        )
     target = to or WEIGHTS / config.name
     target.mkdir(parents=True, exist_ok=True)
     classes = data.load(config.data, config.seed).classes
     tokenizer = tokenizer_stage.trained(config, folder)
     denoiser = denoiser_stage.trained(config, folder, len(classes))
     write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target)
-    reports = {stage: runs.read_report(folder, stage) for stage in card.MAKING}
-    runs.keep_report(target, REPORTS, {stage: report for stage, report in reports.items() if report})
-    card.write(config, folder, target)
+    reports = {stage: runs.read_report(folder, stage) for stage in model_card.TRAINING_STAGES}
+    runs.write_report(target, REPORTS, {stage: report for stage, report in reports.items() if report})
+    model_card.write(config, folder, target)
     size = (target / "model.safetensors").stat().st_size / 1e6
     print(f"{target}: {size:.1f} MB")

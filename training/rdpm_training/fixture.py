@@ -1,9 +1,10 @@
-"""Stage `fixture`: reference values that hold the Rust implementation to this one (`tests/parity.rs`).
+"""Stage `fixture`: writes reference values for the test that compares the Rust implementation with this one
+(`tests/parity.rs`).
 
-Everything is computed from the exported files with PyTorch in f32: guided logits, the T token grids and the pixels of
-two images from given noise and uniforms, and the encoder and recurrent tokenization of two test images.
+They are computed in PyTorch in f32 from the trained model: guided logits, the T token grids and the pixels of two
+images from given noise and uniform numbers, and the latents and tokens of two test images.
 
-`eighth` does as much for what no shipped model may have: a tokenizer of another depth, in colour, with random weights.
+`three_levels` does the same for a small colour model with a deeper tokenizer and random weights.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from . import codebook_stage, data, denoiser_stage, export, runs, sampler, tokenizer_stage, trajectory
 from .config import Config
 
-STAGE = 9
+RANDOM_STREAM = 9
 FIXTURES = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures"
 PATH = FIXTURES / "parity.safetensors"
 LABELS = [7, 3]
@@ -31,17 +32,17 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     tokenizer = tokenizer_stage.trained(config, folder)
     codebook = codebook_stage.trained(folder)
     denoiser = denoiser_stage.trained(config, folder, len(dataset.classes))
-    random = runs.generator(config.seed, STAGE)
+    generator = runs.generator(config.seed, RANDOM_STREAM)
     codes, steps = len(codebook), config.trajectory.steps
 
     labels = torch.tensor(LABELS)
-    eps = torch.randn(2, config.positions, codebook.shape[1], generator=random)
-    # Odd multiples of 2^-17: exact in f32, inside (0, 1), and small on disk as 16-bit integers.
-    ticks = torch.randint(1 << 16, (steps, 2, config.positions, codes), generator=random)
+    eps = torch.randn(2, config.positions, codebook.shape[1], generator=generator)
+    # Odd multiples of 2^-17 are exact in f32, lie inside (0, 1) and take 16 bits on disk.
+    ticks = torch.randint(1 << 16, (steps, 2, config.positions, codes), generator=generator)
     uniforms = (ticks.float() + 0.5) / (1 << 16)
-    settings = sampler.Settings(GUIDANCE, TEMPERATURE)
-    drawn = list(sampler.sample(denoiser, codebook, steps, labels, eps, iter(uniforms), settings))
-    pixels = tokenizer.decode(drawn[-1].z)
+    settings = sampler.SamplingSettings(GUIDANCE, TEMPERATURE)
+    sampled_steps = list(sampler.sample(denoiser, codebook, steps, labels, eps, iter(uniforms), settings))
+    pixels = tokenizer.decode(sampled_steps[-1].z)
 
     images = dataset.test.images[:2]
     v = tokenizer.encode(data.to_unit(images))
@@ -51,10 +52,10 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
         "guidance_temperature": torch.tensor([GUIDANCE, TEMPERATURE]),
         "eps": eps,
         "uniform_ticks": torch.stack([ticks // 256, ticks % 256], -1).to(torch.uint8),  # high and low byte
-        "logits_first": drawn[0].logits,
-        "logits_last": drawn[-1].logits,
-        "sampled_tokens": torch.stack([step.codes for step in drawn], 1).to(torch.int64),  # (2, T, n)
-        "sampled_z": drawn[-1].z,
+        "logits_first": sampled_steps[0].logits,
+        "logits_last": sampled_steps[-1].logits,
+        "sampled_tokens": torch.stack([step.codes for step in sampled_steps], 1).to(torch.int64),  # (2, T, n)
+        "sampled_z": sampled_steps[-1].z,
         "sampled_pixels": pixels,
         "images": images,
         "encoded_v": v,
@@ -63,12 +64,12 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in fixture.items()}, to)
     print(f"{to}: {to.stat().st_size / 1e3:.0f} kB")
-    eighth(config, FIXTURES / "eighth")
+    three_levels(config, FIXTURES / "eighth")
 
 
 @torch.no_grad()
-def eighth(config: Config, to: Path) -> None:
-    """A small model with three levels and random weights, and what it makes of two random images."""
+def three_levels(config: Config, to: Path) -> None:
+    """Writes a small model with three levels and random weights, and its outputs for two random images."""
     config = dataclasses.replace(
         config,
         name="eighth",
@@ -78,11 +79,11 @@ def eighth(config: Config, to: Path) -> None:
         trajectory=dataclasses.replace(config.trajectory, codes=16),
         denoiser=dataclasses.replace(config.denoiser, width=8, layers=1, heads=2),
     )
-    torch.manual_seed(config.seed + STAGE)
+    torch.manual_seed(config.seed + RANDOM_STREAM)
     codebook, classes = 0.3 * torch.randn(16, 3), ["one", "two"]
     tokenizer, denoiser = tokenizer_stage.build(config), denoiser_stage.build(config, codebook, len(classes))
     for tensor in tokenizer.state_dict().values():
-        tensor.add_(0.2 * torch.randn_like(tensor))  # off the initial values, some of which are zeros and ones
+        tensor.add_(0.2 * torch.randn_like(tensor))  # away from the initial values, some of which are zeros and ones
     to.mkdir(parents=True, exist_ok=True)
     export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to)
     images = torch.randint(256, (2, 3, 24, 24), dtype=torch.uint8)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from . import classifier, data, measures, runs
+from . import classifier, data, metrics, runs
 from .config import Config
 
 
@@ -25,7 +25,7 @@ class Judge:
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features (b, 128) and predicted classes (b,) of images in -1..1."""
-        return classifier.judge(self.classifier, images, self.on)
+        return classifier.predict(self.classifier, images, self.on)
 
     def figures(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """Accuracy, Fréchet distance, precision and recall of images drawn for `labels`.
@@ -33,10 +33,10 @@ class Judge:
         Precision and recall compare as many test images as were drawn, where there are so many.
         """
         features, predicted = self.look(images)
-        precision, recall = measures.precision_recall(self.test_features[: len(features)], features)
+        precision, recall = metrics.precision_recall(self.test_features[: len(features)], features)
         return {
             "accuracy": accuracy(predicted, labels),
-            "frechet": round(measures.frechet(features, self.test_features), 4),
+            "frechet": round(metrics.frechet(features, self.test_features), 4),
             "precision": round(precision, 4),
             "recall": round(recall, 4),
         }

@@ -1,7 +1,7 @@
-"""Muon (Jordan et al. 2024): momentum whose matrices are orthogonalized by a Newton-Schulz iteration.
+"""The Muon optimizer (Jordan et al. 2024): momentum, orthogonalized by a Newton-Schulz iteration.
 
-`torch.optim.Muon` iterates in bf16, which a CPU without bf16 instructions emulates at about 1 GFLOP/s; this one does so
-only where the hardware multiplies it natively, and treats all matrices of one shape as a batch.
+`torch.optim.Muon` iterates in bf16, which a CPU without bf16 instructions emulates at about 1 GFLOP/s. This
+implementation uses bf16 only if the hardware multiplies it natively, and processes matrices of one shape as a batch.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ ITERATIONS = 5
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Nearest (semi-)orthogonal matrices, roughly: singular values of each of (k, rows, columns) go to about 1."""
+    """Approximates the nearest (semi-)orthogonal matrices of (k, rows, columns): singular values become about 1."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    if runs.multiplies_bf16(x.device):
-        x = x.bfloat16()  # the result is rough anyhow
+    if runs.has_native_bf16(x.device):
+        x = x.bfloat16()  # the result is approximate anyway
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
@@ -34,7 +34,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalized, scaled so that an entry moves as far as under Adam at the same rate."""
+    """Orthogonalized Nesterov momentum, scaled so that the update size equals Adam's at the same learning rate."""
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})

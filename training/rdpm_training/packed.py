@@ -78,9 +78,9 @@ def train(settings: Config, packed: Path, start: Path | None, output: Path) -> N
         if start:
             # Its seconds are of another clock: the budget is counted from here.
             runs.save(folder / "denoiser.pt", checkpoint.unpacked(start))
-        outcome = denoiser_stage.learn(settings, folder, dataset)
-    runs.save(output, checkpoint.packed(outcome.average.state_dict(), outcome.updates, outcome.seconds))
-    print(f"{output}: update {outcome.updates:,}, {output.stat().st_size / 1e6:.1f} MB, on {runs.hardware()}")
+        result = denoiser_stage.fit(settings, folder, dataset)
+    runs.save(output, checkpoint.packed(result.ema.state_dict(), result.updates, result.seconds))
+    print(f"{output}: update {result.updates:,}, {output.stat().st_size / 1e6:.1f} MB, on {runs.hardware()}")
 
 
 def write_parts(path: Path, size: int) -> list[Path]:

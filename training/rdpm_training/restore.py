@@ -13,7 +13,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from . import checkpoint, export, exported, runs
+from . import checkpoint, export, runs, weights_folder
 from .config import Config, ConfigError
 
 REPORT = "restored"
@@ -34,7 +34,7 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
     if taken := [name for name in CHECKPOINTS if (folder / name).exists()]:
         raise ConfigError(f"{folder} has a run in it ({', '.join(taken)}); name another folder with --run")
 
-    described, codebook, denoiser, tokenizer = exported.load(source)
+    described, codebook, denoiser, tokenizer = weights_folder.load(source)
     expected = json.loads(json.dumps(export.describe(config, described["classes"])))
     if differing := sorted(key for key in expected if expected[key] != described.get(key)):
         raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
@@ -49,5 +49,5 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
     runs.save(folder / "denoiser.pt", state)
     for stage, values in reports.items():
         if not runs.read_report(folder, stage):
-            runs.keep_report(folder, stage, values)
+            runs.write_report(folder, stage, values)
     runs.report(folder, REPORT, origin)

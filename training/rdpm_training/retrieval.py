@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import codebook_stage, data, denoiser_stage, drawing, imagenet, measures, runs, tokenizer_stage, trajectory
+from . import codebook_stage, data, denoiser_stage, generation, imagenet, metrics, runs, tokenizer_stage, trajectory
 from .conditions import Condition, Descriptions
 from .config import Config, ConfigError
 from .data import DataError, Split
-from .sampler import Settings
+from .sampler import SamplingSettings
 
-STAGE = 13
+RANDOM_STREAM = 13
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Gallery:
     labels: Tensor
     descriptions: Descriptions
 
-    def figures(self, drawn: Tensor, labels: Tensor, wanted: Descriptions, random: torch.Generator) -> dict[str, float]:
+    def figures(
+        self, drawn: Tensor, labels: Tensor, wanted: Descriptions, generator: torch.Generator
+    ) -> dict[str, float]:
         """Shares of pictures with features `drawn` (b, f) that are right, and their kernel distance."""
         nearest = (F.normalize(drawn - self.mean, dim=1) @ self.features.T).topk(5, dim=1).indices
         shown = self.descriptions.emoji[nearest] == wanted.emoji[:, None]
@@ -47,13 +49,13 @@ class Gallery:
             "emoji_in_5": share(shown.any(1)),
             "class": share(self.labels[first] == labels),
             "style": share(self.descriptions.styles[first] == wanted.styles),
-            "kernel_distance": measures.kernel_distance(drawn, self.raw[self.alike(labels, wanted.styles, random)]),
+            "kernel_distance": metrics.kernel_distance(drawn, self.raw[self.alike(labels, wanted.styles, generator)]),
         }
 
-    def alike(self, labels: Tensor, styles: Tensor, random: torch.Generator) -> Tensor:
+    def alike(self, labels: Tensor, styles: Tensor, generator: torch.Generator) -> Tensor:
         """A random real picture of the same class and style for each."""
         same = (self.labels == labels[:, None]) & (self.descriptions.styles == styles[:, None])
-        return torch.multinomial(same.double(), 1, generator=random)[:, 0]
+        return torch.multinomial(same.double(), 1, generator=generator)[:, 0]
 
 
 def share(right: Tensor) -> float:
@@ -88,31 +90,31 @@ def evaluate(config: Config, folder: Path) -> None:
     dataset = data.load(config.data, config.seed)
     judge = imagenet.network()
     real = gallery(dataset, folder, judge)
-    model = drawing.rdpm(config, folder, len(dataset.classes))
-    sampling = Settings(config.sampling.guidance, config.sampling.temperature)
+    model = generation.load_rdpm(config, folder, len(dataset.classes))
+    sampling = SamplingSettings(config.sampling.guidance, config.sampling.temperature)
     splits = {"seen_pairs": dataset.train, "held_out_pairs": dataset.pairs, "unseen_emoji": dataset.test}
 
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in settings.retrieval_seeds:
-        random = runs.generator(seed, STAGE)
+        generator = runs.generator(seed, RANDOM_STREAM)
         chosen = {
-            name: torch.randperm(len(split), generator=random)[: settings.retrieval_samples]
+            name: torch.randperm(len(split), generator=generator)[: settings.retrieval_samples]
             for name, split in splits.items()
         }
         parts = {name: split.subset(chosen[name]) for name, split in splits.items()}
-        requests = {name: (part, denoiser_stage.named(part)) for name, part in parts.items()}
+        requests = {name: (part, denoiser_stage.known_conditions(part)) for name, part in parts.items()}
         known = parts["seen_pairs"]
-        whole = denoiser_stage.named(known)
-        nothing = model.denoiser.null(whole)
+        whole = denoiser_stage.known_conditions(known)
+        nothing = model.denoiser.null_condition(whole)
         requests["words_alone"] = (known, Condition(nothing.label, nothing.style, whole.words))
         requests["class_alone"] = (known, Condition(whole.label, nothing.style, nothing.words))
         for name, (part, condition) in requests.items():
-            images = drawing.draw(model, condition, sampling, seed)
-            found = real.figures(imagenet.features(judge, images), part.labels, part.descriptions, random)
+            images = generation.generate(model, condition, sampling, seed)
+            found = real.figures(imagenet.features(judge, images), part.labels, part.descriptions, generator)
             rows.setdefault(name, []).append(found)
             print(seed, name, {key: round(value, 3) for key, value in found.items()}, flush=True)
-        images = reconstructed(config, folder, chosen["seen_pairs"], random)
-        found = real.figures(imagenet.features(judge, images), known.labels, known.descriptions, random)
+        images = reconstructed(config, folder, chosen["seen_pairs"], generator)
+        found = real.figures(imagenet.features(judge, images), known.labels, known.descriptions, generator)
         rows.setdefault("reconstructions", []).append(found)
     runs.report(
         folder,
@@ -129,10 +131,10 @@ def evaluate(config: Config, folder: Path) -> None:
     )
 
 
-def reconstructed(config: Config, folder: Path, indices: Tensor, random: torch.Generator) -> Tensor:
+def reconstructed(config: Config, folder: Path, indices: Tensor, generator: torch.Generator) -> Tensor:
     """Some training pictures after T quantized steps and back."""
     latents = codebook_stage.latents(config, folder)[0][indices]
-    eps = trajectory.noise(config.trajectory, latents.shape, random)
+    eps = trajectory.noise(config.trajectory, latents.shape, generator)
     z = trajectory.last(latents, eps, codebook_stage.trained(folder), trajectory.schedule(config.trajectory))
     return tokenizer_stage.decode_all(tokenizer_stage.trained(config, folder), z, runs.device())
 

@@ -1,7 +1,8 @@
-"""The tokenizer's networks: a small VAE that shrinks an image by two for each of its levels.
+"""The tokenizer's networks: a small VAE that halves the resolution once per level.
 
-Cheap on a CPU by design: pixel-unshuffle brings the image to half resolution before the first convolution, so none
-runs at full resolution. Module names are the weight file's names; `src/model/tokenizer.rs` mirrors them.
+It is designed to be fast on a CPU: pixel-unshuffle halves the resolution before the first convolution, so no
+convolution runs at full resolution. Parameter names are the tensor names in the weights file;
+`src/model/tokenizer.rs` uses the same names.
 """
 
 from __future__ import annotations
@@ -18,26 +19,29 @@ LEVELS = ["half", "quarter", "eighth", "sixteenth"]
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution: names of its blocks and of the convolutions to the next smaller one and back, and that one's
-    width (None: there is none)."""
+    """One resolution: the module names of its blocks and of the convolutions to the next lower resolution and back, and
+    the width there (None for the last level)."""
 
     blocks: str
     down: str
     up: str
-    wider: int | None
+    next_width: int | None
 
 
 def levels(widths: list[int]) -> list[Level]:
-    """From half resolution down, one for each width."""
-    suffixes = [""] + [f"_{name}" for name in LEVELS[1:]]  # between half and quarter it is just `down` and `up`
+    """The levels from half resolution down, one for each width."""
+    suffixes = [""] + [f"_{name}" for name in LEVELS[1:]]  # `down` and `up` between half and quarter
     return [
-        Level(f"{name}_blocks", f"down{suffix}", f"up{suffix}", wider)
-        for name, suffix, wider in zip(LEVELS, suffixes, [*widths[1:], None], strict=False)
+        Level(f"{name}_blocks", f"down{suffix}", f"up{suffix}", next_width)
+        for name, suffix, next_width in zip(LEVELS, suffixes, [*widths[1:], None], strict=False)
     ]
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))), the second convolution zero at first. (b, width, h, w) kept."""
+    """x + conv(silu(norm(conv(silu(norm(x)))))), with the second convolution initialized to zero.
+
+    (b, width, h, w) to (b, width, h, w).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -62,8 +66,8 @@ class Encoder(nn.Module):
         self.levels = levels(widths)
         for level, width, count in zip(self.levels, widths, blocks, strict=True):
             self.add_module(level.blocks, nn.ModuleList(ResidualBlock(width) for _ in range(count)))
-            if level.wider:
-                self.add_module(level.down, nn.Conv2d(width, level.wider, 3, stride=2, padding=1))
+            if level.next_width:
+                self.add_module(level.down, nn.Conv2d(width, level.next_width, 3, stride=2, padding=1))
         self.norm = nn.GroupNorm(GROUPS, widths[-1])
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 1)
 
@@ -72,7 +76,7 @@ class Encoder(nn.Module):
         for level in self.levels:
             for block in self.get_submodule(level.blocks):
                 x = block(x)
-            if level.wider:
+            if level.next_width:
                 x = self.get_submodule(level.down)(x)
         mean, log_variance = self.out(F.silu(self.norm(x))).chunk(2, dim=1)
         return mean, log_variance.clamp(-12.0, 4.0)
@@ -86,8 +90,8 @@ class Decoder(nn.Module):
         self.stem = nn.Conv2d(latent_channels, widths[-1], 3, padding=1)
         self.levels = levels(widths)
         for level, width, count in zip(self.levels, widths, blocks, strict=True):
-            if level.wider:
-                self.add_module(level.up, nn.Conv2d(level.wider, 4 * width, 3, padding=1))
+            if level.next_width:
+                self.add_module(level.up, nn.Conv2d(level.next_width, 4 * width, 3, padding=1))
             self.add_module(level.blocks, nn.ModuleList(ResidualBlock(width) for _ in range(count)))
         self.norm = nn.GroupNorm(GROUPS, widths[0])
         self.out = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
@@ -95,7 +99,7 @@ class Decoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         x = self.stem(latent)
         for level in reversed(self.levels):
-            if level.wider:
+            if level.next_width:
                 x = F.pixel_shuffle(self.get_submodule(level.up)(x), 2)
             for block in self.get_submodule(level.blocks):
                 x = block(x)

@@ -1,4 +1,4 @@
-"""How the transformers learn: Muon and Adam, a plan for their rates, an averaged copy, a budget, exact resumption."""
+"""Training loop of the transformers: Muon and AdamW, learning-rate schedule, EMA, time budget, exact resumption."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from . import runs
-from .config import Denoiser as Settings
+from . import optimization, runs
+from .config import DenoiserConfig
 from .muon import Muon
 
 SAVE_EVERY = 100
 
 
-class Clock:
-    """Seconds spent training: only what runs `with clock` counts, and checkpoints keep them.
+class TrainingClock:
+    """Measures the training time: only code inside `with clock` counts. Checkpoints save it.
 
-    On a CPU they are the processor's own, all threads together, so that other programs on the machine don't eat the
-    budget. On a GPU they are those of the wall clock.
+    On a CPU it is the CPU time of all threads, so that other programs on the machine don't use up the time budget. On a
+    GPU it is wall-clock time.
     """
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         self.now = now or (time.monotonic if torch.cuda.is_available() else time.process_time)
         self.seconds = 0.0
-        self._start = 0.0
+        self._started = 0.0
 
     def __enter__(self) -> None:
-        self._start = self.now()
+        self._started = self.now()
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += self.now() - self._start
+        self.seconds += self.now() - self._started
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}
@@ -46,82 +46,83 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training left: the averaged network, updates done, seconds by the clock on the wall and by `Clock`."""
+class TrainingResult:
+    """The EMA network, updates done, wall-clock seconds, and seconds of `TrainingClock`."""
 
-    average: nn.Module
+    ema: nn.Module
     updates: int
     seconds: float
     training_seconds: float
 
 
-def optimizers(network: nn.Module, settings: Settings) -> tuple[Muon, torch.optim.AdamW]:
-    """Muon for the matrices inside the blocks, Adam for everything else."""
+def optimizers(network: nn.Module, settings: DenoiserConfig) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the matrices in the blocks, AdamW for all other parameters."""
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
-    taken = {id(p) for p in matrices}
-    rest = [p for p in network.parameters() if id(p) not in taken]
+    muon_ids = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in muon_ids]
     return (
         Muon(matrices, lr=settings.muon_learning_rate),
-        torch.optim.AdamW(rest, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     )
 
 
-def rate(update: int, spent: float, settings: Settings) -> float:
-    """Share of the learning rate: linear warm-up, a plateau, and a linear way down to zero as the budget is spent.
+def learning_rate_factor(update: int, spent: float, settings: DenoiserConfig) -> float:
+    """Learning-rate factor in 0..1: linear warm-up, constant, then a linear cool-down to zero.
 
-    `update` counts from where the optimizers were new, `spent` from where the network was.
-
-    The plateau lets a run be prolonged from a checkpoint made before the way down began.
+    `update` counts since the optimizers were new; `spent` is the fraction of the whole budget spent on the network. The
+    constant part allows a run to be extended from a checkpoint written before the cool-down.
     """
-    down = (1 - spent) / max(settings.decay, 1e-9)
-    return min(1.0, (update + 1) / settings.warmup, down)
+    cool_down = (1 - spent) / max(settings.decay, 1e-9)
+    return min(1.0, (update + 1) / settings.warmup, cool_down)
 
 
 def train(
     network: nn.Module,
     loss: Callable[[Callable[..., Tensor], int], Tensor],
-    settings: Settings,
+    settings: DenoiserConfig,
     path: Path,
-    random: torch.Generator,
-    origin: tuple[int, float] | None = None,
-) -> Outcome:
-    """Trains a network until its budget is spent, from the checkpoint at `path` where there is one.
+    generator: torch.Generator,
+    pretrained: tuple[int, float] | None = None,
+) -> TrainingResult:
+    """Trains a network until its budget is spent, resuming the checkpoint at `path` if there is one.
 
-    With an `origin` (updates, seconds) the network is one that has taken so many already, and its optimizers are new.
+    With `pretrained` (updates, seconds), the network has already been trained that far, and its optimizers are new.
 
-    `loss(forward, update)` makes batch number `update` (from 0), drawing only from `random`, and what `forward`, the
-    network perhaps compiled, makes of it.
+    `loss(forward, update)` makes batch number `update` (from 0), with random numbers from `generator` only, and returns
+    the loss; `forward` is the network, compiled if configured.
     """
-    average = copy.deepcopy(network).requires_grad_(False)
+    ema = copy.deepcopy(network).requires_grad_(False)
     forward = torch.compile(network) if settings.compile else network
     muon, adam = optimizers(network, settings)
-    parts: dict[str, runs.Stateful] = {"model": network, "ema": average, "muon": muon, "adam": adam}
-    clock = Clock()
+    parts: dict[str, runs.Stateful] = {"model": network, "ema": ema, "muon": muon, "adam": adam}
+    clock = TrainingClock()
     if settings.seconds:
         parts["clock"] = clock
-    checkpoint = runs.Checkpoint(path, parts, random, origin)
+    checkpoint = runs.Checkpoint(path, parts, generator, pretrained)
 
     def spent() -> float:
         return clock.seconds / settings.seconds if settings.seconds else update / settings.updates
 
-    update, running = checkpoint.first, None
+    update, mean_loss = checkpoint.first, None
     total = None if settings.seconds else settings.updates
     with tqdm(desc=path.stem, total=total, initial=update, unit="update") as progress:
-        while (so_far := spent()) < 1:
+        while (fraction := spent()) < 1:
             with clock:
                 for optimizer in (muon, adam):
-                    runs.set_rate(optimizer, rate(update - checkpoint.began, so_far, settings))
-                error = loss(forward, update)
-                runs.descend(error, network, muon, adam)
+                    factor = learning_rate_factor(update - checkpoint.began, fraction, settings)
+                    optimization.set_learning_rate(optimizer, factor)
+                batch_loss = loss(forward, update)
+                optimization.optimizer_step(batch_loss, network, muon, adam)
                 decay = min(settings.ema, (1 + update) / (10 + update))
-                for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-                    kept.lerp_(new, 1 - decay)
+                for averaged, current in zip(ema.parameters(), network.parameters(), strict=True):
+                    averaged.lerp_(current, 1 - decay)
             if update % 10 == 0:
-                running = error.item() if running is None else 0.9 * running + 0.1 * error.item()
-                progress.set_postfix(loss=f"{running:.4f}", spent=f"{spent():.0%}")
+                value = batch_loss.item()
+                mean_loss = value if mean_loss is None else 0.9 * mean_loss + 0.1 * value
+                progress.set_postfix(loss=f"{mean_loss:.4f}", spent=f"{spent():.0%}")
             update += 1
             progress.update()
             if update % SAVE_EVERY == 0:
                 checkpoint.save(update)
     checkpoint.save(update)
-    return Outcome(average, update, checkpoint.seconds(), clock.seconds)
+    return TrainingResult(ema, update, checkpoint.seconds(), clock.seconds)

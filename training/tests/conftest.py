@@ -71,12 +71,12 @@ sweep_samples = 20
 def images(tmp_path: Path) -> Path:
     """Two classes, warm and cool, 24 images each, of several sizes and modes."""
     root = tmp_path / "images"
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for label, tint in {"cool": (40, 90, 200), "warm": (200, 120, 40)}.items():
         (root / label).mkdir(parents=True)
         for index in range(24):
             size = (20 + index, 18, 3)
-            pixels = np.clip(random.normal(tint, 25, size), 0, 255).astype(np.uint8)
+            pixels = np.clip(generator.normal(tint, 25, size), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / label / f"{index}.png")
     return root
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rdpm_training.conditions import KEYWORDS, Condition, Descriptions, Dropout, Vocabulary
+from rdpm_training.conditions import MAX_KEYWORDS, Condition, ConditionDropout, Descriptions, Vocabulary
 from rdpm_training.denoiser import Denoiser
 
 PADDING = 6
@@ -35,8 +35,8 @@ def test_words_are_encoded_in_their_order_and_unknown_ones_left_out() -> None:
 
 def test_names_keywords_or_both_are_told_and_always_something() -> None:
     count = 4000
-    told = descriptions(count).sampled(PADDING, torch.Generator().manual_seed(1))
-    assert told.shape == (count, 2 + KEYWORDS)
+    told = descriptions(count).sample_words(PADDING, torch.Generator().manual_seed(1))
+    assert told.shape == (count, 2 + MAX_KEYWORDS)
     named, keywords = told[:, 0] != PADDING, (told[:, 2:] != PADDING).sum(1)
     assert (named | (keywords > 0)).all()
     assert named[1::2].all() and (keywords[1::2] == 0).all()  # without keywords there is the name
@@ -53,7 +53,7 @@ def test_parts_of_a_condition_are_dropped_independently() -> None:
     count = 8000
     condition = Condition(torch.ones(count).long(), torch.ones(count).long(), torch.ones(count, 2).long())
     null = Condition(*(torch.zeros_like(part) for part in condition))
-    kept = Dropout(0.1, 0.2, 0.3, 0.1).apply(condition, null, torch.Generator().manual_seed(1))
+    kept = ConditionDropout(0.1, 0.2, 0.3, 0.1).apply(condition, null, torch.Generator().manual_seed(1))
     lost = [(part.view(count, -1)[:, 0] == 0).double() for part in kept]
     for share, own in zip(lost, (0.1, 0.2, 0.3), strict=True):
         assert abs(share.mean().item() - (1 - 0.9 * (1 - own))) < 0.02
@@ -64,7 +64,7 @@ def test_a_denoiser_of_classes_goes_on_unchanged_when_it_gets_styles_and_words()
     plain, worded = network(styles=0, words=0), network()
     for zero in (plain.modulation, plain.final):
         torch.nn.init.normal_(zero.weight, std=0.1)
-    worded.adopt(plain.fold().state_dict())
+    worded.load_folded(plain.fold().state_dict())
     z, t, y = torch.randn(3, 4, 3), torch.tensor([1, 2, 1]), torch.tensor([0, 1, 2])
     expected = plain(z, t, y)
     told = Condition(y, torch.tensor([0, 1, 2]), torch.tensor([[0, 1], [2, PADDING], [PADDING, PADDING]]))
@@ -83,5 +83,5 @@ def test_padding_changes_nothing_and_words_do() -> None:
 
     torch.testing.assert_close(logits([3, 4]), logits([3, 4, PADDING, PADDING]))
     assert not torch.allclose(logits([3]), logits([4]), atol=1e-3)
-    null = worded.null(Condition(torch.tensor([0]), torch.tensor([1]), torch.tensor([[3, 4]])))
+    null = worded.null_condition(Condition(torch.tensor([0]), torch.tensor([1]), torch.tensor([[3, 4]])))
     torch.testing.assert_close(worded(z, t, null), worded(z, t, torch.tensor([2])))

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from rdpm_training import data
-from rdpm_training.config import Config, Data
+from rdpm_training.config import Config, DataConfig
 
 
 def test_fashion_mnist_is_what_its_paper_says() -> None:
-    dataset = data.load(Data("fashion-mnist", "/usr/share/datasets/fashion-mnist", 28, 1), seed=1)
+    dataset = data.load(DataConfig("fashion-mnist", "/usr/share/datasets/fashion-mnist", 28, 1), seed=1)
     assert dataset.train.images.shape == (60_000, 1, 28, 28)
     assert dataset.test.images.shape == (10_000, 1, 28, 28)
     assert dataset.train.labels.bincount().tolist() == [6_000] * 10
@@ -31,7 +31,7 @@ def test_a_broken_idx_file_is_named(tmp_path: Path, content: bytes | None, named
     if content is not None:
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(data.DataError, match=named):
-        data.fashion_mnist(tmp_path)
+        data.load_fashion_mnist(tmp_path)
 
 
 def test_a_folder_is_split_by_class_the_same_way_each_time(tiny: Config) -> None:
@@ -56,4 +56,4 @@ def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path: Path, damage: s
     if damage == "no image":
         (root / "a" / "2.png").write_text("text")
     with pytest.raises(data.DataError, match=str(root)):
-        data.load(Data("folder", str(root), 8, 1), seed=1)
+        data.load(DataConfig("folder", str(root), 8, 1), seed=1)

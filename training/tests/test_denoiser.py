@@ -49,6 +49,6 @@ def test_a_folded_denoiser_is_taken_over() -> None:
     for parameter in other.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     assert not torch.allclose(other(*batch), expected)
-    other.adopt(denoiser.fold().state_dict())
+    other.load_folded(denoiser.fold().state_dict())
     assert other.output is None
     torch.testing.assert_close(other(*batch), expected)

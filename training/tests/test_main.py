@@ -34,7 +34,7 @@ def test_a_stage_before_its_time_stops_the_row(
 ) -> None:
     run = tmp_path / "run"
     assert call(monkeypatch, "codebook", "tokenizer", "--config", file, "--run", run) == 2
-    assert "tokenizer.pt is missing: run the stage before this one first" in capsys.readouterr().err
+    assert "tokenizer.pt is missing: run the previous stage first" in capsys.readouterr().err
     assert not (run / "tokenizer.json").exists()
 
 
@@ -43,4 +43,4 @@ def test_a_plan_and_a_run_are_not_mixed(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         call(monkeypatch, "evaluate", "sweep", "--config", file)
-    assert "sweep: these want a configuration of their own" in capsys.readouterr().err
+    assert "sweep: run these stages in a separate command" in capsys.readouterr().err

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rdpm_training import codebook_stage, data, drawing, maskgit, residual, runs, tokenizer_stage
+from rdpm_training import codebook_stage, data, generation, maskgit, residual_quantizer, runs, tokenizer_stage
 from rdpm_training.config import Config
-from rdpm_training.sampler import Settings
+from rdpm_training.sampler import SamplingSettings
 
 
 def network(levels: int, positions: int = 9) -> maskgit.MaskGit:
@@ -23,8 +23,8 @@ def network(levels: int, positions: int = 9) -> maskgit.MaskGit:
 @pytest.mark.parametrize(("levels", "steps"), [(1, 1), (1, 4), (1, 9), (3, 5), (1, 20)])
 def test_every_code_is_drawn_once_and_none_is_left(levels: int, steps: int) -> None:
     labels = torch.tensor([0, 1, 1])
-    numbers = drawing.uniforms((3, 9 * levels, 7), runs.generator(1))
-    drawn = list(maskgit.sample(network(levels), steps, labels, numbers, Settings(2.0, 1.0)))
+    numbers = generation.uniform_numbers((3, 9 * levels, 7), runs.generator(1))
+    drawn = list(maskgit.sample(network(levels), steps, labels, numbers, SamplingSettings(2.0, 1.0)))
     assert len(drawn) == steps and not drawn[-1].masked.any()
     for before, after in itertools.pairwise(drawn):
         known = ~before.masked
@@ -35,11 +35,11 @@ def test_every_code_is_drawn_once_and_none_is_left(levels: int, steps: int) -> N
 
 
 def test_the_cosine_schedule_hides_all_at_first_and_nothing_at_last() -> None:
-    assert [maskgit.hidden(progress, 100) for progress in (0, 0.5, 1)] == [100, 70, 0]
+    assert [maskgit.masked_count(progress, 100) for progress in (0, 0.5, 1)] == [100, 70, 0]
 
 
 def test_training_hides_between_one_code_and_all_of_them() -> None:
-    counts = maskgit.mask(torch.Size((2000, 5, 2)), runs.generator(4)).flatten(1).sum(1)
+    counts = maskgit.random_mask(torch.Size((2000, 5, 2)), runs.generator(4)).flatten(1).sum(1)
     assert counts.min() == 1 and counts.max() >= 9
     # The mean of cos(pi/2 u) is 2 / pi.
     assert counts.double().mean().item() / 10 == pytest.approx(2 / torch.pi, abs=0.06)
@@ -66,10 +66,10 @@ def test_it_learns_resumes_and_draws(tiny: Config, tmp_path: Path, levels: int) 
     tokenizer_stage.train(tiny, tmp_path)
     dataset = data.load(tiny.data, tiny.seed)
     latents, _ = codebook_stage.latents(tiny, tmp_path)
-    runs.save(tmp_path / "codebook.pt", {"codebook": residual.fit_latents(tiny, latents, levels)})
+    runs.save(tmp_path / "codebook.pt", {"codebook": residual_quantizer.fit_latents(tiny, latents, levels)})
     longer = replace(tiny, denoiser=replace(tiny.denoiser, updates=12))
-    assert maskgit.learn(tiny, tmp_path, dataset).updates == 6
-    assert maskgit.learn(longer, tmp_path, dataset).updates == 12
-    model = maskgit.reference(tiny, tmp_path, len(dataset.classes))
-    images = drawing.draw(model, torch.tensor([0, 1, 1]), Settings(2.0, 1.0), seed=1)
+    assert maskgit.fit(tiny, tmp_path, dataset).updates == 6
+    assert maskgit.fit(longer, tmp_path, dataset).updates == 12
+    model = maskgit.load(tiny, tmp_path, len(dataset.classes))
+    images = generation.generate(model, torch.tensor([0, 1, 1]), SamplingSettings(2.0, 1.0), seed=1)
     assert images.shape == (3, 3, 16, 16) and images.isfinite().all()

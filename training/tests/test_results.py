@@ -13,8 +13,8 @@ from PIL import Image
 
 from rdpm_training import codebook_stage, decoder_stage, denoiser_stage, tokenizer_stage, trainer
 from rdpm_training.config import ConfigError
-from rdpm_training.results import ablate, fidelity, pictures, plan, plots, report, reports, sweep
-from rdpm_training.results.once import once
+from rdpm_training.results import ablate, aggregate, fidelity, pictures, plan, plots, report, sweep
+from rdpm_training.results.cached_run import cached_run
 from rdpm_training.results.plan import Plan
 
 from .conftest import TOML
@@ -131,14 +131,15 @@ def test_everything_is_measured_once_and_written_down(ready: Plan, tmp_path: Pat
     page = (docs / "results.md").read_text()
     assert "Written by hand." in page and "old" not in page and "Not measured" not in page
     found = [
-        json.loads((ablate.home(folder, "two-steps", seed) / "report.json").read_text())["found"] for seed in (1, 2)
+        json.loads((ablate.report_folder(folder, "two-steps", seed) / "report.json").read_text())["found"]
+        for seed in (1, 2)
     ]
-    figure = reports.Figure([each["accuracy"] for each in found])
-    assert f"| two steps | 0.01 M | {figure.mean:.3f} ± {figure.spread:.3f} |" in page
+    figure = aggregate.Statistic([each["accuracy"] for each in found])
+    assert f"| two steps | 0.01 M | {figure.mean:.3f} ± {figure.std:.3f} |" in page
     for name in ("ablation-all.svg", "sweep-grid.svg", "sweep-choice.svg", "fidelity.svg"):
         assert f"(results/{name})" in page and "two steps" in (docs / "results" / "ablation-all.svg").read_text()
     with Image.open(docs / "results" / "film.webp") as film:
-        assert film.n_frames == 4 and (docs / "results" / "film.webp").stat().st_size < pictures.FILM_BYTES
+        assert film.n_frames == 4 and (docs / "results" / "film.webp").stat().st_size < pictures.MAX_ANIMATION_BYTES
 
     # The page comes out the same from what was kept beside it, and again from itself.
     report.report(ready, tmp_path / "nothing", docs)
@@ -152,7 +153,7 @@ def test_everything_is_measured_once_and_written_down(ready: Plan, tmp_path: Pat
 def test_a_stopped_variant_goes_on_where_it_was(ready: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "SAVE_EVERY", 2)
     descended = []
-    descend = trainer.runs.descend
+    descend = trainer.optimization.optimizer_step
 
     def failing(*arguments: object) -> None:
         if len(descended) == 2:
@@ -161,13 +162,13 @@ def test_a_stopped_variant_goes_on_where_it_was(ready: Plan, tmp_path: Path, mon
         descended.append("update")
         descend(*arguments)
 
-    monkeypatch.setattr(trainer.runs, "descend", failing)
+    monkeypatch.setattr(trainer.optimization, "optimizer_step", failing)
     with pytest.raises(InterruptedError):
         ablate.ablate(ready, tmp_path / "results")
     ablate.ablate(ready, tmp_path / "results")
     # Two updates before the stop, one after it; three for each of the other five.
     assert descended.count("update") == 6 * 3
-    reported = json.loads((ablate.home(tmp_path / "results", "base", 1) / "report.json").read_text())
+    reported = json.loads((ablate.report_folder(tmp_path / "results", "base", 1) / "report.json").read_text())
     assert reported["found"]["updates"] == 3
 
 
@@ -177,15 +178,15 @@ def test_work_is_done_once_and_not_mixed_with_other_settings(tmp_path: Path) -> 
     def work() -> dict[str, int]:
         done.append(1)
         # Another process would leave it alone meanwhile.
-        assert not once(tmp_path, {"steps": 1}, work)
+        assert not cached_run(tmp_path, {"steps": 1}, work)
         return {"figure": 7}
 
-    assert once(tmp_path, {"steps": 1}, work) and not once(tmp_path, {"steps": 1}, work)
+    assert cached_run(tmp_path, {"steps": 1}, work) and not cached_run(tmp_path, {"steps": 1}, work)
     assert done == [1]
     kept = json.loads((tmp_path / "report.json").read_text())
     assert kept["found"] == {"figure": 7} and kept["made"]["hardware"]
     with pytest.raises(ConfigError, match="steps"):
-        once(tmp_path, {"steps": 2}, work)
+        cached_run(tmp_path, {"steps": 2}, work)
 
 
 def test_a_plan_may_have_only_some_of_the_sections(write: Write) -> None:
@@ -228,15 +229,15 @@ def test_the_shipped_plan_fits_the_shipped_page() -> None:
 def test_a_page_without_a_slot_or_with_one_too_many_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("text <!-- begin a -->\nold\n<!-- end a --> text")
-    assert report.filled(page, {"a": "new"}) == "text <!-- begin a -->\n\nnew\n<!-- end a --> text"
+    assert report.fill_slots(page, {"a": "new"}) == "text <!-- begin a -->\n\nnew\n<!-- end a --> text"
     for made in ({"a": "", "b": ""}, {}):
         with pytest.raises(ConfigError, match="'b'" if made else "'a'"):
-            report.filled(page, made)
+            report.fill_slots(page, made)
 
 
 def test_the_spread_is_that_of_a_sample() -> None:
-    assert reports.Figure([1.0, 2.0, 3.0]).text(2) == "2.00 ± 1.00"
-    assert reports.Figure([1234.5]).text(0) == "1,234"
+    assert aggregate.Statistic([1.0, 2.0, 3.0]).text(2) == "2.00 ± 1.00"
+    assert aggregate.Statistic([1234.5]).text(0) == "1,234"
 
 
 def test_images_are_like_themselves() -> None:
@@ -260,15 +261,15 @@ def test_noise_between_two_noises_is_as_long_as_they_are() -> None:
 
 def test_a_sheet_has_a_tile_for_each_image_and_frames_the_marked() -> None:
     grey = torch.zeros(1, 64, 64)
-    drawn = pictures.sheet([[grey, grey], [grey, grey]], ["a", "b"], marked={(1, 0)}, group=1)
+    drawn = pictures.contact_sheet([[grey, grey], [grey, grey]], ["a", "b"], framed={(1, 0)}, group=1)
     side = 64 + pictures.GAP
     assert drawn.height == 2 * side + pictures.GAP
-    frame = (pictures.LABEL - 1, pictures.GAP + side + 32)
+    frame = (pictures.LABEL_WIDTH - 1, pictures.GAP + side + 32)
     assert drawn.getpixel(frame) == (0xD5, 0x5E, 0) and drawn.getpixel((frame[0], 32)) == (255, 255, 255)
 
 
 def test_plots_come_out_the_same_again(tmp_path: Path) -> None:
-    rows = [reports.Row(name, [{"found": {"frechet": x, "accuracy": 0.5}} for x in (1.0, 2.0)]) for name in "ab"]
+    rows = [aggregate.Row(name, [{"found": {"frechet": x, "accuracy": 0.5}} for x in (1.0, 2.0)]) for name in "ab"]
     for name in ("first.svg", "second.svg"):
         plots.dots(rows, ["frechet", "accuracy"], tmp_path / name)
         plots.lines({"a": [(1.0, rows[0])], "b": [(2.0, rows[1])]}, "x", ["frechet"], tmp_path / f"lines-{name}")

@@ -172,11 +172,15 @@ def test_weights_are_restored_only_where_they_belong(tiny: Config, tmp_path: Pat
 
     (weights / "training.json").unlink()
     restore.restore(tiny, restored, weights)
-    with pytest.raises(ConfigError, match="restored from a weights folder"):
+    with pytest.raises(ConfigError, match="restored from a weights folder without training reports"):
         export.export(tiny, restored, tmp_path / "again")
-    with pytest.raises(ConfigError, match="denoiser.pt can be drawn from, not trained on: it lacks adam, model, muon"):
+    with pytest.raises(
+        ConfigError, match="denoiser.pt is for inference only, training cannot continue: it lacks adam, model, muon"
+    ):
         denoiser_stage.train(tiny, restored)
-    with pytest.raises(ConfigError, match="tokenizer.pt can be drawn from, not trained on: it lacks optimizer"):
+    with pytest.raises(
+        ConfigError, match="tokenizer.pt is for inference only, training cannot continue: it lacks optimizer"
+    ):
         tokenizer_stage.train(tiny, restored)
 
 

@@ -28,13 +28,13 @@ class Line(nn.Module):
 
 def test_the_clock_counts_only_what_it_is_told_to() -> None:
     ticks = count()
-    clock = trainer.Clock(lambda: float(next(ticks)))
+    clock = trainer.TrainingClock(lambda: float(next(ticks)))
     for _ in range(3):
         with clock:
             pass  # from one tick to the next
         next(ticks)  # a tick that doesn't count
     assert clock.seconds == 3
-    resumed = trainer.Clock(lambda: float(next(ticks)))
+    resumed = trainer.TrainingClock(lambda: float(next(ticks)))
     resumed.load_state_dict(clock.state_dict())
     with resumed:
         pass
@@ -51,7 +51,7 @@ def test_a_budget_of_seconds_survives_being_stopped(
     settings = replace(tiny.denoiser, seconds=10.0, updates=0)
     updates = []
 
-    def train(stop: int) -> trainer.Outcome:
+    def train(stop: int) -> trainer.TrainingResult:
         def loss(forward: nn.Module, update: int) -> Tensor:
             if update == stop:
                 raise InterruptedError
@@ -62,13 +62,15 @@ def test_a_budget_of_seconds_survives_being_stopped(
 
     with pytest.raises(InterruptedError):
         train(stop=7)
-    outcome = train(stop=-1)
+    result = train(stop=-1)
     assert updates == [0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9]
-    assert (outcome.updates, outcome.training_seconds) == (10, 10)
+    assert (result.updates, result.training_seconds) == (10, 10)
     assert train(stop=0).updates == 10, "a finished run has nothing left to do"
 
 
 def test_the_rate_warms_up_stays_and_goes_down_to_zero(tiny: Config) -> None:
     settings = replace(tiny.denoiser, warmup=2, decay=0.5)
-    assert [trainer.rate(update, update / 10, settings) for update in (0, 1, 5, 9)] == pytest.approx([0.5, 1, 1, 0.2])
-    assert trainer.rate(10, 1.0, settings) == 0
+    assert [trainer.learning_rate_factor(update, update / 10, settings) for update in (0, 1, 5, 9)] == pytest.approx(
+        [0.5, 1, 1, 0.2]
+    )
+    assert trainer.learning_rate_factor(10, 1.0, settings) == 0

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rdpm_training import trajectory
-from rdpm_training.config import ConfigError, Trajectory
+from rdpm_training.config import ConfigError, TrajectoryConfig
 
 
 def test_a_trajectory_worked_by_hand() -> None:
@@ -19,47 +19,47 @@ def test_a_trajectory_worked_by_hand() -> None:
 
 
 def test_the_error_left_is_the_last_steps_quantization_error() -> None:
-    random = torch.Generator().manual_seed(0)
-    v, eps, codebook = (torch.randn(shape, generator=random) for shape in ((5, 9, 3), (5, 9, 3), (32, 3)))
-    s = trajectory.schedule(Trajectory(10, "linear", 32))
+    generator = torch.Generator().manual_seed(0)
+    v, eps, codebook = (torch.randn(shape, generator=generator) for shape in ((5, 9, 3), (5, 9, 3), (32, 3)))
+    s = trajectory.schedule(TrajectoryConfig(10, "linear", 32))
     last = list(trajectory.tokenize(v, eps, 0.2 * codebook, s))[-1]
     expected = last.increment - 0.2 * codebook[last.codes]
     torch.testing.assert_close(v - last.after, expected, atol=1e-6, rtol=0)
 
 
 def test_nearest_agrees_with_the_definition() -> None:
-    random = torch.Generator().manual_seed(1)
-    points, codebook = torch.randn(200, 4, generator=random), torch.randn(16, 4, generator=random)
+    generator = torch.Generator().manual_seed(1)
+    points, codebook = torch.randn(200, 4, generator=generator), torch.randn(16, 4, generator=generator)
     by_definition = (points[:, None] - codebook).square().sum(-1).argmin(1)
     assert trajectory.nearest(points, codebook).equal(by_definition)
 
 
 def test_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(ConfigError, match="cosine"):
-        trajectory.schedule(Trajectory(10, "cosine", 2))
+        trajectory.schedule(TrajectoryConfig(10, "cosine", 2))
 
 
 def test_nearest_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = torch.Generator().manual_seed(2)
-    points, codebook = torch.randn(7, 9, 4, generator=random), torch.randn(16, 4, generator=random)
+    generator = torch.Generator().manual_seed(2)
+    points, codebook = torch.randn(7, 9, 4, generator=generator), torch.randn(16, 4, generator=generator)
     whole = trajectory.nearest(points, codebook)
     monkeypatch.setattr(trajectory, "CHUNK", 10)
     assert whole.shape == (7, 9) and trajectory.nearest(points, codebook).equal(whole)
 
 
 def test_a_power_schedule_has_ever_smaller_steps() -> None:
-    s = trajectory.schedule(Trajectory(8, "power", 2, exponent=1.5))
+    s = trajectory.schedule(TrajectoryConfig(8, "power", 2, exponent=1.5))
     steps = [after - before for before, after in zip(s, s[1:], strict=False)]
     assert (s[0], s[-1]) == (0, 1) and steps == sorted(steps, reverse=True) and steps[-1] > 0
-    straight = trajectory.schedule(Trajectory(8, "power", 2, exponent=1.0))
-    assert straight == pytest.approx(trajectory.schedule(Trajectory(8, "linear", 2)))
+    straight = trajectory.schedule(TrajectoryConfig(8, "power", 2, exponent=1.0))
+    assert straight == pytest.approx(trajectory.schedule(TrajectoryConfig(8, "linear", 2)))
 
 
 def test_the_residual_schedule_without_noise_is_residual_quantization() -> None:
-    settings = Trajectory(3, "residual", 16, noise=0.0)
-    random = torch.Generator().manual_seed(3)
-    v, codebook = torch.randn(4, 5, 2, generator=random), torch.randn(16, 2, generator=random)
-    eps = trajectory.noise(settings, v.shape, random)
+    settings = TrajectoryConfig(3, "residual", 16, noise=0.0)
+    generator = torch.Generator().manual_seed(3)
+    v, codebook = torch.randn(4, 5, 2, generator=generator), torch.randn(16, 2, generator=generator)
+    eps = trajectory.noise(settings, v.shape, generator)
     left = v
     for step in trajectory.tokenize(v, eps, codebook, trajectory.schedule(settings)):
         torch.testing.assert_close(step.increment, left)

@@ -1,4 +1,5 @@
-"""The emoji data set: pictures of Unicode's emoji as several open icon sets draw them, built from published packages.
+"""The emoji data set: images of Unicode's emoji from several open icon sets, built from published packages.
 
-`unicode` knows which emoji there are, `styles` fetches the icon sets and renders them, `build` is the stage `data`.
+`unicode` lists the emoji, `styles` fetches and renders the icon sets, `words` reads names and keywords, and `build` is
+the stage `data`.
 """

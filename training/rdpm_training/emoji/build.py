@@ -1,10 +1,10 @@
-"""Stage `data`: builds the emoji data set, one file of images with their classes, and prints what is in it.
+"""Stage `data`: builds the emoji data set, one file of images with their classes, and reports its content.
 
-Each picture is trimmed to what is drawn, laid on white in the middle of a square, and kept at twice the model's size,
-so that augmentation can turn and scale it without blur. Whole emoji are held out for the test set, in all styles and
-looks: those of each class whose code points have the lowest hashes, so the split depends on no order and no icon set.
-Some pairs of an emoji and a style are held out as well, where the emoji is known in other styles: drawing those shows
-that the denoiser composes and doesn't only remember. A file of the repository lists all that is held out.
+Each image is cropped to its opaque pixels, centred on a white square, and stored at twice the model's size, so that
+augmentation can rotate and scale it without blur. The test set consists of whole emoji, in all styles, skin tones and
+genders: those of each class whose code points have the lowest hashes, so the split depends neither on the order nor on
+the icon sets. Some pairs of an emoji and a style are held out as well, if the emoji is in training in another style:
+they show whether the denoiser composes or only remembers. A file in the repository lists everything held out.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from .. import runs
-from ..config import Config, ConfigError, Emoji, EmojiClass
-from ..data import DataError
+from ..config import Config, ConfigError, EmojiClassConfig, EmojiConfig
+from ..dataset import DataError
 from . import styles, unicode, words
 
-MARGIN = 0.05  # of the side, left free on each side of what is drawn
+MARGIN = 0.05  # free on each side, as a fraction of the square's side
 SHEET = (16, 10)  # columns and rows of a contact sheet
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of the data set."""
+    """One image of the data set."""
 
     emoji: unicode.Emoji
     style: str
@@ -39,62 +39,67 @@ class Entry:
     held_out_pair: bool = False
 
 
-def share(*parts: str) -> float:
-    """A number in 0..1 that follows from the strings alone."""
+def hash_fraction(*parts: str) -> float:
+    """A number in 0..1 that depends on the strings alone."""
     digest = hashlib.sha256("\n".join(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def belongs(emoji: unicode.Emoji, its_class: EmojiClass) -> bool:
-    """Whether the class takes the emoji: by subgroup, less the names left out."""
+def matches_class(emoji: unicode.Emoji, emoji_class: EmojiClassConfig) -> bool:
+    """Whether the emoji belongs to the class: its subgroup is listed and its name is not excluded."""
 
-    def any_of(text: str, patterns: list[str]) -> bool:
+    def matches_any(text: str, patterns: list[str]) -> bool:
         return any(fnmatchcase(text, pattern) for pattern in patterns)
 
-    return any_of(emoji.subgroup, its_class.subgroups) and not any_of(emoji.name, its_class.without)
+    return matches_any(emoji.subgroup, emoji_class.subgroups) and not matches_any(emoji.name, emoji_class.without)
 
 
-def held_out(settings: Emoji, fraction: float, emoji: list[unicode.Emoji]) -> set[str]:
-    """Bases of the emoji kept for the test set: a share of each class."""
+def held_out_emoji(settings: EmojiConfig, fraction: float, emoji: list[unicode.Emoji]) -> set[str]:
+    """Base keys of the emoji in the test set: a fraction of each class."""
     bases: set[str] = set()
-    for its_class in settings.classes.values():
-        members = sorted({one.base for one in emoji if belongs(one, its_class)}, key=lambda base: share("test", base))
+    for emoji_class in settings.classes.values():
+        members = sorted(
+            {item.base for item in emoji if matches_class(item, emoji_class)},
+            key=lambda base: hash_fraction("test", base),
+        )
         bases.update(members[: round(fraction * len(members))])
     return bases
 
 
-def choose(settings: Emoji, tests: set[str], emoji: list[unicode.Emoji], style: str, has: set[str]) -> list[Entry]:
-    """The pictures taken from one style: of each emoji at most `looks` (the plain one first), of a class `limit`."""
+def select(
+    settings: EmojiConfig, test_bases: set[str], emoji: list[unicode.Emoji], style: str, available: set[str]
+) -> list[Entry]:
+    """The images of one style: at most `looks` variants of an emoji, base first, and at most `limit` of a class."""
     entries = []
-    for label, its_class in enumerate(settings.classes.values()):
-        looks: dict[str, list[unicode.Emoji]] = {}
-        for one in emoji:
-            if one.key in has and belongs(one, its_class):
-                looks.setdefault(one.base, []).append(one)
-        taken = []
-        for base, candidates in looks.items():
-            candidates.sort(key=lambda one: (not one.plain, share(style, one.key)))
-            taken += [Entry(one, style, label, base in tests) for one in candidates[: its_class.looks]]
-        taken.sort(key=lambda entry: share("limit", style, entry.emoji.base))
-        entries += taken[: its_class.limit]
+    for label, emoji_class in enumerate(settings.classes.values()):
+        variants: dict[str, list[unicode.Emoji]] = {}
+        for item in emoji:
+            if item.key in available and matches_class(item, emoji_class):
+                variants.setdefault(item.base, []).append(item)
+        members = []
+        for base, candidates in variants.items():
+            candidates.sort(key=lambda item: (not item.is_base, hash_fraction(style, item.key)))
+            members += [Entry(item, style, label, base in test_bases) for item in candidates[: emoji_class.looks]]
+        members.sort(key=lambda entry: hash_fraction("limit", style, entry.emoji.base))
+        entries += members[: emoji_class.limit]
     return entries
 
 
 def held_out_pairs(entries: list[Entry], fraction: float) -> set[tuple[str, str]]:
-    """Pairs (base, style) kept out of training whose emoji is in training in another style."""
+    """Held-out pairs (base, style). The emoji of each pair is in training in another style."""
     known: dict[str, list[str]] = {}
     for base, style in sorted({(entry.emoji.base, entry.style) for entry in entries if not entry.test}):
         known.setdefault(base, []).append(style)
     pairs = set()
-    for base, its_styles in known.items():
-        its_styles.sort(key=lambda style: share("pair", base, style))
-        # The one with the highest hash stays in training whatever the fraction is.
-        pairs |= {(base, style) for style in its_styles[:-1] if share("pair", base, style) < fraction}
+    for base, known_styles in known.items():
+        known_styles.sort(key=lambda style: hash_fraction("pair", base, style))
+        # The style with the highest hash is always in training.
+        pairs |= {(base, style) for style in known_styles[:-1] if hash_fraction("pair", base, style) < fraction}
     return pairs
 
 
-def listed(entries: list[Entry]) -> str:
-    """All that is held out, as a text of lines: kind, code points, style where one is meant, name."""
+def held_out_list(entries: list[Entry]) -> str:
+    """Everything held out, as lines of tab-separated kind, code points, style (`*` for all) and name."""
     lines = {f"emoji\t{entry.emoji.base}\t*\t{_base_name(entry)}" for entry in entries if entry.test}
     lines |= {f"pair\t{e.emoji.base}\t{e.style}\t{_base_name(e)}" for e in entries if e.held_out_pair}
     return "\n".join(sorted(lines)) + "\n"
@@ -108,53 +113,56 @@ def _base_name(entry: Entry) -> str:
     )
 
 
-def check_list(settings: Emoji, text: str) -> None:
-    """Raises DataError where the repository's list of held-out emoji is another one; writes it where there is none."""
+def check_held_out_list(settings: EmojiConfig, text: str) -> None:
+    """Compares with the configured list of held-out emoji, or writes it if the file does not exist.
+
+    Raises DataError if they differ.
+    """
     if not settings.held_out:
         return
     path = Path(settings.held_out)
     if not path.exists():
         path.write_text(text)
     elif path.read_text() != text:
-        raise DataError(f"{path} lists other emoji as held out than this configuration gives")
+        raise DataError(f"{path} differs from the emoji and pairs that this configuration holds out")
 
 
-def square(image: Image.Image, side: int) -> np.ndarray:
-    """What is drawn, on white in the middle of a square with a margin: (3, side, side) bytes."""
-    # A shadow's last traces don't count as drawn.
+def fit_square(image: Image.Image, side: int) -> np.ndarray:
+    """Crops an image to its opaque pixels and centres it on a white square with a margin: (3, side, side) bytes."""
+    # Nearly transparent pixels, such as the edge of a shadow, are cropped.
     box = image.getchannel("A").point(lambda alpha: 255 if alpha > 16 else 0).getbbox()
     if box is None:
-        raise DataError("the picture is empty")
-    drawn = image.crop(box)
-    scale = side * (1 - 2 * MARGIN) / max(drawn.size)
-    size = (max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale)))
-    # Premultiplied: colours of invisible pixels must not bleed in.
-    drawn = drawn.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+        raise DataError("the image is empty")
+    cropped = image.crop(box)
+    scale = side * (1 - 2 * MARGIN) / max(cropped.size)
+    size = (max(1, round(cropped.width * scale)), max(1, round(cropped.height * scale)))
+    # Resized with premultiplied alpha, so that the colours of transparent pixels do not bleed in.
+    cropped = cropped.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
     canvas = Image.new("RGBA", (side, side), "white")
-    canvas.alpha_composite(drawn, ((side - size[0]) // 2, (side - size[1]) // 2))
+    canvas.alpha_composite(cropped, ((side - size[0]) // 2, (side - size[1]) // 2))
     return np.asarray(canvas.convert("RGB"), np.uint8).transpose(2, 0, 1)
 
 
 def build(config: Config, folder: Path) -> None:
     if config.emoji is None:
-        raise ConfigError("stage `data` needs a section [emoji]")
+        raise ConfigError("stage `data` needs section [emoji] in the configuration")
     settings, side = config.emoji, 2 * config.data.image_size
     emoji = unicode.read(Path(settings.unicode))
-    tests = held_out(settings, config.data.test_fraction, emoji)
+    test_bases = held_out_emoji(settings, config.data.test_fraction, emoji)
     entries: list[Entry] = []
     images: list[np.ndarray] = []
     for name, style in settings.styles.items():
-        drawn = styles.pictures(styles.fetch(style, folder / "packages"), style.license, emoji)
-        chosen = choose(settings, tests, emoji, name, set(drawn))
-        for entry in tqdm(chosen, name, unit="picture"):
+        renderers = styles.renderers(styles.fetch(style, folder / "packages"), style.license, emoji)
+        selected = select(settings, test_bases, emoji, name, set(renderers))
+        for entry in tqdm(selected, name, unit="image"):
             try:
-                images.append(square(drawn[entry.emoji.key](), side))
+                images.append(fit_square(renderers[entry.emoji.key](), side))
             except (DataError, OSError, ValueError) as error:
                 raise DataError(f"{style.package}: {entry.emoji.name}: {error}") from error
-        entries += chosen
+        entries += selected
     pairs = held_out_pairs(entries, settings.pair_fraction)
     entries = [replace(e, held_out_pair=(e.emoji.base, e.style) in pairs) for e in entries]
-    check_list(settings, listed(entries))
+    check_held_out_list(settings, held_out_list(entries))
     target = Path(config.data.path)
     target.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.stack(images)
@@ -164,21 +172,21 @@ def build(config: Config, folder: Path) -> None:
         labels=np.array([entry.label for entry in entries], np.int64),
         test=np.array([entry.test for entry in entries]),
         classes=np.array(list(settings.classes)),
-        flips=np.array([its_class.flip for its_class in settings.classes.values()]),
+        flips=np.array([emoji_class.flip for emoji_class in settings.classes.values()]),
         names=np.array([f"{entry.emoji.name} ({entry.style})" for entry in entries]),
-        **described(settings, entries, folder),
+        **description_arrays(settings, entries, folder),
     )
-    sheets(entries, pixels, list(settings.classes), folder / "sheets")
-    runs.report(folder, "data", counts(settings, entries) | {"bytes": target.stat().st_size})
+    write_contact_sheets(entries, pixels, list(settings.classes), folder / "sheets")
+    runs.report(folder, "data", summary(settings, entries) | {"bytes": target.stat().st_size})
 
 
-def described(settings: Emoji, entries: list[Entry], folder: Path) -> dict[str, np.ndarray]:
-    """What `data.emoji` tells the denoiser beside the class; nothing where the configuration has no annotations."""
+def description_arrays(settings: EmojiConfig, entries: list[Entry], folder: Path) -> dict[str, np.ndarray]:
+    """Styles and words of the images, for `data.load`; empty if the configuration has no annotations."""
     if settings.annotations is None:
         return {}
     package = settings.annotations
-    keywords = words.keywords(styles.fetch(package, folder / "packages"), package.license)
-    names = [words.split(entry.emoji.name) for entry in entries]
+    keywords = words.read_keywords(styles.fetch(package, folder / "packages"), package.license)
+    names = [words.split_words(entry.emoji.name) for entry in entries]
     further = [
         [word for word in keywords.get(entry.emoji.key, keywords.get(entry.emoji.base, [])) if word not in name]
         for entry, name in zip(entries, names, strict=True)
@@ -190,12 +198,12 @@ def described(settings: Emoji, entries: list[Entry], folder: Path) -> dict[str, 
         "styles": np.array([order.index(entry.style) for entry in entries], np.int64),
         "bases": np.array([entry.emoji.base for entry in entries]),
         "name_words": np.array([" ".join(name) for name in names]),
-        "keyword_words": np.array([" ".join(some) for some in further]),
+        "keyword_words": np.array([" ".join(image_keywords) for image_keywords in further]),
     }
 
 
-def counts(settings: Emoji, entries: list[Entry]) -> dict[str, object]:
-    """How many pictures there are, by class and split, and by style with its licence."""
+def summary(settings: EmojiConfig, entries: list[Entry]) -> dict[str, object]:
+    """The report: numbers of images by class and split, and by style with its licence."""
     by_class = Counter((entry.label, entry.test) for entry in entries)
     by_style = Counter(entry.style for entry in entries)
     return {
@@ -215,16 +223,16 @@ def counts(settings: Emoji, entries: list[Entry]) -> dict[str, object]:
     }
 
 
-def sheets(entries: list[Entry], pixels: np.ndarray, classes: list[str], folder: Path) -> None:
-    """A contact sheet for each class, for a person to look at; which pictures it shows follows from their names."""
+def write_contact_sheets(entries: list[Entry], pixels: np.ndarray, classes: list[str], folder: Path) -> None:
+    """Writes a contact sheet of each class for visual inspection; the images on it depend on their names alone."""
     folder.mkdir(parents=True, exist_ok=True)
     columns, rows = SHEET
     tile = pixels.shape[-1] // 2
     for label, name in enumerate(classes):
         members = [index for index, entry in enumerate(entries) if entry.label == label]
-        members.sort(key=lambda index: share("sheet", entries[index].style, entries[index].emoji.key))
+        members.sort(key=lambda index: hash_fraction("sheet", entries[index].style, entries[index].emoji.key))
         sheet = Image.new("RGB", (columns * tile, rows * tile), "white")
-        for place, index in enumerate(members[: columns * rows]):
-            picture = Image.fromarray(pixels[index].transpose(1, 2, 0)).reduce(2)
-            sheet.paste(picture, (place % columns * tile, place // columns * tile))
-        sheet.save(folder / f"{label:02}-{styles.plain_name(name)}.png")
+        for position, index in enumerate(members[: columns * rows]):
+            image = Image.fromarray(pixels[index].transpose(1, 2, 0)).reduce(2)
+            sheet.paste(image, (position % columns * tile, position // columns * tile))
+        sheet.save(folder / f"{label:02}-{styles.normalized_name(name)}.png")

@@ -1,5 +1,5 @@
-"""What the method is worth: everything that `docs/results/fashion-mnist.md` shows.
+"""Evaluation of the method: everything that `docs/results/fashion-mnist.md` shows.
 
-One module a stage (`ablate`, `sweep`, `fidelity`, `pictures`), all of which leave JSON reports and do only what has
-none yet, and `report`, which makes tables and plots of those. `plan` reads the one TOML file that says what to run.
+The stages `ablate`, `sweep`, `fidelity` and `pictures` (one module each) write JSON reports and skip work that already
+has one. `report` makes tables and plots from the reports. `plan` reads the TOML file that says what to run.
 """

@@ -1,11 +1,11 @@
-"""Stage `fidelity`: what several ways to turn latents into codes leave of the test images, at their bits per position.
+"""Stage `fidelity`: reconstruction quality of the test images for several quantizers, by bits per position.
 
-- recurrent: T steps of the recurrent diffusion tokens, one codebook for all. T log2 V bits.
-- residual: residual quantization with a codebook of its own for each of L levels. L log2 V bits, L times the table.
-- shared: residual quantization with one codebook for all levels, fit like the recurrent one's. L log2 V bits.
-- plain: one code. log2 V bits; its table grows with 2^bits, so it can't follow the others far.
+- recurrent: RDPM's tokens, T steps with one codebook. T log2 V bits.
+- residual: residual quantization with a codebook for each of L levels. L log2 V bits, L times as many vectors.
+- shared: residual quantization with one codebook for all levels, fitted like RDPM's. L log2 V bits.
+- plain: one code. log2 V bits; the codebook has 2^bits vectors, which limits the number of bits.
 
-All are decoded by the same decoder, the autoencoder's own. Latents that aren't quantized at all are the bound.
+The same decoder, trained with the autoencoder, decodes all of them. Continuous latents are the upper bound.
 """
 
 from __future__ import annotations
@@ -21,41 +21,45 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from .. import codebook_stage, measures, residual, runs, tokenizer_stage, trajectory
+from .. import codebook_stage, metrics, residual_quantizer, runs, tokenizer_stage, trajectory
 from ..config import Config
 from ..judge import accuracy
 from . import plan as plans
-from .base import Base
-from .once import once
+from .base_run import BaseRun
+from .cached_run import cached_run
 from .plan import Plan, Quantizer
 
-STAGE = 11
+RANDOM_STREAM = 11
 CONTINUOUS = "continuous"
 
 
 def fidelity(plan: Plan, folder: Path) -> None:
-    settings, bench = plan.fidelity, Bench(plan, Base(plan, folder))
-    once(home(folder, CONTINUOUS, 0, 0), bound(plan), lambda: bench.measure(bench.test) | {"bits": None, "table": 0})
+    settings, evaluator = plan.fidelity, FidelityEvaluator(plan, BaseRun(plan, folder))
+
+    def continuous() -> dict[str, Any]:
+        return evaluator.measure(evaluator.test) | {"bits": None, "table": 0}
+
+    cached_run(report_folder(folder, CONTINUOUS, 0, 0), continuous_cache_key(plan), continuous)
     for seed in settings.seeds:
         for name, quantizer in settings.quantizers.items():
             for steps in quantizer.steps:
                 config = plans.quantizer_config(plan, quantizer, steps, seed)
-                asked = request(plan, name, quantizer, config)
-                work = partial(bench.quantizer, quantizer, config)
-                once(home(folder, name, steps, seed), asked, work)
+                key = cache_key(plan, name, quantizer, config)
+                compute = partial(evaluator.measure_quantizer, quantizer, config)
+                cached_run(report_folder(folder, name, steps, seed), key, compute)
 
 
-def home(folder: Path, name: str, steps: int, seed: int) -> Path:
-    place = folder / "fidelity" / name
-    return place if name == CONTINUOUS else place / f"steps-{steps}" / f"seed-{seed}"
+def report_folder(folder: Path, name: str, steps: int, seed: int) -> Path:
+    parent = folder / "fidelity" / name
+    return parent if name == CONTINUOUS else parent / f"steps-{steps}" / f"seed-{seed}"
 
 
-def bound(plan: Plan) -> dict[str, Any]:
+def continuous_cache_key(plan: Plan) -> dict[str, Any]:
     return {"quantizer": CONTINUOUS, "images": plan.fidelity.images}
 
 
-def request(plan: Plan, name: str, quantizer: Quantizer, config: Config) -> dict[str, Any]:
-    """All that decides about a quantizer's figures."""
+def cache_key(plan: Plan, name: str, quantizer: Quantizer, config: Config) -> dict[str, Any]:
+    """All settings that determine a quantizer's result."""
     return {
         "quantizer": name,
         "method": quantizer.method,
@@ -66,10 +70,10 @@ def request(plan: Plan, name: str, quantizer: Quantizer, config: Config) -> dict
     }
 
 
-class Bench:
-    """The test images and latents on which quantizers are compared."""
+class FidelityEvaluator:
+    """Compares quantizers on the same test images and latents."""
 
-    def __init__(self, plan: Plan, base: Base) -> None:
+    def __init__(self, plan: Plan, base: BaseRun) -> None:
         count = plan.fidelity.images
         self.train, self.test = base.train_latents, base.test_latents[:count]
         self.labels = base.dataset.test.labels[:count]
@@ -77,35 +81,36 @@ class Bench:
         self.judge = base.judge
         self.images = self.judge.test[:count]
 
-    def quantizer(self, quantizer: Quantizer, config: Config) -> dict[str, Any]:
-        """Fits a quantizer on training latents and measures it on the test set."""
-        quantize, table = fitted(quantizer, config, self.train)
+    def measure_quantizer(self, quantizer: Quantizer, config: Config) -> dict[str, Any]:
+        """Fits a quantizer to the training latents and measures it on the test set."""
+        quantize, table = fit_quantizer(quantizer, config, self.train)
         bits = config.trajectory.steps * math.log2(config.trajectory.codes)
         return self.measure(quantize(self.test)) | {"bits": round(bits, 2), "table": table}
 
     def measure(self, v: Tensor) -> dict[str, float]:
-        """How near the test images these latents are."""
+        """Decodes latents and compares the images with the test images."""
         decoded = tokenizer_stage.decode_all(self.tokenizer, v, runs.device())
         features, predicted = self.judge.look(decoded)
         return {
             "latent_mse": round(F.mse_loss(v, self.test).item(), 6),
             "psnr": round(tokenizer_stage.psnr(F.mse_loss(decoded, self.images).item()), 3),
             "ssim": round(ssim(decoded, self.images), 4),
-            "frechet": round(measures.frechet(features, self.judge.test_features[: len(features)]), 4),
+            "frechet": round(metrics.frechet(features, self.judge.test_features[: len(features)]), 4),
             "accuracy": accuracy(predicted, self.labels),
         }
 
 
-def fitted(quantizer: Quantizer, config: Config, train: Tensor) -> tuple[Callable[[Tensor], Tensor], int]:
-    """From latents to quantized latents, and how many vectors its codebooks hold."""
+def fit_quantizer(quantizer: Quantizer, config: Config, train: Tensor) -> tuple[Callable[[Tensor], Tensor], int]:
+    """A function from latents to quantized latents, and the number of vectors in its codebooks."""
     settings = config.trajectory
     if quantizer.method in ("residual", "plain"):
-        codebooks = residual.fit_latents(config, train, settings.steps)
-        return lambda v: residual.decode(residual.encode(v, codebooks), codebooks), codebooks[..., 0].numel()
+        codebooks = residual_quantizer.fit_latents(config, train, settings.steps)
+        vectors = codebooks[..., 0].numel()
+        return lambda v: residual_quantizer.decode(residual_quantizer.encode(v, codebooks), codebooks), vectors
     codebook, s = codebook_stage.fit(config, train), trajectory.schedule(settings)
 
     def recurrent(v: Tensor) -> Tensor:
-        eps = trajectory.noise(settings, v.shape, runs.generator(config.seed, STAGE))
+        eps = trajectory.noise(settings, v.shape, runs.generator(config.seed, RANDOM_STREAM))
         return trajectory.last(v, eps, codebook, s)
 
     return recurrent, len(codebook)
@@ -113,7 +118,7 @@ def fitted(quantizer: Quantizer, config: Config, train: Tensor) -> tuple[Callabl
 
 @torch.no_grad()
 def ssim(images: Tensor, originals: Tensor, batch: int = 500) -> float:
-    """Mean structural similarity (Wang et al. 2004) of images in -1..1; it is defined on values from 0 up."""
+    """Mean structural similarity (Wang et al. 2004) of images in -1..1, which are mapped to 0..1 first."""
     pairs = zip(((images + 1) / 2).split(batch), ((originals + 1) / 2).split(batch), strict=True)
     total = sum(structural_similarity_index_measure(a, b, data_range=1.0, reduction="sum").item() for a, b in pairs)
     return total / len(images)

@@ -1,7 +1,7 @@
 """Stage `report`: writes the measured parts of docs/results/NAME.md, and its plots, from the reports alone.
 
-The page's text is written by hand and stays; what stands between `<!-- begin SLOT -->` and `<!-- end SLOT -->` is made
-anew. The reports are kept beside the plots, so the page can be made again where nothing was run.
+Only the text between `<!-- begin SLOT -->` and `<!-- end SLOT -->` is replaced; the rest of the page is written by hand.
+The reports are archived beside the plots, so the page can be generated where no stage was run.
 """
 
 from __future__ import annotations
@@ -10,101 +10,101 @@ import re
 import shutil
 from pathlib import Path
 
-from ..card import table
 from ..config import ConfigError
+from ..model_card import markdown_table
 from . import plots
+from .aggregate import Report, Results, Row, collect
 from .plan import Plan, SweepTable, Table
-from .reports import Report, Results, Row, gather
 
 DOCS = Path(__file__).resolve().parent.parent.parent.parent / "docs" / "results"
-NOTHING = "*Not measured yet.*\n"
+NOT_MEASURED = "*Not measured yet.*\n"
 SLOT = re.compile(r"(?P<begin><!-- begin (?P<name>[^\n]+?) -->\n).*?(?P<end><!-- end (?P=name) -->)", re.DOTALL)
 PICTURES = {
     "sheet.png": "Samples of every class",
-    "nearest.png": "Samples and the training images nearest to them",
-    "film.webp": "One sample of each class while its noise turns into another",
+    "nearest.png": "Samples and their nearest training images",
+    "film.webp": "One sample of each class while its noise is interpolated",
 }
 
 
 def report(plan: Plan, folder: Path, docs: Path = DOCS) -> None:
-    page, beside = docs / f"{plan.name}.md", docs / plan.name
-    beside.mkdir(parents=True, exist_ok=True)
-    results = Results(plan, gather(folder, beside / "reports.json"))
-    made: dict[str, str] = {"made": provenance(results)}
-    for wanted in plan.ablations.tables:
-        made[f"ablation {wanted.slot}"] = ablation(results, wanted, beside)
-    for drawn in plan.sweep.tables:
-        made[f"sweep {drawn.slot}"] = sweep(results, drawn, beside)
+    page, assets = docs / f"{plan.name}.md", docs / plan.name
+    assets.mkdir(parents=True, exist_ok=True)
+    results = Results(plan, collect(folder, assets / "reports.json"))
+    slots: dict[str, str] = {"made": provenance(results)}
+    for table in plan.ablations.tables:
+        slots[f"ablation {table.slot}"] = ablation(results, table, assets)
+    for sweep_table in plan.sweep.tables:
+        slots[f"sweep {sweep_table.slot}"] = sweep(results, sweep_table, assets)
     if plan.fidelity.quantizers:
-        made["fidelity"] = fidelity(results, beside)
-    made["pictures"] = pictures(results, folder / "pictures", beside)
-    page.write_text(filled(page, made))
-    print(f"{page}: {len(made)} slots")
+        slots["fidelity"] = fidelity(results, assets)
+    slots["pictures"] = pictures(results, folder / "pictures", assets)
+    page.write_text(fill_slots(page, slots))
+    print(f"{page}: {len(slots)} slots")
 
 
-def filled(page: Path, made: dict[str, str]) -> str:
-    """The page with every slot made anew.
+def fill_slots(page: Path, slots: dict[str, str]) -> str:
+    """The page with the content of every slot replaced.
 
-    Raises ConfigError where page and plan don't have the same slots.
+    Raises ConfigError if the page and the plan have different slots.
     """
     text = page.read_text() if page.exists() else ""
-    there = [match["name"] for match in SLOT.finditer(text)]
-    if missing := made.keys() - there:
+    on_page = [match["name"] for match in SLOT.finditer(text)]
+    if missing := slots.keys() - on_page:
+        raise ConfigError(f"{page}: slot {sorted(missing)[0]!r} is missing; add `<!-- begin {sorted(missing)[0]} -->`")
+    if unknown := set(on_page) - slots.keys():
         raise ConfigError(
-            f"{page}: slot {sorted(missing)[0]!r} is missing; write `<!-- begin {sorted(missing)[0]} -->`"
+            f"{page}: slot {sorted(unknown)[0]!r} is not in the plan; its slots are {', '.join(sorted(slots))}"
         )
-    if unknown := set(there) - made.keys():
-        raise ConfigError(f"{page}: slot {sorted(unknown)[0]!r} isn't in the plan; it has {', '.join(sorted(made))}")
-    return SLOT.sub(lambda match: f"{match['begin']}\n{made[match['name']]}\n{match['end']}", text)
+    return SLOT.sub(lambda match: f"{match['begin']}\n{slots[match['name']]}\n{match['end']}", text)
 
 
-def measured(
+def metrics_table(
     rows: list[Row],
     columns: dict[str, tuple[str, int]],
-    heads: list[str],
-    firsts: list[list[object]],
-    rivals: bool = True,
+    headers: list[str],
+    first_cells: list[list[object]],
+    highlight_best: bool = True,
 ) -> str:
-    """A table of rows: their first cells, then a figure a column: {name in the reports: (title, digits)}.
+    """A table: each row's first cells, then one metric per column: {name in the reports: (title, digits)}.
 
-    Of rivals the least Fréchet distance is set in bold.
+    With `highlight_best`, the smallest Fréchet distance is bold.
     """
-    best = min(row.figure("frechet").mean for row in rows)
+    best = min(row.statistic("frechet").mean for row in rows)
     lines = []
-    for row, first in zip(rows, firsts, strict=True):
-        cells = [row.figure(name).text(digits) for name, (_, digits) in columns.items()]
-        if rivals and len(rows) > 1 and row.figure("frechet").mean == best:
-            place = list(columns).index("frechet")
-            cells[place] = f"**{cells[place]}**"
+    for row, first in zip(rows, first_cells, strict=True):
+        cells = [row.statistic(name).text(digits) for name, (_, digits) in columns.items()]
+        if highlight_best and len(rows) > 1 and row.statistic("frechet").mean == best:
+            index = list(columns).index("frechet")
+            cells[index] = f"**{cells[index]}**"
         lines.append([*first, *cells, len(row.reports)])
-    return table([*heads, *(title for title, _ in columns.values()), "seeds"], lines)
+    return markdown_table([*headers, *(title for title, _ in columns.values()), "seeds"], lines)
 
 
-QUALITY = {"accuracy": ("accuracy", 3), "frechet": ("Fréchet distance", 3)}
-COVERAGE = {"precision": ("precision", 3), "recall": ("recall", 3)}
+QUALITY_COLUMNS = {"accuracy": ("accuracy", 3), "frechet": ("Fréchet distance", 3)}
+COVERAGE_COLUMNS = {"precision": ("precision", 3), "recall": ("recall", 3)}
 
 
-def ablation(results: Results, wanted: Table, beside: Path) -> str:
-    rows = [row for name in wanted.rows if (row := results.variant(name))]
+def ablation(results: Results, table: Table, assets: Path) -> str:
+    rows = [row for name in table.rows if (row := results.variant(name))]
     if not rows:
-        return NOTHING
-    plot = beside / f"ablation-{wanted.slot}.svg"
+        return NOT_MEASURED
+    plot = assets / f"ablation-{table.slot}.svg"
     plots.dots(rows, ["frechet", "accuracy"], plot)
-    columns = QUALITY | COVERAGE | {"latent_mse": ("latent error", 4), "updates": ("updates", 0)}
-    heads, firsts = [wanted.title, "parameters"], [[row.label, f"{_parameters(row):.2f} M"] for row in rows]
-    return f"{measured(rows, columns, heads, firsts)}\n{_image(wanted.title, plot)}"
+    columns = QUALITY_COLUMNS | COVERAGE_COLUMNS | {"latent_mse": ("latent error", 4), "updates": ("updates", 0)}
+    headers, first_cells = [table.title, "parameters"], [[row.label, f"{_parameters(row):.2f} M"] for row in rows]
+    return f"{metrics_table(rows, columns, headers, first_cells)}\n{_image(table.title, plot)}"
 
 
 def _parameters(row: Row) -> float:
     return row.reports[0]["found"]["parameters"] / 1e6
 
 
-def sweep(results: Results, wanted: SweepTable, beside: Path) -> str:
-    rows = [row for values in wanted.all() if (row := results.drawn(wanted.model, values))]
+def sweep(results: Results, table: SweepTable, assets: Path) -> str:
+    rows = [row for values in table.combinations() if (row := results.sampling(table.model, values))]
     if not rows:
-        return NOTHING
-    plot = beside / f"sweep-{wanted.slot}.svg"
-    settings = [row.asked["settings"] for row in rows]
+        return NOT_MEASURED
+    plot = assets / f"sweep-{table.slot}.svg"
+    settings = [row.cache_key["settings"] for row in rows]
     varied = {name for values in settings for name in values if len({v.get(name) for v in settings}) > 1}
     if varied == {"guidance", "temperature"}:
         series: dict[str, list[tuple[float, Row]]] = {}
@@ -113,83 +113,84 @@ def sweep(results: Results, wanted: SweepTable, beside: Path) -> str:
         plots.lines(series, "guidance", ["frechet", "accuracy"], plot)
     else:
         plots.dots(rows, ["frechet", "accuracy"], plot)
-    firsts = [[row.label] for row in rows]
-    return f"{measured(rows, QUALITY | COVERAGE, [wanted.title], firsts)}\n{_image(wanted.title, plot)}"
+    first_cells = [[row.label] for row in rows]
+    text = metrics_table(rows, QUALITY_COLUMNS | COVERAGE_COLUMNS, [table.title], first_cells)
+    return f"{text}\n{_image(table.title, plot)}"
 
 
-def fidelity(results: Results, beside: Path) -> str:
+def fidelity(results: Results, assets: Path) -> str:
     quantizers = results.plan.fidelity.quantizers
     series: dict[str, list[tuple[float, Row]]] = {}
-    rows, firsts = [], []
+    rows, first_cells = [], []
     for name, quantizer in quantizers.items():
         for steps in quantizer.steps:
             row = results.quantizer(name, steps)
             if not row:
                 continue
-            found = row.reports[0]["found"]
-            series.setdefault(quantizer.label, []).append((found["bits"], row))
+            result = row.reports[0]["found"]
+            series.setdefault(quantizer.label, []).append((result["bits"], row))
             rows.append(row)
-            firsts.append([quantizer.label, f"{found['bits']:g}", steps, f"{found['table']:,}"])
+            first_cells.append([quantizer.label, f"{result['bits']:g}", steps, f"{result['table']:,}"])
     if not rows:
-        return NOTHING
-    # The same bits stand together.
-    order = sorted(range(len(rows)), key=lambda place: rows[place].reports[0]["found"]["bits"])
-    rows, firsts = [rows[place] for place in order], [firsts[place] for place in order]
-    plot = beside / "fidelity.svg"
+        return NOT_MEASURED
+    # Rows with the same number of bits are adjacent.
+    order = sorted(range(len(rows)), key=lambda index: rows[index].reports[0]["found"]["bits"])
+    rows, first_cells = [rows[index] for index in order], [first_cells[index] for index in order]
+    plot = assets / "fidelity.svg"
     plots.lines(series, "bits per position", ["psnr", "ssim", "frechet"], plot)
-    columns = {"latent_mse": ("latent error", 4), "psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 4)} | QUALITY
-    heads = ["quantizer", "bits", "steps", "codebook vectors"]
-    text = measured(rows, columns, heads, firsts, rivals=False)
+    columns = {"latent_mse": ("latent error", 4), "psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 4)} | QUALITY_COLUMNS
+    headers = ["quantizer", "bits", "steps", "codebook vectors"]
+    text = metrics_table(rows, columns, headers, first_cells, highlight_best=False)
     if bound := results.continuous():
-        text += "\n" + measured([bound], columns, ["bound"], [[bound.label]])
+        text += "\n" + metrics_table([bound], columns, ["bound"], [[bound.label]])
     return f"{text}\n{_image('Fidelity by bits per position', plot)}"
 
 
-def pictures(results: Results, source: Path, beside: Path) -> str:
-    kept = results.pictures()
-    if kept is None:
-        return NOTHING
+def pictures(results: Results, source: Path, assets: Path) -> str:
+    report = results.pictures()
+    if report is None:
+        return NOT_MEASURED
     for name in PICTURES:
         if (source / name).exists():
-            shutil.copyfile(source / name, beside / name)
-    found, asked = kept["found"], kept["asked"]
-    sampling = asked["sampling"]
+            shutil.copyfile(source / name, assets / name)
+    result, cache_key = report["found"], report["asked"]
+    sampling = cache_key["sampling"]
     settings = f"guidance {sampling['guidance']:g}, temperature {sampling['temperature']:g}"
-    return f"""The first that seed {asked["pictures"]["seed"]} draws, none left out; {settings}.
+    return f"""The first samples with seed {cache_key["pictures"]["seed"]}, not selected; {settings}.
 
-{_image(PICTURES["sheet.png"], beside / "sheet.png")}
-Samples, and to the right of each the training images nearest to it, pixel by pixel. The nearest of all is
-{min(found["nearest_rms"]):.3f} away (root mean square, values in −1…1). Nearer than {found["copy_limit_rms"]:.3f}, as one
-in a hundred unseen test images comes after tokenizing and decoding, are {found["nearer_than_the_limit"]} of {len(found["nearest_rms"])}: these are framed.
+{_image(PICTURES["sheet.png"], assets / "sheet.png")}
+Samples, and to the right of each its nearest training images by pixel distance. The smallest distance is
+{min(result["nearest_rms"]):.3f} (root mean square, values in −1…1). A distance below {result["copy_limit_rms"]:.3f}, as 1 % of the unseen test
+images have after tokenizing and decoding, is framed: {result["nearer_than_the_limit"]} of {len(result["nearest_rms"])} samples.
 
-{_image(PICTURES["nearest.png"], beside / "nearest.png")}
-Noise turned from one sample's to another's, on the sphere; the class and all other random numbers stay.
+{_image(PICTURES["nearest.png"], assets / "nearest.png")}
+Spherical interpolation between the noise of two samples; the class and all other random numbers are constant.
 
-{_image(PICTURES["film.webp"], beside / "film.webp")}"""
+{_image(PICTURES["film.webp"], assets / "film.webp")}"""
 
 
 def provenance(results: Results) -> str:
-    """What was run, when and on what, of everything that has a report."""
-    kinds: dict[str, list[Report]] = {}
-    for place, kept in results.reports.items():
-        kinds.setdefault(place.split("/")[0], []).append(kept)
+    """Table of what was run, when and on which machine."""
+    stages: dict[str, list[Report]] = {}
+    for path, report in results.reports.items():
+        stages.setdefault(path.split("/")[0], []).append(report)
     lines = []
-    for kind, reports in kinds.items():
-        made = [kept["made"] for kept in reports]
-        days = sorted({entry["finished"][:10] for entry in made})
-        machines = sorted({f"{entry['hardware']}, {entry['threads']} thread(s)" for entry in made})
-        seconds = sum(kept["found"].get("training_seconds", 0) for kept in reports)
+    for stage, reports in stages.items():
+        runs = [report["made"] for report in reports]
+        days = sorted({run["finished"][:10] for run in runs})
+        machines = sorted({f"{run['hardware']}, {run['threads']} thread(s)" for run in runs})
+        seconds = sum(report["found"].get("training_seconds", 0) for report in reports)
         lines.append(
             [
-                f"`{kind}`",
+                f"`{stage}`",
                 len(reports),
                 f"{seconds / 60:.0f} min" if seconds else "",
                 " to ".join(dict.fromkeys((days[0], days[-1]))),
                 "; ".join(machines),
-                ", ".join(sorted({entry["torch"] for entry in made})),
+                ", ".join(sorted({run["torch"] for run in runs})),
             ]
         )
-    return table(["stage", "reports", "training", "when", "on", "PyTorch"], lines) if lines else NOTHING
+    return markdown_table(["stage", "reports", "training", "when", "on", "PyTorch"], lines) if lines else NOT_MEASURED
 
 
 def _image(title: str, path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Stage `sweep`: draws from trained models with other settings. No training; each setting with several seeds.
+"""Stage `sweep`: samples from trained models with other sampling settings, with several seeds each. Nothing is trained.
 
-A variant of the ablations is drawn from with the network of the same seed, so its spread has training in it too; the
-base run has one network only.
+For a variant of the ablations, each seed has its own network, so the standard deviation includes training; the base run
+has one network.
 """
 
 from __future__ import annotations
@@ -12,57 +12,58 @@ from typing import Any
 
 import torch
 
-from .. import drawing
-from ..sampler import Settings
+from .. import generation
+from ..sampler import SamplingSettings
 from . import ablate
 from . import plan as plans
-from .base import Base
-from .once import once
+from .base_run import BaseRun
+from .cached_run import cached_run
 from .plan import Plan
 
 
 def sweep(plan: Plan, folder: Path) -> None:
-    base = Base(plan, folder)
-    # The models outside: the base run's figures don't wait for variants that aren't trained yet.
+    base = BaseRun(plan, folder)
+    # The outer loop is over the models, so that the base run does not wait for untrained variants.
     for name in dict.fromkeys(table.model for table in plan.sweep.tables):
         for seed in plan.sweep.seeds:
-            model = trained(plan, folder, name, seed, base.classes)
-            for values in wanted(plan, name):
-                asked = request(plan, name, values, seed)
-                once(home(folder, name, values, seed), asked, partial(measure, base, model, asked))
+            model = load_model(plan, folder, name, seed, base.classes)
+            for settings in sweep_settings(plan, name):
+                key = cache_key(plan, name, settings, seed)
+                cached_run(report_folder(folder, name, settings, seed), key, partial(measure, base, model, key))
 
 
-def wanted(plan: Plan, model: str) -> list[dict[str, Any]]:
-    """The settings that any table asks of a model, each once."""
-    rows = [values for table in plan.sweep.tables if table.model == model for values in table.all()]
-    return list({key(values): values for values in rows}.values())
+def sweep_settings(plan: Plan, model: str) -> list[dict[str, Any]]:
+    """All different settings that the tables list for a model."""
+    rows = [values for table in plan.sweep.tables if table.model == model for values in table.combinations()]
+    return list({folder_name(values): values for values in rows}.values())
 
 
-def key(values: dict[str, Any]) -> str:
-    """Settings as the name of a folder."""
-    return "_".join(f"{name}-{value}" for name, value in sorted(values.items()))
+def folder_name(settings: dict[str, Any]) -> str:
+    """Folder name for sampling settings."""
+    return "_".join(f"{name}-{value}" for name, value in sorted(settings.items()))
 
 
-def home(folder: Path, model: str, values: dict[str, Any], seed: int) -> Path:
-    return folder / "sweep" / model / key(values) / f"seed-{seed}"
+def report_folder(folder: Path, model: str, settings: dict[str, Any], seed: int) -> Path:
+    return folder / "sweep" / model / folder_name(settings) / f"seed-{seed}"
 
 
-def request(plan: Plan, model: str, values: dict[str, Any], seed: int) -> dict[str, Any]:
-    """All that decides about a setting's figures, beside the model itself."""
-    return {"model": model, "seed": seed, "samples": plan.sweep.samples, "settings": values}
+def cache_key(plan: Plan, model: str, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """All settings that determine a result, except the model's own."""
+    return {"model": model, "seed": seed, "samples": plan.sweep.samples, "settings": settings}
 
 
-def trained(plan: Plan, folder: Path, name: str, seed: int, classes: int) -> drawing.Model:
-    """The base run's model, or a variant trained with this seed."""
+def load_model(plan: Plan, folder: Path, name: str, seed: int, classes: int) -> generation.GenerativeModel:
+    """Loads the base run's model, or a variant trained with this seed."""
     if name == "run":
-        return drawing.rdpm(plan.base, plan.run, classes)
+        return generation.load_rdpm(plan.base, plan.run, classes)
     variant = plan.ablations.variants[name]
-    place = ablate.home(folder, name, seed)
-    if not (place / "report.json").exists():
-        raise FileNotFoundError(f"{place / 'report.json'} is missing: run stage `ablate` first")
-    return ablate.model(variant, plans.variant_config(plan, variant, seed), place, classes)
+    run_folder = ablate.report_folder(folder, name, seed)
+    if not (run_folder / "report.json").exists():
+        raise FileNotFoundError(f"{run_folder / 'report.json'} is missing: run stage `ablate` first")
+    return ablate.load_model(variant, plans.variant_config(plan, variant, seed), run_folder, classes)
 
 
-def measure(base: Base, model: drawing.Model, asked: dict[str, Any]) -> dict[str, Any]:
-    labels = torch.arange(asked["samples"]) % base.classes
-    return base.judge.figures(drawing.draw(model, labels, Settings(**asked["settings"]), asked["seed"]), labels)
+def measure(base: BaseRun, model: generation.GenerativeModel, key: dict[str, Any]) -> dict[str, Any]:
+    labels = torch.arange(key["samples"]) % base.classes
+    samples = generation.generate(model, labels, SamplingSettings(**key["settings"]), key["seed"])
+    return base.judge.figures(samples, labels)

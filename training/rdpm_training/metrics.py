@@ -1,4 +1,4 @@
-"""Figures of merit for two sets of feature vectors or images."""
+"""Metrics that compare two sets of feature vectors or images."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 
 
 def _radii(features: Tensor, k: int) -> Tensor:
-    """Distance of each vector to its k-th nearest other one."""
-    # The nearest of all is the vector itself.
+    """Distance of each vector to its k-th nearest other vector."""
+    # k + 1, because the nearest vector is the vector itself.
     return torch.cat([torch.cdist(chunk, features).kthvalue(k + 1, dim=1).values for chunk in features.split(500)])
 
 
-def _covered(points: Tensor, features: Tensor, radii: Tensor) -> float:
-    """Share of the points inside at least one ball around a feature vector."""
+def _coverage(points: Tensor, features: Tensor, radii: Tensor) -> float:
+    """Fraction of the points inside at least one ball around a feature vector."""
     inside = [(torch.cdist(chunk, features) <= radii).any(dim=1) for chunk in points.split(500)]
     return torch.cat(inside).double().mean().item()
 
 
-def precision_recall(real: Tensor, drawn: Tensor, k: int = 3) -> tuple[float, float]:
+def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float, float]:
     """Improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991) with k neighbours."""
-    return _covered(drawn, real, _radii(real, k)), _covered(real, drawn, _radii(drawn, k))
+    return _coverage(generated, real, _radii(real, k)), _coverage(real, generated, _radii(generated, k))
 
 
 def nearest(images: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
-    """The k nearest others of each image: distances (b, k) per pixel (root mean square of -1..1) and indices."""
+    """The k nearest neighbours of each image: distances (b, k), root mean square per pixel in -1..1, and indices."""
     flat = among.flatten(1)
     parts = [torch.cdist(chunk, flat).topk(k, dim=1, largest=False) for chunk in images.flatten(1).split(100)]
     return torch.cat([part.values for part in parts]) / flat.shape[1] ** 0.5, torch.cat([p.indices for p in parts])

@@ -1,4 +1,4 @@
-"""What `export` wrote, read back: the networks of a weights folder."""
+"""Reads the networks of an exported weights folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card: every figure in it is read from the stages' own reports."""
+"""Writes the model card; all figures in it come from the stages' reports."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from . import runs
 from .config import Config
 
-MAKING = ["data", "tokenizer", "codebook", "decoder", "denoiser"]
-STAGES = [*MAKING, "evaluate"]
+TRAINING_STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser"]
+STAGES = [*TRAINING_STAGES, "evaluate"]
 
 
 def write(config: Config, folder: Path, target: Path) -> None:
-    """Writes `README.md` into a weights folder; figures of stages that weren't run are left out."""
+    """Writes `README.md` into a weights folder. Sections of stages that were not run are omitted."""
     reports = {stage: runs.read_report(folder, stage) for stage in STAGES}
-    parts = [_head(config), _making(config, reports)]
+    parts = [_head(config), _training(config, reports)]
     if reports["data"]:
         parts.append(_data(config, reports["data"]))
     if all(reports[stage] for stage in ("codebook", "denoiser")):
@@ -26,8 +26,8 @@ def write(config: Config, folder: Path, target: Path) -> None:
     (target / "README.md").write_text("\n".join(parts))
 
 
-def table(head: list[str], rows: list[list[object]]) -> str:
-    """Markdown."""
+def markdown_table(head: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
 
@@ -37,12 +37,12 @@ def _head(config: Config) -> str:
     size, colours = config.data.image_size, "grey" if config.data.channels == 1 else "RGB"
     return f"""# {config.title}
 
-An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project's own reading of it) that draws
+An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project's own reading of it) that generates
 {size} × {size} {colours} images of a class in {t.steps} steps of {config.grid} × {config.grid} tokens.
 
 - **Files**: `config.json` describes the networks, `model.safetensors` holds their tensors (f32), `classes/` has one
-  sample of each class, `training.json` is what the stages that made them reported.
-- **Tokenizer**: a convolutional VAE that shrinks an image by {config.shrink}, {config.tokenizer.latent_channels} channels; {t.codes}
+  sample of each class, `training.json` holds the reports of the training stages.
+- **Tokenizer**: a convolutional VAE that divides the resolution by {config.downscale}, {config.tokenizer.latent_channels} channels; {t.codes}
   codes shared by all steps; {t.schedule} schedule.
 - **Denoiser**: a bidirectional transformer, {d.layers} layers, width {d.width}, {d.heads} heads.
 - **Defaults**: guidance {config.sampling.guidance:g}, temperature {config.sampling.temperature:g}.
@@ -50,44 +50,44 @@ An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project
 """
 
 
-def _making(config: Config, reports: dict[str, Any]) -> str:
+def _training(config: Config, reports: dict[str, Any]) -> str:
     rows = [
         [f"`{stage}`", report.get("updates", ""), f"{report['seconds'] / 60:.0f} min", report.get("hardware", "")]
         for stage, report in reports.items()
         if report and "seconds" in report
     ]
     remarks = f"\n{config.remarks.strip()}\n" if config.remarks else ""
-    return f"""## How it was made
+    return f"""## Training
 
 In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
 
-    python -m rdpm_training STAGE --config configs/{config.name}.toml
+    python -m rdpm_training RANDOM_STREAM --config configs/{config.name}.toml
 
-for each stage, then `export`. Times are wall-clock, on a machine that did other work beside it. Where the hardware
-multiplies bf16 natively (a processor with AMX or AVX512-BF16, a GPU), training and evaluation do so.
+for each stage, then `export`. Times are wall-clock times on a machine that ran other work as well. Training and
+evaluation use bf16 if the hardware multiplies it natively (a CPU with AMX or AVX512-BF16, or a GPU).
 {remarks}
-{table(["stage", "updates", "time", "on"], rows)}"""
+{markdown_table(["stage", "updates", "time", "hardware"], rows)}"""
 
 
 def _data(config: Config, report: dict[str, Any]) -> str:
     styles = [[name, s["images"], f"`{s['package']}`", s["license"]] for name, s in report["styles"].items()]
     classes = [[name, c["train"], c["test"]] for name, c in report["classes"].items()]
-    return f"""## What it was trained on
+    return f"""## Data
 
-{report["images"]:,} pictures of {report["emoji"]:,} emoji in {len(styles)} drawing styles; stage `data` builds the set from these packages and
-checks the licence that each states. {report["test_emoji"]} emoji are held out for tests, in all styles. Skin tones and genders of one emoji
-are bounded, so that they don't crowd out the rest. Each training image comes in {config.data.variants} variants on average (shifted, turned,
-scaled, mirrored), in more where its class is small.
+{report["images"]:,} images of {report["emoji"]:,} emoji in {len(styles)} drawing styles; stage `data` builds the data set from these packages
+and checks the licence of each. {report["test_emoji"]} emoji are held out for testing, in all styles. The number of skin-tone and
+gender variants of an emoji is limited. Each training image has {config.data.variants} augmented variants on average (shifted, rotated,
+scaled, flipped), more if its class is small.
 
-{table(["style", "pictures", "package", "licence"], styles)}
-{table(["class", "training pictures", "test pictures"], classes)}"""
+{markdown_table(["style", "images", "package", "licence"], styles)}
+{markdown_table(["class", "training images", "test images"], classes)}"""
 
 
 def _networks(reports: dict[str, Any]) -> str:
     codes = reports["decoder"] or reports["codebook"]
     losses = reports["denoiser"]["test_cross_entropy_per_step"]
     steps = [str(t) for t in range(1, len(losses) + 1)]
-    return f"""## The parts, on the test set
+    return f"""## Tokenizer and denoiser on the test set
 
 - Reconstruction: {codes["test_psnr_continuous_db"]:.1f} dB from the continuous latent,
   {codes["test_psnr_quantized_db"]:.1f} dB after {
@@ -99,7 +99,7 @@ def _networks(reports: dict[str, Any]) -> str:
   {reports["denoiser"]["test_cross_entropy"]:.3f} nats.
 
 {
-        table(
+        markdown_table(
             ["step", *steps],
             [
                 ["perplexity of the codes", *(f"{x:.0f}" for x in codes["perplexity_per_step"])],
@@ -112,7 +112,7 @@ def _networks(reports: dict[str, Any]) -> str:
 def _evaluation(config: Config, report: dict[str, Any]) -> str:
     accuracy, frechet, pr = report["accuracy"], report["frechet"], report["precision_recall"]
     nearest = report["nearest_training_image_rms"]
-    bounds = [
+    comparison = [
         ["**samples**", f"**{accuracy['samples']:.3f}**", f"**{frechet['samples']:.2f}**", *pr["samples"]],
         ["test images, tokenized and decoded", accuracy["reconstructed_test"], frechet["reconstructed_test"], "", ""],
         ["training images", "", frechet["train"], *pr["train"]],
@@ -123,39 +123,39 @@ def _evaluation(config: Config, report: dict[str, Any]) -> str:
     sweep = [
         [row["guidance"], row["temperature"], row["accuracy"], row["frechet"]] for row in report["sweep"]["figures"]
     ]
-    return f"""## What it scores
+    return f"""## Evaluation
 
-To measure these weights again:
+To evaluate these weights again:
 
     python -m rdpm_training {"data " if config.emoji else ""}restore evaluate --config configs/{config.name}.toml
 
-`evaluate` draws {report["samples"]:,} samples, equally many of each class, with guidance {report["guidance"]:g} and
+`evaluate` generates {report["samples"]:,} samples, equally many of each class, with guidance {report["guidance"]:g} and
 temperature {report["temperature"]:g}. An independent convolutional classifier, trained on the real training images only,
-says what they show; its 128 features are the space of the Fréchet distance, precision and recall (against the test
-images). That space is this project's own: its figures don't compare with anybody else's FID.
+classifies them; its 128 features are the space of the Fréchet distance, precision and recall (against the test images).
+That space is this project's own, so the figures are not comparable with published FIDs.
 
-{table(["images", "accuracy", "Fréchet distance", "precision", "recall"], bounds)}
-Accuracy in each class. What the classifier doesn't recognize in unseen test images, it can't be asked to see in samples:
+{markdown_table(["images", "accuracy", "Fréchet distance", "precision", "recall"], comparison)}
+Accuracy in each class. The classifier's accuracy on unseen test images shows how reliable it is in a class:
 
-{table(["images", *classes["samples"]], [[label, *(f"{share:.2f}" for share in classes[name].values())] for name, label in rows.items()])}
+{markdown_table(["images", *classes["samples"]], [[label, *(f"{accuracy:.2f}" for accuracy in classes[name].values())] for name, label in rows.items()])}
 **Memorization.** Distance of an image to the nearest training image (root mean square per pixel, values in −1…1):
 
-{table(["images", "median", "smallest"], [[name.replace("_", " "), d["median"], d["smallest"]] for name, d in nearest.items()])}
+{markdown_table(["images", "median", "smallest"], [[name.replace("_", " "), d["median"], d["smallest"]] for name, d in nearest.items()])}
 {100 * report["samples_nearer_than_1_percent_of_reconstructed_test"]:.1f} % of the samples are nearer to a training image than
-the nearest 1 % of unseen test images are after tokenizing and decoding, which is the fair comparison: blur brings any
-image nearer to all others.
+the nearest 1 % of unseen test images are after tokenizing and decoding, which is the fair comparison, because blur
+reduces the distance to all images.
 
-**Settings** ({report["sweep"]["samples"]:,} samples each; the Fréchet distance of so few is biased upwards). The defaults were chosen from
-such a table, against the same test images:
+**Sampling settings** ({report["sweep"]["samples"]:,} samples each; the Fréchet distance of so few is biased upwards). The defaults were chosen from
+such a table, with the same test images:
 
-{table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
+{markdown_table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
 
 
 def _limits(config: Config, report: dict[str, Any] | None) -> str:
     text = f"""## Limits
 
-It knows {config.title} and nothing else: {config.data.image_size} × {config.data.image_size} pixels, one object, the
-classes listed in `config.json`.
+The model generates {config.title} images only: {config.data.image_size} × {config.data.image_size} pixels, one object, the classes
+listed in `config.json`.
 """
     if not report:
         return text
@@ -163,11 +163,11 @@ classes listed in `config.json`.
     ratio = frechet["samples"] / frechet["reconstructed_test"]
     if ratio > 1.5:
         text += (
-            f"\nWhat limits it is the denoiser, not the tokenizer: samples are {ratio:.0f} times as far from the test images as\n"
-            "tokenized and decoded ones are. A longer run or more pictures would help it.\n"
+            f"\nThe denoiser limits the quality, not the tokenizer: the Fréchet distance of samples is {ratio:.0f} times that of\n"
+            "tokenized and decoded test images. Longer training or more images would improve it.\n"
         )
     samples, test = (report["accuracy_per_class"][name] for name in ("samples", "test"))
-    if rare := [f"{name} ({test[name]:.2f})" for name, share in samples.items() if share < 0.5]:
-        text += "\nFewer than half of the samples are taken for what they should be in some classes; in brackets, the share\n"
-        text += f"of unseen test images that are: {', '.join(rare)}.\n"
+    if rare := [f"{name} ({test[name]:.2f})" for name, accuracy in samples.items() if accuracy < 0.5]:
+        text += "\nIn some classes the classifier recognizes fewer than half of the samples; in brackets, the fraction of unseen\n"
+        text += f"test images that it recognizes: {', '.join(rare)}.\n"
     return text

@@ -1,18 +1,19 @@
-"""PyTorch and ONNX Runtime as contenders of `benches/inference`: the exported model, drawn from given noise.
+"""PyTorch and ONNX Runtime as engines of `cargo bench --bench inference`: they sample from an exported model.
 
-A contender is a process of its own, so that its threads and its memory are its own. It reads a line of JSON, measures,
-and answers with one:
+Each engine is a process of its own, with its own threads and memory. It reads requests and writes responses, one line
+of JSON each:
 
-    {"batch": 8, "seconds": 0.5}    draws 8 images again and again for half a second
+    {"batch": 8, "seconds": 0.5}    generates 8 images repeatedly for half a second
     {"gemm": 1024}                  multiplies two matrices of this size
 
-It is handed the same noise, uniforms and pictures that the Rust side draws and reads (`inputs.safetensors`), so both
-must draw the same tokens; making them isn't part of its time.
+Noise, uniform numbers and images come from the Rust side (`inputs.safetensors`), so both sides must sample the same
+tokens. Generating these inputs is not measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from . import exported
+from . import weights_folder
 from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
@@ -42,16 +43,18 @@ class Step(nn.Module):
         self.temperature = config["sampling"]["temperature"]
 
     def forward(self, z: Tensor, t: Tensor, y: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-        # Both passes in one batch: what whoever cares for speed would write.
+        # Both passes of the guidance in one batch, for speed.
         null = torch.full_like(y, self.denoiser.null_class)
-        logits, free = self.denoiser(torch.cat([z, z]), torch.cat([t, t]), torch.cat([y, null])).float().chunk(2)
-        logits = free + self.guidance * (logits - free)
+        logits, unconditional = (
+            self.denoiser(torch.cat([z, z]), torch.cat([t, t]), torch.cat([y, null])).float().chunk(2)
+        )
+        logits = unconditional + self.guidance * (logits - unconditional)
         codes = (logits / self.temperature - torch.log(-torch.log(uniforms))).argmax(-1)
         return codes, z + self.codebook[codes]
 
 
 class Decode(nn.Module):
-    """Latents (b, n, c) to bytes of pictures (b, channels, size, size)."""
+    """Latents (b, n, c) to images (b, channels, size, size) as bytes."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -62,29 +65,29 @@ class Decode(nn.Module):
 
 
 class Encode(nn.Module):
-    """Pictures (b, channels, size, size) in -1..1 to latents (b, n, c)."""
+    """Images (b, channels, size, size) in -1..1 to latents (b, n, c)."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.tokenizer = tokenizer
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.tokenizer.encode(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        return self.tokenizer.encode(images)
 
 
 Call = Callable[..., tuple[Tensor, ...]]
 
 
 def prepare(engine: str, module: nn.Module, example: tuple[Tensor, ...], threads: int) -> Call:
-    """The module as the engine runs it. `example` are inputs of any batch size."""
+    """The module, compiled or converted for the engine. `example` are inputs of any batch size."""
     if engine == "onnx":
         return onnx(module, example, threads)
     run = torch.compile(module, dynamic=False) if engine == "compile" else module
 
     def call(*inputs: Tensor) -> tuple[Tensor, ...]:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=engine == "bf16"):
-            found = run(*inputs)
-        return found if isinstance(found, tuple) else (found,)
+            outputs = run(*inputs)
+        return outputs if isinstance(outputs, tuple) else (outputs,)
 
     return call
 
@@ -95,9 +98,9 @@ def onnx(module: nn.Module, example: tuple[Tensor, ...], threads: int) -> Call:
 
     names = [f"input{i}" for i in range(len(example))]
     shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in example)
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "model.onnx"
-        # Left to the runtime: the exporter's own optimizer fails on this graph.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        # The exporter's optimizer fails on this graph; ONNX Runtime optimizes it instead.
         settings = {"dynamic_shapes": shapes, "dynamo": True, "optimize": False, "verbose": False}
         program = torch.onnx.export(module, example, input_names=names, **settings)
         program.save(path)
@@ -107,18 +110,18 @@ def onnx(module: nn.Module, example: tuple[Tensor, ...], threads: int) -> Call:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def call(*inputs: Tensor) -> tuple[Tensor, ...]:
-        found = session.run(None, {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)})
-        return tuple(torch.from_numpy(array) for array in found)
+        outputs = session.run(None, {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)})
+        return tuple(torch.from_numpy(array) for array in outputs)
 
     return call
 
 
-class Contender:
-    """A model and inputs, ready to be measured."""
+class BenchmarkEngine:
+    """A model and its inputs, ready to be measured."""
 
     def __init__(self, weights: Path, inputs: Path, engine: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        config, codebook, denoiser, tokenizer = exported.load(weights)
+        config, codebook, denoiser, tokenizer = weights_folder.load(weights)
         self.inputs = load_file(inputs)
         self.steps = len(config["trajectory"]["schedule"]) - 1
         eps, labels = self.inputs["eps"][:2], self.inputs["labels"][:2]
@@ -127,39 +130,39 @@ class Contender:
         self.decode = prepare(engine, Decode(tokenizer).eval(), (eps,), threads)
         self.encode = prepare(engine, Encode(tokenizer).eval(), (self.inputs["pictures"][:2],), threads)
 
-    def draw(self, batch: int) -> tuple[list[float], Tensor]:
-        """Seconds of all steps, of decoding and of encoding; tokens (b, T, n)."""
+    def generate(self, batch: int) -> tuple[list[float], Tensor]:
+        """Runs once. Returns the seconds for all steps, for decoding and for encoding, and the tokens (b, T, n)."""
         labels, z = self.inputs["labels"][:batch], self.inputs["eps"][:batch]
-        marks, tokens = [time.perf_counter()], []
+        times, tokens = [time.perf_counter()], []
         for t in range(1, self.steps + 1):
             codes, z = self.step(z, torch.full_like(labels, t), labels, self.inputs["uniforms"][t - 1, :batch])
             tokens.append(codes)
-        marks.append(time.perf_counter())
+        times.append(time.perf_counter())
         self.decode(z)
-        marks.append(time.perf_counter())
+        times.append(time.perf_counter())
         self.encode(self.inputs["pictures"][:batch])
-        marks.append(time.perf_counter())
-        return [end - start for start, end in zip(marks, marks[1:], strict=False)], torch.stack(tokens, 1)
+        times.append(time.perf_counter())
+        return [end - start for start, end in itertools.pairwise(times)], torch.stack(tokens, 1)
 
     def measure(self, batch: int, seconds: float) -> dict[str, object]:
-        """Means over as many runs as fit into the time, at least one."""
-        forget_peak()
+        """Mean times over as many runs as fit into `seconds`, at least one."""
+        reset_peak_memory()
         started, runs = time.perf_counter(), []
         while not runs or time.perf_counter() - started < seconds:
-            parts, tokens = self.draw(batch)
+            parts, tokens = self.generate(batch)
             runs.append(parts)
         steps, decode, encode = (sum(part) / len(runs) for part in zip(*runs, strict=True))
         return {
             "steps": steps,
             "decode": decode,
             "encode": encode,
-            "peak_bytes": peak(),
+            "peak_bytes": peak_memory(),
             "tokens": tokens.flatten().tolist(),
         }
 
 
 def gemm(size: int) -> float:
-    """Operations per second of the best of some products of two square matrices."""
+    """Floating-point operations per second of the fastest of 20 products of two square matrices."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     best = float("inf")
     for _ in range(20):
@@ -169,13 +172,13 @@ def gemm(size: int) -> float:
     return 2 * size**3 / best
 
 
-def forget_peak() -> None:
-    """Starts the kernel's record of the peak memory anew."""
+def reset_peak_memory() -> None:
+    """Resets the kernel's record of peak resident memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak() -> int:
-    """Most memory that was resident since, in bytes."""
+def peak_memory() -> int:
+    """Peak resident memory since the last reset, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
@@ -187,16 +190,16 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES, required=True)
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
-    # What libraries print must not be taken for an answer.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    contender = Contender(arguments.weights, arguments.inputs, arguments.engine, arguments.threads)
+    # Libraries may print to stdout; responses must not be mixed with that.
+    responses, sys.stdout = sys.stdout, sys.stderr
+    engine = BenchmarkEngine(arguments.weights, arguments.inputs, arguments.engine, arguments.threads)
     for line in sys.stdin:
         request = json.loads(line)
         if "gemm" in request:
-            answer: dict[str, object] = {"operations_per_second": gemm(request["gemm"])}
+            response: dict[str, object] = {"operations_per_second": gemm(request["gemm"])}
         else:
-            answer = contender.measure(**request)
-        print(json.dumps(answer), file=answers, flush=True)
+            response = engine.measure(**request)
+        print(json.dumps(response), file=responses, flush=True)
 
 
 if __name__ == "__main__":
