@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -224,6 +225,16 @@ def test_the_shipped_plan_fits_the_shipped_page() -> None:
     made |= {f"sweep {table.slot}" for table in shipped.sweep.tables}
     page = (report.DOCS / "fashion-mnist.md").read_text()
     assert {match["name"] for match in report.SLOT.finditer(page)} == made
+
+
+@pytest.mark.parametrize("name", ["results", "emoji-results"])
+def test_shipped_reports_reproduce_the_shipped_page(name: str, tmp_path: Path) -> None:
+    shipped = plan.load(Path(__file__).parent.parent / "configs" / f"{name}.toml")
+    docs = tmp_path / "docs"
+    shutil.copytree(report.DOCS, docs)
+    report.report(shipped, tmp_path / "nothing", docs)
+    page = (docs / f"{shipped.name}.md").read_text()
+    assert page == (report.DOCS / f"{shipped.name}.md").read_text() and report.NOT_MEASURED not in page
 
 
 def test_a_page_without_a_slot_or_with_one_too_many_is_refused(tmp_path: Path) -> None:

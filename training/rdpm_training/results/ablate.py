@@ -51,6 +51,10 @@ def cache_key(plan: Plan, name: str, variant: Variant, config: Config) -> dict[s
     parts = {
         section: dataclasses.asdict(getattr(config, section)) for section in ("trajectory", "codebook", "denoiser")
     }
+    # Older reports lack these options, which were added later; 0 is how those results were computed.
+    for option in ("style_dropout", "words_dropout", "condition_dropout"):
+        if not parts["denoiser"][option]:
+            del parts["denoiser"][option]
     return parts | {
         "variant": name,
         "kind": variant.kind,
