@@ -61,7 +61,7 @@ def _training(config: Config, reports: dict[str, Any]) -> str:
 
 In `training/`, with `configs/{config.name}.toml` and its seed {config.seed}:
 
-    python -m rdpm_training RANDOM_STREAM --config configs/{config.name}.toml
+    python -m rdpm_training STAGE --config configs/{config.name}.toml
 
 for each stage, then `export`. Times are wall-clock times on a machine that ran other work as well. Training and
 evaluation use bf16 if the hardware multiplies it natively (a CPU with AMX or AVX512-BF16, or a GPU).

@@ -33,7 +33,9 @@ def levels(widths: list[int]) -> list[Level]:
     suffixes = [""] + [f"_{name}" for name in LEVELS[1:]]  # `down` and `up` between half and quarter
     return [
         Level(f"{name}_blocks", f"down{suffix}", f"up{suffix}", next_width)
-        for name, suffix, next_width in zip(LEVELS, suffixes, [*widths[1:], None], strict=False)
+        for name, suffix, next_width in zip(
+            LEVELS[: len(widths)], suffixes[: len(widths)], [*widths[1:], None], strict=True
+        )
     ]
 
 

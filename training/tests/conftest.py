@@ -1,4 +1,4 @@
-"""A tiny data set and configuration, small enough to train in a second, with every part the real one has."""
+"""A tiny data set and configuration with all parts of a real one, which train in a few seconds."""
 
 from __future__ import annotations
 

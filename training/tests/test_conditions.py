@@ -1,4 +1,4 @@
-"""Style and words beside the class: what training tells, what the denoiser makes of it."""
+"""Conditions with style and words: random words and dropout in training, and their effect on the denoiser."""
 
 from __future__ import annotations
 
@@ -27,52 +27,52 @@ def network(styles: int = 2, words: int = PADDING) -> Denoiser:
     )
 
 
-def test_words_are_encoded_in_their_order_and_unknown_ones_left_out() -> None:
+def test_encode_keeps_word_order_and_omits_unknown_words() -> None:
     vocabulary = Vocabulary(["cat", "face", "joy"])
-    encoded = vocabulary.encode([["face", "cat"], ["joy", "unheard"], []])
+    encoded = vocabulary.encode([["face", "cat"], ["joy", "unknown"], []])
     assert encoded.tolist() == [[1, 0], [2, 3], [3, 3]]
 
 
-def test_names_keywords_or_both_are_told_and_always_something() -> None:
+def test_sampled_words_are_name_keywords_or_both_and_never_empty() -> None:
     count = 4000
-    told = descriptions(count).sample_words(PADDING, torch.Generator().manual_seed(1))
-    assert told.shape == (count, 2 + MAX_KEYWORDS)
-    named, keywords = told[:, 0] != PADDING, (told[:, 2:] != PADDING).sum(1)
+    sampled = descriptions(count).sample_words(PADDING, torch.Generator().manual_seed(1))
+    assert sampled.shape == (count, 2 + MAX_KEYWORDS)
+    named, keywords = sampled[:, 0] != PADDING, (sampled[:, 2:] != PADDING).sum(1)
     assert (named | (keywords > 0)).all()
-    assert named[1::2].all() and (keywords[1::2] == 0).all()  # without keywords there is the name
-    shares = [(named & (keywords == 0))[::2], (named & (keywords > 0))[::2], ~named[::2]]
-    for share, expected in zip(shares, (0.65, 0.2, 0.15), strict=True):
-        assert abs(share.double().mean().item() - expected) < 0.03
+    assert named[1::2].all() and (keywords[1::2] == 0).all()  # without keywords, the name is used
+    fractions = [(named & (keywords == 0))[::2], (named & (keywords > 0))[::2], ~named[::2]]
+    for fraction, expected in zip(fractions, (0.65, 0.2, 0.15), strict=True):
+        assert abs(fraction.double().mean().item() - expected) < 0.03
     assert keywords[::2].unique().tolist() == [0, 1, 2, 3]
-    # No keyword is told twice.
-    rows = told[keywords == 3][:, 2:]
-    assert all(len(set(row)) == 3 for row in rows.tolist())
+    # No keyword occurs twice.
+    rows = sampled[keywords == 3][:, 2:].tolist()
+    assert len(rows) > 100 and all(len(set(row)) == 3 for row in rows)
 
 
-def test_parts_of_a_condition_are_dropped_independently() -> None:
+def test_condition_parts_are_dropped_independently() -> None:
     count = 8000
     condition = Condition(torch.ones(count).long(), torch.ones(count).long(), torch.ones(count, 2).long())
     null = Condition(*(torch.zeros_like(part) for part in condition))
-    kept = ConditionDropout(0.1, 0.2, 0.3, 0.1).apply(condition, null, torch.Generator().manual_seed(1))
-    lost = [(part.view(count, -1)[:, 0] == 0).double() for part in kept]
-    for share, own in zip(lost, (0.1, 0.2, 0.3), strict=True):
-        assert abs(share.mean().item() - (1 - 0.9 * (1 - own))) < 0.02
-    assert abs((lost[0] * lost[1] * lost[2]).mean().item() - (0.1 + 0.9 * 0.006)) < 0.02
+    result = ConditionDropout(0.1, 0.2, 0.3, 0.1).apply(condition, null, torch.Generator().manual_seed(1))
+    dropped = [(part.view(count, -1)[:, 0] == 0).double() for part in result]
+    for fraction, own in zip(dropped, (0.1, 0.2, 0.3), strict=True):
+        assert abs(fraction.mean().item() - (1 - 0.9 * (1 - own))) < 0.02
+    assert abs((dropped[0] * dropped[1] * dropped[2]).mean().item() - (0.1 + 0.9 * 0.006)) < 0.02
 
 
-def test_a_denoiser_of_classes_goes_on_unchanged_when_it_gets_styles_and_words() -> None:
+def test_class_only_weights_give_the_same_logits_in_a_denoiser_with_styles_and_words() -> None:
     plain, worded = network(styles=0, words=0), network()
-    for zero in (plain.modulation, plain.final):
-        torch.nn.init.normal_(zero.weight, std=0.1)
+    for layer in (plain.modulation, plain.final):
+        torch.nn.init.normal_(layer.weight, std=0.1)
     worded.load_folded(plain.fold().state_dict())
     z, t, y = torch.randn(3, 4, 3), torch.tensor([1, 2, 1]), torch.tensor([0, 1, 2])
     expected = plain(z, t, y)
-    told = Condition(y, torch.tensor([0, 1, 2]), torch.tensor([[0, 1], [2, PADDING], [PADDING, PADDING]]))
+    condition = Condition(y, torch.tensor([0, 1, 2]), torch.tensor([[0, 1], [2, PADDING], [PADDING, PADDING]]))
     torch.testing.assert_close(worded(z, t, y), expected)
-    torch.testing.assert_close(worded(z, t, told), expected)
+    torch.testing.assert_close(worded(z, t, condition), expected)
 
 
-def test_padding_changes_nothing_and_words_do() -> None:
+def test_logits_depend_on_words_but_not_on_padding() -> None:
     worded = network()
     for layer in (worded.words_out, worded.modulation, worded.final):
         torch.nn.init.normal_(layer.weight, std=0.5)

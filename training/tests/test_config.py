@@ -13,20 +13,21 @@ def write(tmp_path: Path, text: str) -> Path:
     return file
 
 
-def test_the_shipped_configuration_is_valid() -> None:
+def test_shipped_fashion_mnist_configuration_is_valid() -> None:
     shipped = config.load(Path(__file__).parent.parent / "configs" / "fashion-mnist.toml")
     assert shipped.positions == 49
 
 
-def test_the_emoji_configuration_is_valid() -> None:
+def test_shipped_emoji_configuration_is_valid() -> None:
     emoji = config.load(Path(__file__).parent.parent / "configs" / "emoji.toml")
     assert emoji.positions == 64
     assert emoji.emoji is not None and 10 <= len(emoji.emoji.classes) <= 16
+    assert len(emoji.emoji.styles) == 8
     assert all("SA" not in style.license for style in emoji.emoji.styles.values())
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "key"),
     [
         (("steps = 4", "stepz = 4"), "stepz"),
         (("image_size = 16", "image_size = 18"), "image_size"),
@@ -40,19 +41,19 @@ def test_the_emoji_configuration_is_valid() -> None:
         (("seed = 3", "seed ="), "run.toml"),
     ],
 )
-def test_a_bad_configuration_names_the_key(tmp_path: Path, change: tuple[str, str], named: str) -> None:
-    with pytest.raises(config.ConfigError, match=named):
+def test_invalid_configuration_error_names_the_key(tmp_path: Path, change: tuple[str, str], key: str) -> None:
+    with pytest.raises(config.ConfigError, match=key):
         config.load(write(tmp_path, TOML.format(path="x").replace(*change)))
 
 
-def test_an_override_changes_what_it_names_and_nothing_else(tiny: config.Config) -> None:
+def test_override_changes_only_the_given_keys(tiny: config.Config) -> None:
     changed = config.override(tiny, {"trajectory": {"steps": 2}, "denoiser": {"seconds": 5.0}}, "here")
     assert (changed.trajectory.steps, changed.denoiser.seconds) == (2, 5.0)
     assert config.override(changed, {"trajectory": {"steps": 4}, "denoiser": {"seconds": 0.0}}, "here") == tiny
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "key"),
     [
         ({"trajectory": {"step": 2}}, "'step'"),
         ({"trajectories": {"steps": 2}}, "'trajectories'"),
@@ -60,8 +61,6 @@ def test_an_override_changes_what_it_names_and_nothing_else(tiny: config.Config)
         ({"denoiser": {"width": 17}}, "heads"),
     ],
 )
-def test_an_override_that_makes_no_sense_is_refused(
-    tiny: config.Config, changes: dict[str, object], named: str
-) -> None:
-    with pytest.raises(config.ConfigError, match=named):
+def test_invalid_override_is_refused(tiny: config.Config, changes: dict[str, object], key: str) -> None:
+    with pytest.raises(config.ConfigError, match=key):
         config.override(tiny, changes, "here")

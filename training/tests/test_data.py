@@ -10,7 +10,7 @@ from rdpm_training import data
 from rdpm_training.config import Config, DataConfig
 
 
-def test_fashion_mnist_is_what_its_paper_says() -> None:
+def test_fashion_mnist_has_the_published_shape_and_classes() -> None:
     dataset = data.load(DataConfig("fashion-mnist", "/usr/share/datasets/fashion-mnist", 28, 1), seed=1)
     assert dataset.train.images.shape == (60_000, 1, 28, 28)
     assert dataset.test.images.shape == (10_000, 1, 28, 28)
@@ -19,7 +19,7 @@ def test_fashion_mnist_is_what_its_paper_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
+    ("content", "message"),
     [
         (None, "missing"),
         (b"no gzip", "gzip"),
@@ -27,14 +27,14 @@ def test_fashion_mnist_is_what_its_paper_says() -> None:
         (gzip.compress(struct.pack(">4I", 2051, 2, 28, 28) + bytes(784)), "header"),
     ],
 )
-def test_a_broken_idx_file_is_named(tmp_path: Path, content: bytes | None, named: str) -> None:
+def test_broken_idx_file_error_names_the_fault(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
-    with pytest.raises(data.DataError, match=named):
+    with pytest.raises(data.DataError, match=message):
         data.load_fashion_mnist(tmp_path)
 
 
-def test_a_folder_is_split_by_class_the_same_way_each_time(tiny: Config) -> None:
+def test_image_folder_split_is_deterministic_and_per_class(tiny: Config) -> None:
     first, again = data.load(tiny.data, tiny.seed), data.load(tiny.data, tiny.seed)
     assert first.classes == ["cool", "warm"]
     assert first.train.images.shape == (44, 3, 16, 16)
@@ -42,13 +42,13 @@ def test_a_folder_is_split_by_class_the_same_way_each_time(tiny: Config) -> None
     assert first.train.images.equal(again.train.images)
 
 
-def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+def test_transparent_image_is_composited_on_white(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((9, 12, 4), np.uint8)).save(tmp_path / "clear.png")
     assert (data._read_image(tmp_path / "clear.png", 8, 3) == 255).all()
 
 
 @pytest.mark.parametrize("damage", ["no folder", "one image", "no image"])
-def test_a_folder_that_cannot_be_trained_on_is_refused(tmp_path: Path, damage: str) -> None:
+def test_invalid_image_folder_is_refused(tmp_path: Path, damage: str) -> None:
     root = tmp_path / "data"
     if damage != "no folder":
         (root / "a").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The network alone."""
+"""The denoiser network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rdpm_training.denoiser import Denoiser
 
 
 def network() -> Denoiser:
-    """One off the zeros that some of its parameters begin with."""
+    """A small denoiser with random parameters, including those that are initialized to zero."""
     torch.manual_seed(4)
     small = Denoiser(torch.randn(12, 3), [0.0, 0.5, 1.0], positions=4, classes=2, width=8, layers=1, heads=2)
     for parameter in small.parameters():
@@ -21,18 +21,18 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randn(5, 4, 3), torch.tensor([1, 2, 1, 2, 2]), torch.tensor([0, 1, 2, 0, 1])
 
 
-def test_folding_the_output_table_keeps_the_logits() -> None:
+def test_fold_keeps_the_logits() -> None:
     denoiser, batch = network(), inputs()
     expected, table = denoiser(*batch), denoiser.output_weight()
     denoiser.fold()
     assert torch.equal(denoiser.output, table)
     torch.testing.assert_close(denoiser(*batch), expected)
     with torch.autocast("cpu", torch.bfloat16):
-        assert denoiser.output_weight().dtype == torch.float32, "the sum is not rounded"
+        assert denoiser.output_weight().dtype == torch.float32, "the output matrix is not rounded"
         assert torch.equal(denoiser.output_weight(), table)
 
 
-def test_what_all_codes_share_does_not_blur_the_logits_in_bf16() -> None:
+def test_offset_common_to_all_codes_does_not_change_bf16_logits() -> None:
     denoiser, batch = network(), inputs()
     expected = denoiser(*batch)
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_what_all_codes_share_does_not_blur_the_logits_in_bf16() -> None:
     assert error.square().mean().sqrt() < 0.02 * expected.std()
 
 
-def test_a_folded_denoiser_is_taken_over() -> None:
+def test_load_folded_reproduces_the_logits_unfolded() -> None:
     denoiser, other, batch = network(), network(), inputs()
     expected = denoiser(*batch)
     for parameter in other.parameters():

@@ -3,7 +3,7 @@ import torch
 from rdpm_training.discriminator import Discriminator, decoder_losses, discriminator_loss
 
 
-def test_it_learns_to_tell_sharp_from_blurred_and_the_decoder_feels_it() -> None:
+def test_discriminator_learns_to_tell_sharp_from_blurred_images() -> None:
     torch.manual_seed(0)
     discriminator = Discriminator(3)
     optimizer = torch.optim.AdamW(discriminator.parameters(), 2e-3)
@@ -15,12 +15,12 @@ def test_it_learns_to_tell_sharp_from_blurred_and_the_decoder_feels_it() -> None
         discriminator_loss(discriminator, blurred, sharp).backward()
         optimizer.step()
     assert discriminator_loss(discriminator, blurred, sharp).item() < 0.5 * before
-    unreal, difference = decoder_losses(discriminator, blurred, sharp)
-    assert unreal > decoder_losses(discriminator, sharp, sharp)[0]
-    assert difference > 0.1 and decoder_losses(discriminator, sharp, sharp)[1] == 0
+    adversarial, feature = decoder_losses(discriminator, blurred, sharp)
+    assert adversarial > decoder_losses(discriminator, sharp, sharp)[0]
+    assert feature > 0.1 and decoder_losses(discriminator, sharp, sharp)[1] == 0
 
 
-def test_the_decoder_gets_its_gradient_and_the_judged_images_keep_none() -> None:
+def test_only_the_decoder_losses_give_the_decoder_a_gradient() -> None:
     discriminator, decoded = Discriminator(1), torch.zeros(2, 1, 16, 16, requires_grad=True)
     images = torch.ones(2, 1, 16, 16)
     discriminator_loss(discriminator, decoded, images).backward()

@@ -1,4 +1,4 @@
-"""Stage `data` on two icon sets made here: which pictures are taken, how they look, what is refused."""
+"""Stage `data` on generated icon sets: selection and rendering of images, held-out data, refused input."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SVG = '<rect x="2" y="6" width="12" height="4" fill="{}"/>'
 
 
 def archive(path: Path, files: dict[str, bytes]) -> str:
-    """An npm package; its SHA-256."""
+    """Writes an npm package and returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as tar:
         for name, content in files.items():
@@ -68,7 +68,7 @@ def archive(path: Path, files: dict[str, bytes]) -> str:
 
 @pytest.fixture
 def emoji(tmp_path: Path) -> Config:
-    """Hearts and cooks in two styles: one lists code points, the other names only, a third is a folder of pictures."""
+    """Hearts and cooks in three styles: one lists code points, one has names only, one is a folder of images."""
     (tmp_path / "emoji-test.txt").write_text(EMOJI_TEST)
     packages = tmp_path / "run" / "packages"
 
@@ -105,18 +105,18 @@ def emoji(tmp_path: Path) -> Config:
     return dataclasses.replace(tiny, data=kind, emoji=settings)
 
 
-def test_looks_of_one_emoji_share_their_base(tmp_path: Path) -> None:
+def test_skin_tones_and_genders_share_the_base_key(tmp_path: Path) -> None:
     (tmp_path / "emoji-test.txt").write_text(EMOJI_TEST)
     found = unicode.read(tmp_path / "emoji-test.txt")
-    cooks = [one for one in found if one.subgroup == "person-role"]
-    assert {one.base for one in cooks} == {"1f9d1-200d-1f373"}
-    assert [one.is_base for one in cooks] == [True, False, False, False]
-    assert [one.key for one in found].count("2764") == 1  # the unqualified form is no second emoji
+    cooks = [item for item in found if item.subgroup == "person-role"]
+    assert {item.base for item in cooks} == {"1f9d1-200d-1f373"}
+    assert [item.is_base for item in cooks] == [True, False, False, False]
+    assert [item.key for item in found].count("2764") == 1  # the unqualified form is not a second emoji
     assert unicode.base("1f3c3-1f3fd-200d-2642") == unicode.base("1f3c3")  # man running: medium skin tone
-    assert unicode.base("1f468") == "1f468"  # a man is no look of a person
+    assert unicode.base("1f468") == "1f468"  # a man is not a variant of a person
 
 
-def test_the_data_set_is_what_the_configuration_says(emoji: Config, tmp_path: Path) -> None:
+def test_built_data_set_follows_the_configuration(emoji: Config, tmp_path: Path) -> None:
     build.build(emoji, tmp_path / "run")
     report = json.loads((tmp_path / "run" / "data.json").read_text())
     assert report["classes"] == {
@@ -128,11 +128,11 @@ def test_the_data_set_is_what_the_configuration_says(emoji: Config, tmp_path: Pa
     with np.load(tmp_path / "images.npz") as kept:
         names, test = kept["names"].tolist(), kept["test"]
         red = kept["images"][names.index("red heart (folder)")]
-    # One heart of four is held out, in every style that has it.
+    # One of four hearts is held out, in every style that has it.
     assert {name.split(" (")[0] for name in np.array(names)[test]} == {"red heart"}
-    # Of four looks three are taken, the plain one among them.
+    # Three of four variants are selected, including the base.
     assert len([name for name in names if "cook" in name]) == 3 and "cook (listed)" in names
-    # What is drawn lies in the middle, as wide as the margins let it, on white.
+    # The opaque part is centred on white and fills the width between the margins.
     assert red.shape == (3, 32, 32)
     assert red[:, 16, 16].tolist() == [255, 0, 0] and red[:, 16, 3].tolist() == [255, 0, 0]
     assert red[:, 16, 0].tolist() == [255, 255, 255] and red[:, 4, 16].tolist() == [255, 255, 255]
@@ -145,10 +145,11 @@ def test_the_data_set_is_what_the_configuration_says(emoji: Config, tmp_path: Pa
     before = (tmp_path / "images.npz").read_bytes()
     build.build(emoji, tmp_path / "run")
     with np.load(io.BytesIO(before)) as first, np.load(tmp_path / "images.npz") as second:
-        assert all((first[name] == second[name]).all() for name in first)
+        assert first.files == second.files and "images" in first.files
+        assert all((first[name] == second[name]).all() for name in first.files)
 
 
-def test_the_built_set_is_loaded_with_variants(emoji: Config, tmp_path: Path) -> None:
+def test_built_data_set_is_loaded_with_augmentation(emoji: Config, tmp_path: Path) -> None:
     build.build(emoji, tmp_path / "run")
     dataset = data.load(emoji.data, emoji.seed)
     assert dataset.classes == ["Heart", "Cook", "Flag"]
@@ -161,32 +162,32 @@ def test_the_built_set_is_loaded_with_variants(emoji: Config, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "message"),
     [
         ({"sha256": "0" * 64}, "SHA-256"),
         ({"license": "CC-BY-4.0"}, "under MIT"),
     ],
 )
-def test_a_package_other_than_the_configured_one_is_refused(
-    emoji: Config, tmp_path: Path, change: dict[str, str], named: str
+def test_package_with_another_hash_or_licence_is_refused(
+    emoji: Config, tmp_path: Path, change: dict[str, str], message: str
 ) -> None:
     assert emoji.emoji is not None
     style = dataclasses.replace(emoji.emoji.styles["listed"], **change)
-    with pytest.raises(data.DataError, match=named):
+    with pytest.raises(data.DataError, match=message):
         styles.renderers(styles.fetch(style, tmp_path / "run" / "packages"), style.license, [])
 
 
-def test_a_data_set_not_yet_built_is_asked_for(emoji: Config) -> None:
+def test_missing_data_set_error_names_the_stage_to_run(emoji: Config) -> None:
     with pytest.raises(data.DataError, match="stage `data`"):
         data.load(emoji.data, emoji.seed)
 
 
-def test_only_a_configuration_with_emoji_can_be_built(tiny: Config, tmp_path: Path) -> None:
+def test_build_without_emoji_section_is_refused(tiny: Config, tmp_path: Path) -> None:
     with pytest.raises(configuration.ConfigError, match="emoji"):
         build.build(tiny, tmp_path)
 
 
-def test_words_of_a_text() -> None:
+def test_split_words_normalizes_and_removes_duplicates() -> None:
     assert words.split_words("Cat with tears of joy") == ["cat", "with", "tears", "of", "joy"]
     assert words.split_words("flag: Côte d’Ivoire") == ["flag", "cote", "divoire"]
     assert words.split_words("T-shirt, t-shirt!") == ["t", "shirt"]
@@ -195,7 +196,7 @@ def test_words_of_a_text() -> None:
 
 @pytest.fixture
 def worded(emoji: Config, tmp_path: Path) -> Config:
-    """The same emoji with keywords, pairs held out and a list of what is held out."""
+    """The same emoji with keywords, held-out pairs and a held-out list."""
     annotations = {"\u2764": {"default": ["love", "heart"]}, "\U0001f499": {"default": ["sky"]}}
     annotations["\U0001f9d1\u200d\U0001f373"] = {"default": ["kitchen"]}
     files = {
@@ -213,35 +214,35 @@ def worded(emoji: Config, tmp_path: Path) -> Config:
     return dataclasses.replace(emoji, emoji=settings, data=dataclasses.replace(emoji.data, variants=0))
 
 
-def test_styles_and_words_are_known_of_each_picture(worded: Config, tmp_path: Path) -> None:
+def test_every_image_has_style_and_words(worded: Config, tmp_path: Path) -> None:
     build.build(worded, tmp_path / "run")
     dataset = data.load(worded.data, worded.seed)
     assert dataset.styles == ["listed", "named", "folder"]
     known = dataset.vocabulary.words
     assert known == sorted(known) and {"blue", "heart", "sky", "cook", "kitchen", "skin", "tone"} <= set(known)
-    # The red heart is held out; a word that only it has can't be learned.
+    # The red heart is held out, so a word that only it has is not in the vocabulary.
     assert "love" not in known and dataset.test.descriptions is not None
-    told = [[known[word] for word in row if word < len(known)] for row in dataset.test.descriptions.names.tolist()]
-    assert told == [["heart"]] * len(dataset.test)
+    names = [[known[word] for word in row if word < len(known)] for row in dataset.test.descriptions.names.tolist()]
+    assert len(dataset.test) == 3 and names == [["heart"]] * 3
     assert dataset.train.descriptions is not None and len(dataset.train.descriptions.names) == len(dataset.train)
 
 
-def test_a_held_out_pair_is_in_training_in_another_style(worded: Config, tmp_path: Path) -> None:
+def test_emoji_of_held_out_pairs_are_in_training_in_another_style(worded: Config, tmp_path: Path) -> None:
     build.build(worded, tmp_path / "run")
     with np.load(tmp_path / "images.npz") as kept:
-        pairs, test, bases, drawn = (kept[name] for name in ("held_out_pairs", "test", "bases", "styles"))
+        pairs, test, bases, style_indices = (kept[name] for name in ("held_out_pairs", "test", "bases", "styles"))
     assert pairs.any() and not (pairs & test).any()
     train = ~pairs & ~test
     assert set(bases[pairs]) <= set(bases[train])
-    seen = set(zip(bases[train], drawn[train], strict=True))
-    assert not seen & set(zip(bases[pairs], drawn[pairs], strict=True))
+    training_pairs = set(zip(bases[train], style_indices[train], strict=True))
+    assert training_pairs and not training_pairs & set(zip(bases[pairs], style_indices[pairs], strict=True))
     dataset = data.load(worded.data, worded.seed)
     assert dataset.pairs is not None and len(dataset.pairs) == pairs.sum()
     lines = (tmp_path / "held-out.txt").read_text().splitlines()
     assert "emoji\t2764\t*\tred heart" in lines and any(line.startswith("pair\t") for line in lines)
 
 
-def test_a_list_that_holds_out_other_emoji_is_refused(worded: Config, tmp_path: Path) -> None:
+def test_different_held_out_list_is_refused(worded: Config, tmp_path: Path) -> None:
     (tmp_path / "held-out.txt").write_text("emoji\t1f499\t*\tblue heart\n")
     with pytest.raises(data.DataError, match="differs from the emoji"):
         build.build(worded, tmp_path / "run")
@@ -253,13 +254,13 @@ def test_keywords_under_another_licence_are_refused(worded: Config, tmp_path: Pa
         words.read_keywords(styles.fetch(worded.emoji.annotations, tmp_path / "run" / "packages"), "MIT")
 
 
-def test_a_run_with_words_goes_on_on_another_machine(
+def test_run_with_words_continues_from_a_kept_checkpoint(
     worded: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "CHECKPOINTS", tmp_path / "checkpoints")
     run, plain, weights = tmp_path / "run", tmp_path / "plain", tmp_path / "weights"
     build.build(worded, run)
-    # Weights that know classes only come first, as they were shipped.
+    # The run starts from exported weights of a model with classes only.
     classes_only = dataclasses.replace(worded, denoiser=dataclasses.replace(worded.denoiser, updates=2))
     dataset = data.load(worded.data, worded.seed)
     monkeypatch.setattr(data, "load", lambda *_: dataclasses.replace(dataset, styles=[], vocabulary=Vocabulary([])))
@@ -283,6 +284,7 @@ def test_a_run_with_words_goes_on_on_another_machine(
     restore.restore(worded, elsewhere, weights)
     state, kept = runs.load(run / "denoiser.pt")["ema"], runs.load(elsewhere / "denoiser.pt")
     assert kept["update"] == worded.denoiser.updates and "word.weight" in kept["ema"]
+    assert kept["ema"].keys() == state.keys()
     for name, tensor in state.items():
         torch.testing.assert_close(kept["ema"][name], tensor, rtol=1 / 128, atol=1e-6)
     longer = dataclasses.replace(worded, denoiser=dataclasses.replace(worded.denoiser, updates=8))
@@ -293,7 +295,9 @@ def test_a_run_with_words_goes_on_on_another_machine(
     packed.pack(worded, run)
     packed.train(longer, packed.path_of(run), checkpoint.path_of(run), tmp_path / "packed.pt")
     expected = runs.load(elsewhere / "denoiser.pt")["ema"]
-    for name, tensor in checkpoint.unpacked(tmp_path / "packed.pt")["ema"].items():
+    trained = checkpoint.unpacked(tmp_path / "packed.pt")["ema"]
+    assert trained.keys() == expected.keys()
+    for name, tensor in trained.items():
         torch.testing.assert_close(tensor, expected[name], rtol=1 / 128, atol=1e-6)
     whole = (tmp_path / "packed.pt").read_bytes()
     parts = packed.write_parts(tmp_path / "packed.pt", 10_000)

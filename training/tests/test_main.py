@@ -1,4 +1,4 @@
-"""The command line: stages in a row, and what it says of a mistake."""
+"""The command line: several stages in one command, and its error messages."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 @pytest.fixture
 def file(tiny: Config, tmp_path: Path) -> Path:
-    """The file that `tiny` was read from."""
+    """The configuration file of `tiny`."""
     return tmp_path / "tiny.toml"
 
 
-def test_stages_run_in_the_order_given(monkeypatch: pytest.MonkeyPatch, file: Path, tmp_path: Path) -> None:
+def test_stages_run_in_the_given_order(monkeypatch: pytest.MonkeyPatch, file: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert call(monkeypatch, "tokenizer", "codebook", "decoder", "--config", file, "--run", run) == 0
-    made = [(run / f"{stage}.json").stat().st_mtime_ns for stage in ("tokenizer", "codebook", "decoder")]
-    assert made == sorted(made)
+    times = [(run / f"{stage}.json").stat().st_mtime_ns for stage in ("tokenizer", "codebook", "decoder")]
+    assert times == sorted(times)
 
 
-def test_a_stage_before_its_time_stops_the_row(
+def test_stage_without_its_inputs_stops_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -38,7 +38,7 @@ def test_a_stage_before_its_time_stops_the_row(
     assert not (run / "tokenizer.json").exists()
 
 
-def test_a_plan_and_a_run_are_not_mixed(
+def test_run_and_result_stages_in_one_command_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

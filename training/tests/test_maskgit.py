@@ -1,4 +1,4 @@
-"""The masked-prediction reference: what it hides, what it keeps, that it learns and draws."""
+"""The MaskGIT baseline: masking, sampling, training."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ def network(levels: int, positions: int = 9) -> maskgit.MaskGit:
 
 
 @pytest.mark.parametrize(("levels", "steps"), [(1, 1), (1, 4), (1, 9), (3, 5), (1, 20)])
-def test_every_code_is_drawn_once_and_none_is_left(levels: int, steps: int) -> None:
+def test_sample_unmasks_every_code_once(levels: int, steps: int) -> None:
     labels = torch.tensor([0, 1, 1])
     numbers = generation.uniform_numbers((3, 9 * levels, 7), runs.generator(1))
-    drawn = list(maskgit.sample(network(levels), steps, labels, numbers, SamplingSettings(2.0, 1.0)))
-    assert len(drawn) == steps and not drawn[-1].masked.any()
-    for before, after in itertools.pairwise(drawn):
+    steps_taken = list(maskgit.sample(network(levels), steps, labels, numbers, SamplingSettings(2.0, 1.0)))
+    assert len(steps_taken) == steps and not steps_taken[-1].masked.any()
+    for before, after in itertools.pairwise(steps_taken):
         known = ~before.masked
-        assert not (after.masked & known).any(), "what is known stays known"
-        assert after.tokens[known].equal(before.tokens[known]), "and stays what it is"
-        counts = after.masked.flatten(1).sum(1)
-        assert counts.unique().numel() == 1 and (counts < before.masked.flatten(1).sum(1)).all() or counts.eq(0).all()
+        assert not (after.masked & known).any(), "unmasked codes stay unmasked"
+        assert after.tokens[known].equal(before.tokens[known]), "and keep their values"
+        counts, previous = after.masked.flatten(1).sum(1), before.masked.flatten(1).sum(1)
+        assert counts.unique().numel() == 1
+        assert ((counts < previous) | (previous == 0)).all(), "each step unmasks at least one code"
 
 
-def test_the_cosine_schedule_hides_all_at_first_and_nothing_at_last() -> None:
+def test_cosine_schedule_masks_all_codes_at_first_and_none_at_last() -> None:
     assert [maskgit.masked_count(progress, 100) for progress in (0, 0.5, 1)] == [100, 70, 0]
 
 
-def test_training_hides_between_one_code_and_all_of_them() -> None:
+def test_random_mask_masks_between_one_and_all_codes() -> None:
     counts = maskgit.random_mask(torch.Size((2000, 5, 2)), runs.generator(4)).flatten(1).sum(1)
     assert counts.min() == 1 and counts.max() >= 9
     # The mean of cos(pi/2 u) is 2 / pi.
     assert counts.double().mean().item() / 10 == pytest.approx(2 / torch.pi, abs=0.06)
 
 
-def test_hidden_codes_are_not_seen() -> None:
+def test_logits_do_not_depend_on_masked_codes() -> None:
     model = network(2)
     torch.nn.init.normal_(model.modulation.weight)
     torch.nn.init.normal_(model.final.weight)
@@ -53,16 +54,16 @@ def test_hidden_codes_are_not_seen() -> None:
     masked = torch.zeros(1, 9, 2, dtype=torch.bool)
     masked[0, 4, 1] = True
     tokens = torch.randint(6, (1, 9, 2))
-    hidden, seen = tokens.clone(), tokens.clone()
-    hidden[0, 4, 1] = (tokens[0, 4, 1] + 1) % 6
-    seen[0, 4, 0] = (tokens[0, 4, 0] + 1) % 6
+    masked_changed, known_changed = tokens.clone(), tokens.clone()
+    masked_changed[0, 4, 1] = (tokens[0, 4, 1] + 1) % 6
+    known_changed[0, 4, 0] = (tokens[0, 4, 0] + 1) % 6
     logits = model(tokens, masked, y)
-    assert model(hidden, masked, y).equal(logits)
-    assert not model(seen, masked, y).allclose(logits)
+    assert model(masked_changed, masked, y).equal(logits)
+    assert not model(known_changed, masked, y).allclose(logits)
 
 
 @pytest.mark.parametrize("levels", [1, 3])
-def test_it_learns_resumes_and_draws(tiny: Config, tmp_path: Path, levels: int) -> None:
+def test_maskgit_trains_resumes_and_generates(tiny: Config, tmp_path: Path, levels: int) -> None:
     tokenizer_stage.train(tiny, tmp_path)
     dataset = data.load(tiny.data, tiny.seed)
     latents, _ = codebook_stage.latents(tiny, tmp_path)

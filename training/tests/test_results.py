@@ -1,4 +1,4 @@
-"""The measurements end to end on the tiny data set: done once, resumed, refused where they don't fit, written down."""
+"""The result stages end to end on the tiny data set, the evaluation plan, and the results page."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ Write = Callable[[str], Plan]
 
 @pytest.fixture
 def write(tmp_path: Path, images: Path) -> Write:
-    """Reads a plan from where plans are: in a folder beside that of the runs."""
+    """Writes and reads a plan in `configs/`, beside the folder of the runs."""
     folder = tmp_path / "configs"
     folder.mkdir()
     (folder / "tiny.toml").write_text(TOML.format(path=images))
@@ -107,19 +107,21 @@ def write(tmp_path: Path, images: Path) -> Write:
 
 @pytest.fixture
 def ready(write: Write) -> Plan:
-    """A plan whose base run is trained."""
+    """A plan with a trained base run."""
     read = write(PLAN)
     for stage in (tokenizer_stage, codebook_stage, decoder_stage, denoiser_stage):
         stage.train(read.base, read.run)
     return read
 
 
-def test_everything_is_measured_once_and_written_down(ready: Plan, tmp_path: Path) -> None:
+def test_result_stages_run_once_and_fill_the_page(ready: Plan, tmp_path: Path) -> None:
     folder, docs = tmp_path / "results", tmp_path / "docs"
     before = {path.name: path.stat().st_mtime_ns for path in ready.run.iterdir()}
     for stage in (ablate.ablate, sweep.sweep, fidelity.fidelity, pictures.pictures):
         stage(ready, folder)
-    assert before == {path.name: path.stat().st_mtime_ns for path in ready.run.iterdir()}, "the run is only read"
+    assert before == {path.name: path.stat().st_mtime_ns for path in ready.run.iterdir()}, (
+        "the base run is not written to"
+    )
     made = {path: path.stat().st_mtime_ns for path in folder.glob("**/report.json")}
     assert len(made) == 3 * 2 + 4 + 2 + (1 + 5 * 2) + 1
     for stage in (ablate.ablate, sweep.sweep, fidelity.fidelity, pictures.pictures):
@@ -142,43 +144,45 @@ def test_everything_is_measured_once_and_written_down(ready: Plan, tmp_path: Pat
     with Image.open(docs / "results" / "film.webp") as film:
         assert film.n_frames == 4 and (docs / "results" / "film.webp").stat().st_size < pictures.MAX_ANIMATION_BYTES
 
-    # The page comes out the same from what was kept beside it, and again from itself.
+    # The page is the same when generated from the archived reports.
     report.report(ready, tmp_path / "nothing", docs)
     assert (docs / "results.md").read_text() == page
-    # What was measured otherwise than the plan says isn't shown.
+    # Results for other settings than the plan's are not shown.
     other = replace(ready, ablations=replace(ready.ablations, samples=30))
     report.report(other, tmp_path / "nothing", docs)
     assert (docs / "results.md").read_text().count("Not measured") == 1
 
 
-def test_a_stopped_variant_goes_on_where_it_was(ready: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_variant_resumes_from_its_checkpoint(
+    ready: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trainer, "SAVE_EVERY", 2)
-    descended = []
-    descend = trainer.optimization.optimizer_step
+    events = []
+    optimizer_step = trainer.optimization.optimizer_step
 
     def failing(*arguments: object) -> None:
-        if len(descended) == 2:
-            descended.append("stop")
+        if len(events) == 2:
+            events.append("stop")
             raise InterruptedError
-        descended.append("update")
-        descend(*arguments)
+        events.append("update")
+        optimizer_step(*arguments)
 
     monkeypatch.setattr(trainer.optimization, "optimizer_step", failing)
     with pytest.raises(InterruptedError):
         ablate.ablate(ready, tmp_path / "results")
     ablate.ablate(ready, tmp_path / "results")
     # Two updates before the stop, one after it; three for each of the other five.
-    assert descended.count("update") == 6 * 3
+    assert events.count("update") == 6 * 3
     reported = json.loads((ablate.report_folder(tmp_path / "results", "base", 1) / "report.json").read_text())
     assert reported["found"]["updates"] == 3
 
 
-def test_work_is_done_once_and_not_mixed_with_other_settings(tmp_path: Path) -> None:
+def test_cached_run_computes_once_and_refuses_another_cache_key(tmp_path: Path) -> None:
     done = []
 
     def work() -> dict[str, int]:
         done.append(1)
-        # Another process would leave it alone meanwhile.
+        # The folder is locked, as if another process were working on it.
         assert not cached_run(tmp_path, {"steps": 1}, work)
         return {"figure": 7}
 
@@ -190,13 +194,13 @@ def test_work_is_done_once_and_not_mixed_with_other_settings(tmp_path: Path) -> 
         cached_run(tmp_path, {"steps": 2}, work)
 
 
-def test_a_plan_may_have_only_some_of_the_sections(write: Write) -> None:
+def test_plan_sections_are_optional(write: Write) -> None:
     read = write('name = "results"\nbase = "tiny.toml"\nrun = "run"\n[pictures]\nseed = 4\n')
     assert read.pictures.seed == 4 and not read.ablations.variants and not read.sweep.tables
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "message"),
     [
         (("set.trajectory.steps = 2", "set.trajectory.stepz = 2"), "'stepz'"),
         (("set.trajectory.steps = 2", 'set.trajectory.schedule = "cosine"'), "cosine"),
@@ -212,13 +216,13 @@ def test_a_plan_may_have_only_some_of_the_sections(write: Write) -> None:
         (('run = "run"', ""), "'run'"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(write: Write, change: tuple[str, str], named: str) -> None:
+def test_invalid_plan_is_refused(write: Write, change: tuple[str, str], message: str) -> None:
     assert PLAN.count(change[0]) == 1
-    with pytest.raises(ConfigError, match=named):
+    with pytest.raises(ConfigError, match=message):
         write(PLAN.replace(*change))
 
 
-def test_the_shipped_plan_fits_the_shipped_page() -> None:
+def test_shipped_plan_and_page_have_the_same_slots() -> None:
     shipped = plan.load(Path(__file__).parent.parent / "configs" / "results.toml")
     made = {"made", "fidelity", "pictures"}
     made |= {f"ablation {table.slot}" for table in shipped.ablations.tables}
@@ -237,7 +241,7 @@ def test_shipped_reports_reproduce_the_shipped_page(name: str, tmp_path: Path) -
     assert page == (report.DOCS / f"{shipped.name}.md").read_text() and report.NOT_MEASURED not in page
 
 
-def test_a_page_without_a_slot_or_with_one_too_many_is_refused(tmp_path: Path) -> None:
+def test_page_with_a_missing_or_unknown_slot_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("text <!-- begin a -->\nold\n<!-- end a --> text")
     assert report.fill_slots(page, {"a": "new"}) == "text <!-- begin a -->\n\nnew\n<!-- end a --> text"
@@ -246,21 +250,21 @@ def test_a_page_without_a_slot_or_with_one_too_many_is_refused(tmp_path: Path) -
             report.fill_slots(page, made)
 
 
-def test_the_spread_is_that_of_a_sample() -> None:
+def test_statistic_shows_mean_and_sample_standard_deviation() -> None:
     assert aggregate.Statistic([1.0, 2.0, 3.0]).text(2) == "2.00 ± 1.00"
     assert aggregate.Statistic([1234.5]).text(0) == "1,234"
 
 
-def test_images_are_like_themselves() -> None:
+def test_ssim_of_equal_inverted_and_flat_images() -> None:
     images = torch.rand(3, 1, 28, 28) * 2 - 1
     assert fidelity.ssim(images, images) == pytest.approx(1)
-    assert fidelity.ssim(images, -images) < 0, "what is bright in one is dark in the other"
-    # Flat images: only the luminance term is left, (2 a b + 0.01^2) / (a^2 + b^2 + 0.01^2) on a scale of 0 to 1.
+    assert fidelity.ssim(images, -images) < 0, "bright pixels become dark"
+    # Flat images have the luminance term only: (2 a b + 0.01^2) / (a^2 + b^2 + 0.01^2) on a scale of 0 to 1.
     flat = fidelity.ssim(torch.full((1, 1, 28, 28), -0.5), torch.full((1, 1, 28, 28), 0.5))
     assert flat == pytest.approx((2 * 0.25 * 0.75 + 1e-4) / (0.25**2 + 0.75**2 + 1e-4), abs=1e-3)
 
 
-def test_noise_between_two_noises_is_as_long_as_they_are() -> None:
+def test_slerp_keeps_the_norm_of_noise() -> None:
     a, b = torch.randn(2, 3, 49, 4, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(pictures.slerp(a, b, 0.0), a)
     torch.testing.assert_close(pictures.slerp(a, b, 1.0), b)
@@ -270,7 +274,7 @@ def test_noise_between_two_noises_is_as_long_as_they_are() -> None:
     torch.testing.assert_close(pictures.slerp(a, -0.9 * a + 0.1 * b, 1.0), -0.9 * a + 0.1 * b)
 
 
-def test_a_sheet_has_a_tile_for_each_image_and_frames_the_marked() -> None:
+def test_contact_sheet_has_a_tile_per_image_and_the_given_frames() -> None:
     grey = torch.zeros(1, 64, 64)
     drawn = pictures.contact_sheet([[grey, grey], [grey, grey]], ["a", "b"], framed={(1, 0)}, group=1)
     side = 64 + pictures.GAP
@@ -279,7 +283,7 @@ def test_a_sheet_has_a_tile_for_each_image_and_frames_the_marked() -> None:
     assert drawn.getpixel(frame) == (0xD5, 0x5E, 0) and drawn.getpixel((frame[0], 32)) == (255, 255, 255)
 
 
-def test_plots_come_out_the_same_again(tmp_path: Path) -> None:
+def test_plots_are_deterministic(tmp_path: Path) -> None:
     rows = [aggregate.Row(name, [{"found": {"frechet": x, "accuracy": 0.5}} for x in (1.0, 2.0)]) for name in "ab"]
     for name in ("first.svg", "second.svg"):
         plots.dots(rows, ["frechet", "accuracy"], tmp_path / name)

@@ -1,4 +1,4 @@
-"""How codes are chosen, against closed forms and counts."""
+"""Sampling of codes against closed forms and frequencies."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ def excluded(**settings: float) -> list[bool]:
     return sampler.filter_logits(LOGITS, SamplingSettings(1.0, 1.0, **settings)).isinf().tolist()
 
 
-def test_top_k_and_top_p_keep_the_most_probable() -> None:
+def test_top_k_and_top_p_keep_the_most_probable_codes() -> None:
     assert excluded(top_k=2) == [False, False, True, True]
-    assert excluded(top_p=0.5) == [False, True, True, True], "the first alone holds half"
+    assert excluded(top_p=0.5) == [False, True, True, True], "the first code alone has half of the probability"
     assert excluded(top_p=0.6) == [False, False, True, True]
     assert excluded(top_p=1.0) == [False] * 4
-    # Among the three kept by top-k, 0.5 and 0.3 hold 84 %.
+    # Of the three codes kept by top-k, 0.5 and 0.3 are 84 %.
     assert excluded(top_k=3, top_p=0.84) == [False, False, True, True]
     assert excluded(top_k=3, top_p=0.85) == [False, False, False, True]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
-def test_codes_are_drawn_as_often_as_their_probability_says(temperature: float) -> None:
+def test_sampled_codes_follow_their_probabilities(temperature: float) -> None:
     numbers = generation.uniform_numbers((20_000, 4), runs.generator(5))
     codes = sampler.sample_codes(LOGITS.expand(20_000, 4), next(numbers), SamplingSettings(1.0, temperature))
     share = codes.bincount(minlength=4) / len(codes)
     torch.testing.assert_close(share, (LOGITS / temperature).softmax(0), atol=0.02, rtol=0)
 
 
-def test_temperature_zero_takes_the_most_probable() -> None:
+def test_temperature_zero_takes_the_most_probable_code() -> None:
     codes = sampler.sample_codes(LOGITS.expand(50, 4), torch.rand(50, 4), SamplingSettings(1.0, 0.0))
     assert codes.eq(0).all()
 
 
-class Sure(Denoiser):
-    """All but certain of the code that is the label; a certain other one where there is no label."""
+class Certain(Denoiser):
+    """Predicts the code whose index is the label with probability near 1; for the null class, another code."""
 
     def forward(self, z: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         sharp = torch.nn.functional.one_hot(y % len(self.bias), len(self.bias)).float()
         return 1000 * sharp[:, None].expand(-1, z.shape[1], -1)
 
 
-def test_the_mean_is_the_drawn_code_where_the_model_is_certain() -> None:
+def test_mean_equals_the_sampled_code_of_a_certain_model() -> None:
     codebook = torch.randn(8, 3, generator=runs.generator(1))
-    sure = Sure(codebook, [0.0, 0.5, 1.0], positions=4, classes=7, width=8, layers=1, heads=1)
+    certain = Certain(codebook, [0.0, 0.5, 1.0], positions=4, classes=7, width=8, layers=1, heads=1)
     labels, eps = torch.tensor([2, 5]), torch.randn(2, 4, 3)
     ends = []
     for mean in (False, True):
         numbers = generation.uniform_numbers((2, 4, 8), runs.generator(2))
         settings = SamplingSettings(3.0, 1.0, mean=mean)
-        *_, last = sampler.sample(sure, codebook, 2, labels, eps, numbers, settings)
+        *_, last = sampler.sample(certain, codebook, 2, labels, eps, numbers, settings)
         ends.append(last.z)
     torch.testing.assert_close(*ends)
     torch.testing.assert_close(ends[0], eps + 2 * codebook[labels][:, None])
 
 
-def test_the_mean_weighs_all_codes_by_their_probabilities() -> None:
-    class Fixed(Sure):
+def test_mean_weights_codes_by_their_probabilities() -> None:
+    class Fixed(Certain):
         def forward(self, z: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return LOGITS.expand(*z.shape[:2], 4)
 
@@ -77,15 +77,15 @@ def test_the_mean_weighs_all_codes_by_their_probabilities() -> None:
     assert step.z.item() == pytest.approx(0.5 * 1 + 0.3 * 2 + 0.15 * 4 + 0.05 * 8)
 
 
-def test_without_noise_drawing_begins_at_zero_and_the_server_is_refused(tiny: Config, tmp_path: Path) -> None:
-    quiet = replace(tiny, trajectory=replace(tiny.trajectory, noise=0.0))
-    tokenizer_stage.train(quiet, tmp_path)
-    codebook_stage.train(quiet, tmp_path)
-    denoiser_stage.train(quiet, tmp_path)
-    model = generation.load_rdpm(quiet, tmp_path, 2)
+def test_model_without_noise_samples_deterministically_and_is_not_exported(tiny: Config, tmp_path: Path) -> None:
+    noiseless = replace(tiny, trajectory=replace(tiny.trajectory, noise=0.0))
+    tokenizer_stage.train(noiseless, tmp_path)
+    codebook_stage.train(noiseless, tmp_path)
+    denoiser_stage.train(noiseless, tmp_path)
+    model = generation.load_rdpm(noiseless, tmp_path, 2)
     latents = model.latents(torch.tensor([0, 1]), SamplingSettings(2.0, 0.0), runs.generator(1))
-    assert latents.isfinite().all()
-    # At temperature 0 nothing is random then.
+    assert latents.shape == (2, 16, 4) and latents.isfinite().all()
+    # Without noise and at temperature 0, nothing is random.
     assert latents.equal(model.latents(torch.tensor([0, 1]), SamplingSettings(2.0, 0.0), runs.generator(2)))
     with pytest.raises(ConfigError, match="noise"):
-        export.export(quiet, tmp_path, tmp_path / "weights")
+        export.export(noiseless, tmp_path, tmp_path / "weights")

@@ -1,4 +1,4 @@
-"""The stages end to end on the tiny data set: resume, export, and the Rust program on what they made."""
+"""The stages end to end on the tiny data set: resuming, export, restoring, and the server binary on the weights."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from rdpm_training.config import Config, ConfigError
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-class Stopped(Exception):
-    """The machine went away."""
+class Interrupted(Exception):
+    """Simulates a killed process."""
 
 
-def stop_after_first_save(monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt_after_first_save(monkeypatch: pytest.MonkeyPatch) -> None:
     save = runs.save
 
-    def saving(path: Path, state: dict[str, Any]) -> None:
+    def save_and_interrupt(path: Path, state: dict[str, Any]) -> None:
         save(path, state)
-        raise Stopped
+        raise Interrupted
 
-    monkeypatch.setattr(runs, "save", saving)
+    monkeypatch.setattr(runs, "save", save_and_interrupt)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -59,7 +59,7 @@ def train_tokenizer_and_codebook(config: Config, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", [tokenizer_stage, decoder_stage, denoiser_stage])
-def test_a_resumed_run_equals_an_uninterrupted_one(
+def test_resumed_run_equals_an_uninterrupted_one(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -69,8 +69,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     file = stage.__name__.split(".")[-1].removesuffix("_stage") + ".pt"
     monkeypatch.setattr(trainer if stage is denoiser_stage else stage, "SAVE_EVERY", 4)
     stage.train(tiny, whole)
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        stop_after_first_save(patched)
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        interrupt_after_first_save(patched)
         stage.train(tiny, parts)
     assert runs.load(parts / file)["update"] == 4
     stage.train(tiny, parts)
@@ -79,14 +79,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 @pytest.fixture
 def binary() -> Path:
-    """The release binary; the README's test command builds it first."""
+    """The release binary, which scripts/test builds first."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     path = target / "release" / "rdpm"
     assert path.exists(), "build it first: cargo build --release"
     return path
 
 
-def test_what_training_exports_runs_in_rust(tiny: Config, tmp_path: Path, images: Path, binary: Path) -> None:
+def test_exported_weights_run_in_the_server_binary(tiny: Config, tmp_path: Path, images: Path, binary: Path) -> None:
     folder, weights = tmp_path / "run", tmp_path / "weights" / "tiny"
     train_tokenizer_and_codebook(tiny, folder)
     denoiser_stage.train(tiny, folder)
@@ -101,13 +101,15 @@ def test_what_training_exports_runs_in_rust(tiny: Config, tmp_path: Path, images
     with Image.open(tmp_path / "warm.png") as drawn:
         assert (drawn.size, drawn.mode) == ((16, 16), "RGB")
 
-    # The forward side: the same image, tokenized by both, decodes to the same picture but for the noise's last traces.
-    said = json.loads(rdpm("tokenize", images / "cool" / "0.png", "--output", tmp_path / "back.png"))
-    grids = torch.tensor(said["tokens"])
+    # Tokenizing works on exported weights, too.
+    output = json.loads(rdpm("tokenize", images / "cool" / "0.png", "--output", tmp_path / "back.png"))
+    grids = torch.tensor(output["tokens"])
     assert grids.shape == (4, 4, 4) and 0 <= grids.min() and grids.max() < 16
 
 
-def test_a_weights_file_of_another_architecture_is_refused_by_name(tiny: Config, tmp_path: Path, binary: Path) -> None:
+def test_weights_of_another_architecture_are_refused_with_the_tensor_name(
+    tiny: Config, tmp_path: Path, binary: Path
+) -> None:
     folder, weights = tmp_path / "run", tmp_path / "weights"
     train_tokenizer_and_codebook(tiny, folder)
     denoiser_stage.train(tiny, folder)
@@ -115,12 +117,12 @@ def test_a_weights_file_of_another_architecture_is_refused_by_name(tiny: Config,
     config = json.loads((weights / "config.json").read_text())
     config["denoiser"]["layers"] = 1
     (weights / "config.json").write_text(json.dumps(config))
-    ended = subprocess.run([binary, "info", "--weights", weights], capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 2
-    assert "denoiser.blocks.1" in ended.stderr
+    process = subprocess.run([binary, "info", "--weights", weights], capture_output=True, text=True, timeout=60)
+    assert process.returncode == 2
+    assert "denoiser.blocks.1" in process.stderr
 
 
-def test_evaluation_reports_every_figure(tiny: Config, tmp_path: Path) -> None:
+def test_evaluate_reports_all_metrics(tiny: Config, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train_tokenizer_and_codebook(tiny, folder)
     denoiser_stage.train(tiny, folder)
@@ -141,15 +143,15 @@ def test_evaluation_reports_every_figure(tiny: Config, tmp_path: Path) -> None:
     assert "| `denoiser` | 6 |" in card
 
 
-def test_shipped_weights_can_be_measured_again(tiny: Config, tmp_path: Path) -> None:
+def test_restored_weights_evaluate_like_the_trained_run(tiny: Config, tmp_path: Path) -> None:
     trained, weights, restored = tmp_path / "trained", tmp_path / "weights", tmp_path / "restored"
     train_tokenizer_and_codebook(tiny, trained)
     decoder_stage.train(tiny, trained)
     denoiser_stage.train(tiny, trained)
     export.export(tiny, trained, weights)
-    # The classifier is no part of the weights; with the same data and seed it becomes the same.
+    # The classifier is not part of the weights; it is trained again with the same data and seed.
     evaluate.evaluate(tiny, trained)
-    for _ in range(2):  # the second time there is nothing to do
+    for _ in range(2):  # the second call does nothing
         restore.restore(tiny, restored, weights)
     evaluate.evaluate(tiny, restored)
     first, second = (json.loads((folder / "evaluate.json").read_text()) for folder in (trained, restored))
@@ -157,7 +159,7 @@ def test_shipped_weights_can_be_measured_again(tiny: Config, tmp_path: Path) -> 
     assert first == second
 
 
-def test_weights_are_restored_only_where_they_belong(tiny: Config, tmp_path: Path) -> None:
+def test_restore_refuses_foreign_weights_and_used_folders(tiny: Config, tmp_path: Path) -> None:
     trained, weights, restored = tmp_path / "trained", tmp_path / "weights", tmp_path / "restored"
     train_tokenizer_and_codebook(tiny, trained)
     denoiser_stage.train(tiny, trained)
@@ -184,7 +186,9 @@ def test_weights_are_restored_only_where_they_belong(tiny: Config, tmp_path: Pat
         tokenizer_stage.train(tiny, restored)
 
 
-def test_training_goes_on_from_shipped_weights(tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_continues_from_exported_weights(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained, weights, again = tmp_path / "trained", tmp_path / "weights", tmp_path / "again"
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_tokenizer_and_codebook(tiny, trained)
@@ -193,23 +197,26 @@ def test_training_goes_on_from_shipped_weights(tiny: Config, tmp_path: Path, mon
     for folder in (whole, parts):
         restore.restore(tiny, folder, weights)
         codebook_stage.latents(tiny, folder)
-    # What is restored is what was shipped, how it was made included.
+    # Exporting the restored run gives the same files, including the training reports.
     export.export(tiny, whole, again)
     for name in ("model.safetensors", "training.json", "README.md"):
         assert (again / name).read_bytes() == (weights / name).read_bytes(), name
 
+    for folder in (whole, parts):  # as if training had taken long
+        state = runs.load(folder / "denoiser.pt")
+        runs.save(folder / "denoiser.pt", state | {"seconds": state["seconds"] + 1000})
     longer = dataclasses.replace(tiny, denoiser=dataclasses.replace(tiny.denoiser, updates=12))
     monkeypatch.setattr(trainer, "SAVE_EVERY", 4)
     denoiser_stage.train(longer, whole)
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        stop_after_first_save(patched)
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        interrupt_after_first_save(patched)
         denoiser_stage.train(longer, parts)
     assert runs.load(parts / "denoiser.pt")["update"] == 8
     denoiser_stage.train(longer, parts)
     assert same(runs.load(whole / "denoiser.pt"), runs.load(parts / "denoiser.pt"))
     before, after = (json.loads((folder / "denoiser.json").read_text()) for folder in (trained, whole))
     assert (after["updates"], after["hardware"]) == (12, before["hardware"])
-    assert after["seconds"] >= before["seconds"]
+    assert after["seconds"] >= before["seconds"] + 1000
     assert after["test_cross_entropy"] < before["test_cross_entropy"]
     export.export(longer, whole, again)
     assert "| `denoiser` | 12 |" in (again / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""The training loop: its clock, its budgets, its rates."""
+"""The training loop: clock, budgets, learning rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdpm_training.config import Config
 
 
 class Line(nn.Module):
-    """The least that has blocks."""
+    """The smallest network with blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,13 +26,13 @@ class Line(nn.Module):
         return self.blocks[0](x) + self.bias
 
 
-def test_the_clock_counts_only_what_it_is_told_to() -> None:
+def test_training_clock_counts_only_time_inside_with() -> None:
     ticks = count()
     clock = trainer.TrainingClock(lambda: float(next(ticks)))
     for _ in range(3):
         with clock:
-            pass  # from one tick to the next
-        next(ticks)  # a tick that doesn't count
+            pass  # takes one tick
+        next(ticks)  # not counted
     assert clock.seconds == 3
     resumed = trainer.TrainingClock(lambda: float(next(ticks)))
     resumed.load_state_dict(clock.state_dict())
@@ -41,10 +41,8 @@ def test_the_clock_counts_only_what_it_is_told_to() -> None:
     assert resumed.seconds == 4
 
 
-def test_a_budget_of_seconds_survives_being_stopped(
-    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Every update takes one second of this clock; ten are allowed, the machine goes away in the seventh.
+def test_time_budget_survives_an_interruption(tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every update takes one second of this clock; the budget is ten, and update number 7 is interrupted.
     ticks = count()
     monkeypatch.setattr(trainer.time, "process_time", lambda: float(next(ticks)))
     monkeypatch.setattr(trainer, "SAVE_EVERY", 2)
@@ -65,10 +63,10 @@ def test_a_budget_of_seconds_survives_being_stopped(
     result = train(stop=-1)
     assert updates == [0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9]
     assert (result.updates, result.training_seconds) == (10, 10)
-    assert train(stop=0).updates == 10, "a finished run has nothing left to do"
+    assert train(stop=0).updates == 10, "a finished run does nothing"
 
 
-def test_the_rate_warms_up_stays_and_goes_down_to_zero(tiny: Config) -> None:
+def test_learning_rate_warms_up_stays_constant_and_cools_down(tiny: Config) -> None:
     settings = replace(tiny.denoiser, warmup=2, decay=0.5)
     assert [trainer.learning_rate_factor(update, update / 10, settings) for update in (0, 1, 5, 9)] == pytest.approx(
         [0.5, 1, 1, 0.2]

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -5,7 +7,7 @@ from rdpm_training import trajectory
 from rdpm_training.config import ConfigError, TrajectoryConfig
 
 
-def test_a_trajectory_worked_by_hand() -> None:
+def test_tokenize_reproduces_a_hand_computed_trajectory() -> None:
     # One position, one channel, T = 2, codebook {-1, 0.25, 0.5}: v = 1, eps = 0, so x_1 = 0.5, x_2 = 1.
     codebook = torch.tensor([[-1.0], [0.25], [0.5]])
     v, eps = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
@@ -18,7 +20,7 @@ def test_a_trajectory_worked_by_hand() -> None:
     assert steps[-1].after.item() == pytest.approx(1.1)
 
 
-def test_the_error_left_is_the_last_steps_quantization_error() -> None:
+def test_remaining_error_is_the_last_steps_quantization_error() -> None:
     generator = torch.Generator().manual_seed(0)
     v, eps, codebook = (torch.randn(shape, generator=generator) for shape in ((5, 9, 3), (5, 9, 3), (32, 3)))
     s = trajectory.schedule(TrajectoryConfig(10, "linear", 32))
@@ -34,12 +36,12 @@ def test_nearest_agrees_with_the_definition() -> None:
     assert trajectory.nearest(points, codebook).equal(by_definition)
 
 
-def test_an_unknown_schedule_is_refused() -> None:
+def test_unknown_schedule_is_refused() -> None:
     with pytest.raises(ConfigError, match="cosine"):
         trajectory.schedule(TrajectoryConfig(10, "cosine", 2))
 
 
-def test_nearest_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_does_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(2)
     points, codebook = torch.randn(7, 9, 4, generator=generator), torch.randn(16, 4, generator=generator)
     whole = trajectory.nearest(points, codebook)
@@ -47,21 +49,22 @@ def test_nearest_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.shape == (7, 9) and trajectory.nearest(points, codebook).equal(whole)
 
 
-def test_a_power_schedule_has_ever_smaller_steps() -> None:
+def test_power_schedule_has_decreasing_steps() -> None:
     s = trajectory.schedule(TrajectoryConfig(8, "power", 2, exponent=1.5))
-    steps = [after - before for before, after in zip(s, s[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(s)]
+    assert len(s) == 9
     assert (s[0], s[-1]) == (0, 1) and steps == sorted(steps, reverse=True) and steps[-1] > 0
     straight = trajectory.schedule(TrajectoryConfig(8, "power", 2, exponent=1.0))
     assert straight == pytest.approx(trajectory.schedule(TrajectoryConfig(8, "linear", 2)))
 
 
-def test_the_residual_schedule_without_noise_is_residual_quantization() -> None:
+def test_residual_schedule_without_noise_is_residual_quantization() -> None:
     settings = TrajectoryConfig(3, "residual", 16, noise=0.0)
     generator = torch.Generator().manual_seed(3)
     v, codebook = torch.randn(4, 5, 2, generator=generator), torch.randn(16, 2, generator=generator)
     eps = trajectory.noise(settings, v.shape, generator)
-    left = v
+    residual = v
     for step in trajectory.tokenize(v, eps, codebook, trajectory.schedule(settings)):
-        torch.testing.assert_close(step.increment, left)
-        left = left - codebook[trajectory.nearest(left, codebook)]
-    torch.testing.assert_close(v - step.after, left)
+        torch.testing.assert_close(step.increment, residual)
+        residual = residual - codebook[trajectory.nearest(residual, codebook)]
+    torch.testing.assert_close(v - step.after, residual)

@@ -73,7 +73,7 @@ def near_copy_threshold(plan: Plan, train: Tensor) -> float:
 
 
 def to_image(image: Tensor, scale: int = 1) -> Image.Image:
-    """An image file's image from a tensor (channels, size, size) in -1..1."""
+    """A Pillow image of a tensor (channels, size, size) in -1..1, enlarged `scale` times."""
     pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().expand(3, -1, -1)
     picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     return picture.resize((scale * picture.width, scale * picture.height), Image.Resampling.NEAREST)
@@ -136,16 +136,16 @@ def interpolation(plan: Plan, model: generation.Rdpm, settings: SamplingSettings
 def write_animation(frames: list[Tensor], scale: int, path: Path) -> None:
     """Writes an endless animation, forwards and backwards, with the best quality that fits MAX_ANIMATION_BYTES."""
     columns = math.ceil(len(frames[0]) ** 0.5 * 1.5)  # about 3 : 2
-    pictures = []
+    animation = []
     for frame in [*frames, *frames[-2:0:-1]]:
         tiles = [to_image(image, scale) for image in frame]
         side = tiles[0].width + GAP
         canvas = Image.new("RGB", (columns * side - GAP, math.ceil(len(tiles) / columns) * side - GAP), "white")
         for index, tile in enumerate(tiles):
             canvas.paste(tile, (index % columns * side, index // columns * side))
-        pictures.append(canvas)
+        animation.append(canvas)
     for quality in ({"lossless": True}, {"quality": 90}, {"quality": 75}, {"quality": 50}, {"quality": 25}):
-        first, *rest = pictures
+        first, *rest = animation
         first.save(path, save_all=True, append_images=rest, duration=FRAME_MILLISECONDS, loop=0, method=4, **quality)
         if path.stat().st_size <= MAX_ANIMATION_BYTES:
             return

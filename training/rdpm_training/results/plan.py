@@ -103,7 +103,7 @@ class Pictures:
 class Plan:
     """The whole plan. Reports go to runs/NAME-results, the page is docs/results/NAME.md.
 
-    A section left out has nothing to do.
+    An absent section has no work.
     """
 
     name: str
