@@ -1,4 +1,4 @@
-//! What a step of the sampler allocates on a CPU. A program of its own: the allocator is everybody's.
+//! The memory that a step of the sampler allocates on a CPU. A test program of its own, as the allocator is global.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const IMAGES: usize = 8;
 
-/// Bytes that each step of a batch allocates, and bytes that are held more after it than before.
+/// For each step of a batch, the bytes that it allocates and the bytes that it keeps.
 fn steps(model: &Model) -> Vec<(u64, i64)> {
     let start = |image| model.start(&SamplingSettings::new(model.config(), image).unwrap(), image as u64, 0);
     let mut states: Vec<SamplerState> = (0..IMAGES).map(start).collect();
@@ -24,22 +24,23 @@ fn steps(model: &Model) -> Vec<(u64, i64)> {
 }
 
 #[test]
-fn a_step_keeps_nothing_and_needs_no_fresh_memory_for_activations() {
+fn steps_keep_no_memory_and_allocate_no_activations() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let model = Model::load(&folder, &Device::Cpu).unwrap();
     let positions = model.config().positions() * IMAGES;
-    // One layer's widest activations for these images, with guidance: what would be allocated many times a step.
+    // The size of one layer's widest activations for these images, with guidance. Without reuse of buffers, a step would
+    // allocate this many times.
     let activations = (2 * positions * 4 * model.config().denoiser.width * size_of::<f32>()) as u64;
-    let is_warm = |seen: &Vec<(u64, i64)>| {
-        seen.iter().all(|(allocated, kept)| *allocated < activations / 8 && *kept <= 0)
+    let is_warm = |steps: &Vec<(u64, i64)>| {
+        steps.iter().all(|(allocated, kept)| *allocated < activations / 8 && *kept <= 0)
     };
-    // Buffers grow to what the threads need, and each pair of timestep and class has its modulation made. Which threads
-    // work at once is up to chance, so that any run may be some thread's first; but there are only so many.
-    let most = 4 + 2 * rayon::current_num_threads();
-    let mut seen = Vec::new();
-    while !seen.last().is_some_and(is_warm) {
-        assert!(seen.len() < most, "{seen:?}; activations: {activations}");
-        seen.push(steps(&model));
+    // In the first runs buffers grow, and the modulation of each timestep and class is computed. Which threads work is
+    // random, so any run may be the first of some thread; but the number of threads is limited.
+    let max_runs = 4 + 2 * rayon::current_num_threads();
+    let mut runs = Vec::new();
+    while !runs.last().is_some_and(is_warm) {
+        assert!(runs.len() < max_runs, "{runs:?}; activations: {activations}");
+        runs.push(steps(&model));
     }
 }

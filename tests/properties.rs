@@ -1,5 +1,5 @@
-//! Random sequences of everything that can happen to the engine: every accepted job comes to exactly one end, none is
-//! lost, and memory returns to its base.
+//! Property test of the engine with random sequences of actions and faults: every accepted job ends exactly once, and
+//! memory doesn't grow.
 
 mod common;
 
@@ -17,10 +17,10 @@ use rdpm::engine::{Engine, Event, JobId, Options, Status, Subscription};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Sequences before the memory is measured for the first time, and after that.
+/// The number of sequences before the first measurement of memory, and after it.
 const WARM_UP: u32 = 16;
 const CASES: u32 = 400;
-/// One job that leaks in each sequence would be more.
+/// The allowed growth of memory in bytes. A leak of one job in each sequence would exceed it.
 const MARGIN: usize = 50_000;
 
 #[derive(Debug, Clone)]
@@ -35,22 +35,23 @@ enum Action {
         job: usize,
         after: u64,
     },
-    /// Reads what is there, at most so many events.
+    /// Reads the available events, at most this number.
     Read {
-        reader: usize,
+        subscription: usize,
         events: usize,
     },
-    Leave(usize),
-    /// Steps wait from now on, or no longer.
-    Hold(bool),
-    /// A later step fails.
-    Fault {
+    Unsubscribe(usize),
+    /// Pauses or resumes steps.
+    Pause(bool),
+    /// Makes a later step fail.
+    FailStep {
         fault: Fault,
         after: usize,
     },
-    /// The next attempt to load the model fails.
+    /// Makes the next attempt to load the model fail.
     FailLoad,
-    Rest(u64),
+    /// Waits for this number of milliseconds.
+    Wait(u64),
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -66,55 +67,56 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         2 => any::<usize>().prop_map(Action::Cancel),
         4 => (any::<usize>(), 0..20u64).prop_map(|(job, after)| Action::Subscribe { job, after }),
-        4 => (any::<usize>(), 1..10usize).prop_map(|(reader, events)| Action::Read { reader, events }),
-        3 => any::<usize>().prop_map(Action::Leave),
-        2 => any::<bool>().prop_map(Action::Hold),
-        1 => (fault, 0..20usize).prop_map(|(fault, after)| Action::Fault { fault, after }),
+        4 => (any::<usize>(), 1..10usize).prop_map(|(subscription, events)| Action::Read { subscription, events }),
+        3 => any::<usize>().prop_map(Action::Unsubscribe),
+        2 => any::<bool>().prop_map(Action::Pause),
+        1 => (fault, 0..20usize).prop_map(|(fault, after)| Action::FailStep { fault, after }),
         1 => Just(Action::FailLoad),
-        2 => (0..4u64).prop_map(Action::Rest),
+        2 => (0..4u64).prop_map(Action::Wait),
     ]
 }
 
-/// What was done so far, to judge the outcome by.
+/// What the actions did, to check the outcome against.
 #[derive(Default)]
-struct Done {
+struct History {
     jobs: Vec<JobId>,
     canceled: Vec<JobId>,
-    leavable: Vec<JobId>,
+    cancel_on_disconnect: Vec<JobId>,
     faults: bool,
-    readers: Vec<(JobId, Subscription, u64)>,
+    /// With the number of the last event read.
+    subscriptions: Vec<(Subscription, u64)>,
 }
 
 async fn run(actions: Vec<Action>) {
     let limits = Options { max_batch: 4, max_queue: 40, disconnect_grace: Duration::ZERO, ..options() };
     let (engine, script) = fake_engine(limits);
-    let mut done = Done::default();
+    let mut history = History::default();
     for action in actions {
         match action {
             Action::Submit { count, previews, cancel_on_disconnect } => {
-                let request = request(1 + done.jobs.len() as u64, count).with_previews(previews);
+                let request = request(&engine, 1 + history.jobs.len() as u64, count).with_previews(previews);
                 if let Ok(id) = engine.submit(request.with_cancel_on_disconnect(cancel_on_disconnect)) {
-                    done.jobs.push(id);
+                    history.jobs.push(id);
                     if cancel_on_disconnect {
-                        done.leavable.push(id);
+                        history.cancel_on_disconnect.push(id);
                     }
                 }
             }
-            Action::Cancel(job) if !done.jobs.is_empty() => {
-                let id = done.jobs[job % done.jobs.len()];
-                assert!(engine.cancel(id).unwrap().status.is_end());
-                done.canceled.push(id);
+            Action::Cancel(job) if !history.jobs.is_empty() => {
+                let id = history.jobs[job % history.jobs.len()];
+                assert!(engine.cancel(id).unwrap().status.is_terminal());
+                history.canceled.push(id);
             }
-            Action::Subscribe { job, after } if !done.jobs.is_empty() => {
-                let id = done.jobs[job % done.jobs.len()];
-                // A number that isn't there yet means the beginning.
+            Action::Subscribe { job, after } if !history.jobs.is_empty() => {
+                let id = history.jobs[job % history.jobs.len()];
+                // A number beyond the log is read as 0.
                 let start = if after <= engine.get(id).unwrap().last_event { after } else { 0 };
                 let subscription = engine.subscribe(id, after).unwrap();
-                done.readers.push((id, subscription, start));
+                history.subscriptions.push((subscription, start));
             }
-            Action::Read { reader, events } if !done.readers.is_empty() => {
-                let at = reader % done.readers.len();
-                let (_, subscription, last) = &mut done.readers[at];
+            Action::Read { subscription, events } if !history.subscriptions.is_empty() => {
+                let at = subscription % history.subscriptions.len();
+                let (subscription, last) = &mut history.subscriptions[at];
                 for _ in 0..events {
                     let next = tokio::time::timeout(Duration::from_millis(1), subscription.next()).await;
                     let Ok(Some((number, _))) = next else { break };
@@ -123,29 +125,29 @@ async fn run(actions: Vec<Action>) {
                     *last = number;
                 }
             }
-            Action::Leave(reader) if !done.readers.is_empty() => {
-                let at = reader % done.readers.len();
-                drop(done.readers.swap_remove(at));
+            Action::Unsubscribe(subscription) if !history.subscriptions.is_empty() => {
+                let at = subscription % history.subscriptions.len();
+                drop(history.subscriptions.swap_remove(at));
             }
-            Action::Hold(true) => script.pause(),
-            Action::Hold(false) => script.resume(),
-            Action::Fault { fault, after } => {
-                done.faults = true;
+            Action::Pause(true) => script.pause(),
+            Action::Pause(false) => script.resume(),
+            Action::FailStep { fault, after } => {
+                history.faults = true;
                 script.fail_steps(std::iter::repeat_n(None, after).chain([Some(fault)]));
             }
             Action::FailLoad => script.fail_loads([Some(Fault::Error)]),
-            Action::Rest(milliseconds) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            Action::Wait(milliseconds) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
             _ => {}
         }
     }
     script.resume();
-    judge(&engine, &done).await;
-    done.readers.clear();
+    check(&engine, &history).await;
+    history.subscriptions.clear();
     with_timeout(tokio::task::spawn_blocking(move || engine.shutdown(Duration::ZERO))).await.unwrap();
 }
 
-async fn judge(engine: &Engine, done: &Done) {
-    for &id in &done.jobs {
+async fn check(engine: &Engine, history: &History) {
+    for &id in &history.jobs {
         let events = events(engine, id).await;
         let job = engine.get(id).unwrap();
         assert!(events.iter().map(|(number, _)| *number).eq(1..=events.len() as u64));
@@ -153,7 +155,7 @@ async fn judge(engine: &Engine, done: &Done) {
             matches!(**event, Event::Completed | Event::Failed { .. } | Event::Canceled)
         });
         assert_eq!(ends.count(), 1);
-        let may_be_canceled = done.canceled.contains(&id) || done.leavable.contains(&id);
+        let may_be_canceled = history.canceled.contains(&id) || history.cancel_on_disconnect.contains(&id);
         match job.status {
             Status::Completed => {
                 assert_eq!(job.images.len(), job.request.count() as usize);
@@ -162,17 +164,17 @@ async fn judge(engine: &Engine, done: &Done) {
                 }
             }
             Status::Canceled => assert!(may_be_canceled),
-            Status::Failed => assert!(done.faults),
+            Status::Failed => assert!(history.faults),
             live => panic!("{live:?}"),
         }
     }
-    // The worker learns only in its next turn that the last job has been canceled.
-    let at_rest = async {
-        while gauges(engine) != [0, 0, 0, done.jobs.len()] {
+    // The worker notices a canceled job only before its next step.
+    let idle = async {
+        while gauges(engine) != [0, 0, 0, history.jobs.len()] {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), at_rest)
+    tokio::time::timeout(Duration::from_secs(10), idle)
         .await
         .unwrap_or_else(|_| panic!("{:?}", gauges(engine)));
 }
@@ -187,7 +189,7 @@ fn steps_of(events: &[(u64, Arc<Event>)], index: u32) -> Vec<usize> {
     events.iter().filter_map(|(_, event)| step(event)).collect()
 }
 
-/// Images waiting, images in slots, jobs that live, jobs that have ended.
+/// The numbers of waiting images, images in flight, live jobs and ended jobs.
 fn gauges(engine: &Engine) -> [usize; 4] {
     let mut registry = Registry::default();
     engine.register_metrics(&mut registry);
@@ -198,9 +200,10 @@ fn gauges(engine: &Engine) -> [usize; 4] {
 }
 
 #[test]
-fn every_job_comes_to_one_end_and_memory_to_its_base() {
+fn every_job_ends_once_and_memory_does_not_grow() {
     let _profiler = dhat::Profiler::builder().testing().build();
-    // A worker outlives a panic as it does a scripted fault, which asks no hook; what asks one is a mistake.
+    // The scripted panics don't call the hook, so any call is a bug. Without the count it would go unnoticed: the worker
+    // recovers from it.
     let panics = Arc::new(AtomicUsize::new(0));
     let (counter, report) = (Arc::clone(&panics), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
@@ -221,9 +224,9 @@ fn every_job_comes_to_one_end_and_memory_to_its_base() {
             .unwrap();
         *bytes = dhat::HeapStats::get().curr_bytes;
     }
-    // Threads that made an engine's files end soon after it, but it doesn't wait for them.
-    let patience = Instant::now() + Duration::from_secs(60);
-    while memory[1] >= memory[0] + MARGIN && Instant::now() < patience {
+    // The engine doesn't wait for its encoder threads to end.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while memory[1] >= memory[0] + MARGIN && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
         memory[1] = dhat::HeapStats::get().curr_bytes;
     }

@@ -1,53 +1,53 @@
-//! What the engine needs of a model, and of what makes models.
+//! The traits that a device implements, [`Backend`] and [`Loader`], and their implementation by [`Model`].
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use image::DynamicImage;
 
-use super::{Request, Source};
+use super::request::{InitImage, Request};
 use crate::model::{
     Config, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, device_name, open_device,
 };
 
-/// A model as the worker sees it. It is made, used and dropped on one thread, so it needn't be `Send`.
+/// A model on a device, as a worker uses it. It is loaded, used and dropped on one thread, so it needn't be `Send`.
 ///
-/// [`Model`] is the real one; tests have others, which fail on demand.
+/// [`Model`] implements it; tests have a fake.
 pub trait Backend {
-    /// One image in the making.
-    type Drawing: Send;
+    /// The state of the sampler for one image.
+    type SamplerState: Send;
 
-    /// What it was made from. Requests were checked against the configuration that the engine was started with, so it
-    /// must be that one.
+    /// The model's configuration. It must be the one that the engine was started with, as requests were checked against
+    /// that.
     fn config(&self) -> &Config;
 
     /// Starts image number `index` of a request.
     ///
     /// # Errors
     /// As in [`Backend::step`].
-    fn start(&self, request: &Request, index: u32) -> Result<Self::Drawing, ModelError>;
+    fn start(&self, request: &Request, index: u32) -> Result<Self::SamplerState, ModelError>;
 
-    /// One step for each drawing, whatever their timesteps and settings; none has done all T steps. One [`Step`]
-    /// for each, in the same order.
+    /// Takes one step of each image and returns one [`Step`] for each, in the same order. Timesteps and settings may
+    /// differ; no image has taken all T steps.
     ///
     /// # Errors
-    /// Any. Where it [is for lack of memory](ModelError::is_out_of_memory) the drawings are as they were, and the same
-    /// is tried with fewer of them; after any other the drawings are lost and the backend is made anew.
-    fn step(&self, drawings: &mut [&mut Self::Drawing]) -> Result<Vec<Step>, ModelError>;
+    /// Any. After an [out of memory error](ModelError::is_out_of_memory) the states must be unchanged, and the engine
+    /// tries again with fewer images. After any other error the engine drops the states and loads the model again.
+    fn step(&self, states: &mut [&mut Self::SamplerState]) -> Result<Vec<Step>, ModelError>;
 
-    /// Both previews of each drawing, which has done at least one step, in the same order.
-    ///
-    /// # Errors
-    /// As in [`Backend::step`].
-    fn previews(&self, drawings: &[&Self::Drawing]) -> Result<Vec<Preview>, ModelError>;
-
-    /// The image that each drawing is so far, in the same order.
+    /// Decodes both previews of each image, in the same order. Each has taken at least one step.
     ///
     /// # Errors
     /// As in [`Backend::step`].
-    fn images(&self, drawings: &[&Self::Drawing]) -> Result<Vec<DynamicImage>, ModelError>;
+    fn previews(&self, states: &[&Self::SamplerState]) -> Result<Vec<Preview>, ModelError>;
 
-    /// Encodes an image into its token grids, from the noise of a seed.
+    /// Decodes the running latent of each image, in the same order.
+    ///
+    /// # Errors
+    /// As in [`Backend::step`].
+    fn images(&self, states: &[&Self::SamplerState]) -> Result<Vec<DynamicImage>, ModelError>;
+
+    /// Encodes an image into T token grids, with the noise of a seed, and decodes them.
     ///
     /// # Errors
     /// As in [`Backend::step`].
@@ -55,7 +55,7 @@ pub trait Backend {
 }
 
 impl Backend for Model {
-    type Drawing = SamplerState;
+    type SamplerState = SamplerState;
 
     fn config(&self) -> &Config {
         Model::config(self)
@@ -63,25 +63,25 @@ impl Backend for Model {
 
     fn start(&self, request: &Request, index: u32) -> Result<SamplerState, ModelError> {
         let (settings, seed) = (request.settings(), request.seed());
-        let drawing = match request.source() {
+        let state = match request.init_image() {
             None => Model::start(self, settings, seed, index),
-            Some(Source { image, from_step }) => {
+            Some(InitImage { image, from_step }) => {
                 self.start_from_image(settings, seed, index, image, *from_step)?
             }
         };
-        Ok(drawing.with_alternatives(request.alternatives()))
+        Ok(state.with_alternatives(request.alternatives()))
     }
 
-    fn step(&self, drawings: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
-        Model::step(self, drawings)
+    fn step(&self, states: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
+        Model::step(self, states)
     }
 
-    fn previews(&self, drawings: &[&SamplerState]) -> Result<Vec<Preview>, ModelError> {
-        Model::previews(self, drawings)
+    fn previews(&self, states: &[&SamplerState]) -> Result<Vec<Preview>, ModelError> {
+        Model::previews(self, states)
     }
 
-    fn images(&self, drawings: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
-        Model::images(self, drawings)
+    fn images(&self, states: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
+        Model::images(self, states)
     }
 
     fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {
@@ -89,20 +89,20 @@ impl Backend for Model {
     }
 }
 
-/// Makes the models of one worker, on the worker's thread. One that failed is made again, so it must be able to do so
-/// repeatedly.
+/// Loads the models of one worker, on the worker's thread. A model that failed is loaded again.
 ///
-/// [`Folders`] is the real one; tests have others.
+/// [`FolderLoader`] implements it for [`Model`]; tests have a fake.
 pub trait Loader {
     type Backend: Backend;
 
-    /// Opens the worker's device; its name, as `cpu` or `cuda:0`. Called once, before any model is made.
+    /// Opens the worker's device and returns its name, for example `cpu` or `cuda:0`. Called once, before any model is
+    /// loaded.
     ///
     /// # Errors
-    /// [`ModelError::Device`] where it isn't there.
+    /// [`ModelError::Device`] if the device is missing.
     fn device(&mut self) -> Result<String, ModelError>;
 
-    /// Makes the model of this name.
+    /// Loads the model of this name.
     ///
     /// # Errors
     /// Any.
@@ -111,29 +111,29 @@ pub trait Loader {
 
 /// Loads models from their folders onto one device.
 #[derive(Debug, Clone)]
-pub struct Folders {
+pub struct FolderLoader {
     folders: HashMap<String, PathBuf>,
     device: String,
     precision: Precision,
 }
 
-impl Folders {
-    /// Models' names with their folders, and a device as [`open_device`] takes it.
+impl FolderLoader {
+    /// A loader of the models with these names from these folders onto a device, named as [`open_device`] takes it.
     pub fn new(folders: impl IntoIterator<Item = (String, PathBuf)>, device: &str) -> Self {
         Self { folders: folders.into_iter().collect(), device: device.into(), precision: Precision::F32 }
     }
 
-    /// In these numbers, where the device is a GPU.
+    /// Sets the precision on a GPU. Default [`Precision::F32`].
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
 }
 
-impl Loader for Folders {
+impl Loader for FolderLoader {
     type Backend = Model;
 
     fn device(&mut self) -> Result<String, ModelError> {
-        // `auto` is decided here, so that all models go where the first one goes.
+        // Resolves `auto` once, so that all models are on the same device.
         self.device = device_name(&open_device(&self.device)?);
         Ok(self.device.clone())
     }

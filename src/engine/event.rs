@@ -1,17 +1,16 @@
-//! What the outside gets to know of a job.
+//! What clients see of a job: its id, status, events and snapshots.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Request;
-use crate::model::{Alternatives, ModelInfo};
+use super::request::Request;
+use crate::model::Alternatives;
 
-/// A job's name: random, so that one client can't guess another's.
+/// A job's id. It is random, so that no client can guess the id of another client's job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(Uuid);
 
@@ -35,27 +34,27 @@ impl FromStr for JobId {
     }
 }
 
-/// Where a job stands.
+/// The status of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// No image of it has begun.
+    /// No image of the job has started.
     Queued,
     Running,
-    /// An end: all images are there.
+    /// Ended: all images are finished.
     Completed,
-    /// An end: a fault of the server.
+    /// Ended: a fault of the server, or the time limit.
     Failed,
-    /// An end: somebody asked for it.
+    /// Ended: by a client's request or because its subscribers left.
     Canceled,
 }
 
 impl Status {
-    /// Whether nothing can follow.
-    pub fn is_end(self) -> bool {
+    /// Whether the job has ended.
+    pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Canceled)
     }
 
-    /// The name that the API uses.
+    /// The status as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -67,18 +66,18 @@ impl Status {
     }
 }
 
-/// What happened to a job.
+/// An event of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// It waits at this place. Logged when it is accepted and whenever it has moved: up, or down where a job of a
-    /// model that is in less demand goes first.
-    Queued(Place),
-    /// Its first image is about to be drawn.
+    /// The job waits at this position. Logged when the job is accepted and whenever its position changes. It can also
+    /// rise: a job of a model with fewer images in flight goes first.
+    Queued(QueuePosition),
+    /// The job's first image starts.
     Started,
-    /// Some of its images, all at the same timestep, took a step.
+    /// Some images of the job took the same step.
     Step(Progress),
     Completed,
-    /// `detail` is for the client and names no internals.
+    /// `detail` is written for the client and reveals no internals.
     Failed {
         detail: &'static str,
     },
@@ -86,21 +85,21 @@ pub enum Event {
 }
 
 impl Event {
-    /// About how many bytes it takes.
-    pub(super) fn size(&self) -> usize {
+    /// The approximate number of bytes that it takes.
+    pub(super) fn byte_size(&self) -> usize {
         match self {
-            Self::Step(progress) => progress.images.iter().map(StepImage::size).sum(),
+            Self::Step(progress) => progress.images.iter().map(StepImage::byte_size).sum(),
             _ => size_of::<Self>(),
         }
     }
 }
 
-/// Where a waiting job stands.
+/// The position of a waiting job in the queue.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    /// 1 is next, counted in jobs of which no image has begun.
+pub struct QueuePosition {
+    /// 1 is next. Jobs with a started image don't count.
     pub position: usize,
-    /// When its first image should begin, from measured step times.
+    /// The estimated time until its first image starts, from measured step times.
     pub eta: Duration,
 }
 
@@ -109,29 +108,29 @@ pub struct Place {
 pub struct Progress {
     /// 1..=T.
     pub step: usize,
-    /// By rising index.
+    /// Sorted by index.
     pub images: Vec<StepImage>,
 }
 
-/// What one step did to one image. Vectors have h·w entries, row by row.
+/// One step of one image. Vectors have h·w entries, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepImage {
-    /// Number of the image in its job, from 0.
+    /// The image's index in its job, from 0.
     pub index: u32,
-    /// The codes drawn.
+    /// The sampled codes.
     pub tokens: Vec<u32>,
-    /// Entropy in bits of the distribution that each code was drawn from.
+    /// The entropy, in bits, of the distribution that each code was sampled from.
     pub entropy: Vec<f32>,
-    /// Probability of the code that was drawn.
+    /// The probability of each sampled code.
     pub probability: Vec<f32>,
-    /// The most probable codes of each position, where the request wants them.
+    /// The most probable codes of each position, if the request asks for them.
     pub alternatives: Option<Alternatives>,
-    /// Both previews, where the request wants them.
+    /// Both previews, if the request asks for them.
     pub preview: Option<StepPreview>,
 }
 
 impl StepImage {
-    fn size(&self) -> usize {
+    fn byte_size(&self) -> usize {
         let numbers = self.tokens.len() + self.entropy.len() + self.probability.len();
         let alternatives =
             self.alternatives.as_ref().map_or(0, |found| found.codes.len() + found.probabilities.len());
@@ -140,42 +139,40 @@ impl StepImage {
     }
 }
 
-/// What an image is so far.
+/// Previews of an unfinished image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepPreview {
     /// The running latent, decoded: a PNG file.
     pub noisy: Bytes,
-    /// The same less its noise: a PNG file.
+    /// The running latent with its noise subtracted, decoded: a PNG file.
     pub clean: Bytes,
 }
 
 /// A finished image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    /// Number of the image in its job, from 0.
+pub struct FinishedImage {
+    /// The image's index in its job, from 0.
     pub index: u32,
     /// A PNG file.
     pub png: Bytes,
 }
 
-/// A job at one moment.
+/// The state of a job at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     pub id: JobId,
-    /// The one that draws it.
-    pub model: Arc<ModelInfo>,
     pub request: Request,
     pub status: Status,
-    /// While it waits.
-    pub place: Option<Place>,
+    /// `None` unless the job waits.
+    pub queue_position: Option<QueuePosition>,
     pub created: SystemTime,
-    /// When its first image began.
+    /// When its first image started.
     pub started: Option<SystemTime>,
     pub ended: Option<SystemTime>,
-    /// Why it failed, for the client.
+    /// Why it failed, written for the client.
     pub detail: Option<&'static str>,
-    /// The finished images by rising index; fewer than asked for until it is completed.
-    pub images: Vec<Finished>,
-    /// Number of the newest event.
+    /// The finished images, sorted by index; fewer than requested until the job is completed.
+    pub images: Vec<FinishedImage>,
+    /// The number of the newest event.
     pub last_event: u64,
 }

@@ -1,20 +1,22 @@
-//! What can go wrong on a device.
+//! A failure of a backend, as a value. What follows from it is in `recovery`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::StartError;
+use super::error::StartError;
 use crate::model::ModelError;
 
-/// What went wrong on the device; for the log, never for a client.
+/// A failure of a backend. It goes to the log, never to a client.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error("panic: {0}")]
     Panic(String),
-    /// The backend's results don't fit its contract.
+    /// The backend returned something that its trait doesn't allow.
     #[error("{0}")]
-    Contract(String),
+    InvalidBackendOutput(String),
+    #[error("the model is not loaded")]
+    NotLoaded,
 }
 
 impl From<Fault> for StartError {
@@ -22,13 +24,15 @@ impl From<Fault> for StartError {
         match fault {
             Fault::Model(error) => Self::Model(error),
             Fault::Panic(message) => Self::Panicked(message),
-            Fault::Contract(message) => Self::Backend(message),
+            Fault::InvalidBackendOutput(message) => Self::InvalidBackend(message),
+            Fault::NotLoaded => Self::InvalidBackend(fault.to_string()),
         }
     }
 }
 
-/// Runs what may panic. State that it changed must not be used after a fault, which is why this is sound to assert.
-pub(super) fn guarded<T>(action: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+/// Runs an action and returns a panic as [`Fault::Panic`]. The caller must not use state that the action changed after a
+/// fault; that is why asserting unwind safety is sound.
+pub(super) fn catch_panic<T>(action: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());

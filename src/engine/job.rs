@@ -1,4 +1,4 @@
-//! A job: its state, its finished images and its event log.
+//! A job: its status, its finished images and its event log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,33 +8,34 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::Request;
-use super::event::{Event, Finished, JobId, Place, Progress, Snapshot, Status};
-use crate::model::ModelInfo;
+use super::event::{Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status};
+use super::model_handle::ModelHandle;
+use super::request::Request;
 
 /// How a job ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
     Completed,
+    /// With the text for the client.
     Failed(&'static str),
     Canceled,
 }
 
-/// How a job that ended fared.
+/// The result of a job that has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outcome {
     pub status: Status,
-    /// Finished images.
-    pub images: usize,
-    /// From its acceptance to its end.
-    pub time: Duration,
+    pub finished_images: usize,
+    /// From acceptance to end.
+    pub duration: Duration,
 }
 
-/// What a reader of the log finds.
-pub(super) enum Read {
+/// An entry of a job's event log.
+pub(super) enum LogEntry {
     Event(Arc<Event>),
-    NotYet,
-    /// Nothing follows.
+    /// There is no such event yet.
+    Pending,
+    /// The job has ended before this event.
     End,
 }
 
@@ -43,14 +44,11 @@ pub(super) enum Read {
 pub(super) struct Job {
     pub id: JobId,
     pub request: Request,
-    /// The model's place among the engine's.
-    pub model: usize,
-    pub info: Arc<ModelInfo>,
     pub accepted: Instant,
     state: Mutex<State>,
-    /// The log's length: what subscribers wait on. They read the log itself by number, so that a slow one costs
-    /// nothing and misses nothing.
-    length: watch::Sender<usize>,
+    /// The log's length, which subscribers wait on. They read the log itself by index, so a slow subscriber costs no
+    /// memory and misses no event.
+    log_length: watch::Sender<usize>,
 }
 
 #[derive(Debug)]
@@ -58,83 +56,86 @@ struct State {
     status: Status,
     log: Vec<Arc<Event>>,
     images: BTreeMap<u32, Bytes>,
-    /// The last place that was logged.
-    position: usize,
+    /// The last queue position in the log; 0 before the first.
+    last_position: usize,
     created: SystemTime,
     started: Option<(Instant, SystemTime)>,
     ended: Option<SystemTime>,
-    /// Whether a step was logged.
-    stepped: bool,
+    has_stepped: bool,
     subscribers: usize,
-    /// Since when the last subscriber has been gone.
-    deserted: Option<Instant>,
+    /// When the last subscriber left.
+    abandoned: Option<Instant>,
 }
 
 impl Job {
-    /// A job that is about to wait: its first event is [`Job::queue`]'s.
-    pub fn new(request: Request, model: usize, info: Arc<ModelInfo>) -> Self {
+    /// A job without events. [`Job::publish_position`] must log its first.
+    pub fn new(request: Request) -> Self {
         let state = State {
             status: Status::Queued,
             log: Vec::new(),
             images: BTreeMap::new(),
-            position: 0,
+            last_position: 0,
             created: SystemTime::now(),
             started: None,
             ended: None,
-            stepped: false,
+            has_stepped: false,
             subscribers: 0,
-            deserted: None,
+            abandoned: None,
         };
-        let (id, length) = (JobId::random(), watch::Sender::new(0));
-        Self { id, request, model, info, accepted: Instant::now(), state: Mutex::new(state), length }
+        let (id, log_length) = (JobId::random(), watch::Sender::new(0));
+        Self { id, request, accepted: Instant::now(), state: Mutex::new(state), log_length }
     }
 
+    pub fn model(&self) -> &ModelHandle {
+        self.request.model()
+    }
+
+    /// Whether the job hasn't ended.
     pub fn is_live(&self) -> bool {
-        !self.state.lock().status.is_end()
+        !self.state.lock().status.is_terminal()
     }
 
-    /// Counts a subscriber in; what it waits on.
-    pub fn join(&self) -> watch::Receiver<usize> {
+    /// Counts a subscriber and returns the log's length to wait on.
+    pub fn add_subscriber(&self) -> watch::Receiver<usize> {
         let mut state = self.state.lock();
         state.subscribers += 1;
-        state.deserted = None;
-        self.length.subscribe()
+        state.abandoned = None;
+        self.log_length.subscribe()
     }
 
-    /// Counts a subscriber out.
-    pub fn leave(&self) {
+    pub fn remove_subscriber(&self) {
         let mut state = self.state.lock();
         state.subscribers -= 1;
         if state.subscribers == 0 {
-            state.deserted = Some(Instant::now());
+            state.abandoned = Some(Instant::now());
         }
     }
 
-    /// The event at an index of the log.
-    pub fn event(&self, index: usize) -> Read {
+    /// The log's entry at an index.
+    pub fn log_entry(&self, index: usize) -> LogEntry {
         let state = self.state.lock();
         match state.log.get(index) {
-            Some(event) => Read::Event(Arc::clone(event)),
-            None if state.status.is_end() => Read::End,
-            None => Read::NotYet,
+            Some(event) => LogEntry::Event(Arc::clone(event)),
+            None if state.status.is_terminal() => LogEntry::End,
+            None => LogEntry::Pending,
         }
     }
 
-    /// Since when all its subscribers have been gone, where it had any and should end for that.
-    pub fn deserted(&self) -> Option<Instant> {
-        self.state.lock().deserted.filter(|_| self.request.cancel_on_disconnect())
+    /// When the last subscriber left, if the job is to be canceled for that.
+    pub fn abandoned(&self) -> Option<Instant> {
+        self.state.lock().abandoned.filter(|_| self.request.cancel_on_disconnect())
     }
 
-    /// Logs a place; does nothing where it is the last one or the job doesn't wait any more.
-    pub fn queue(&self, place: Place) {
+    /// Logs a queue position, unless it is the last one logged or the job doesn't wait any more.
+    pub fn publish_position(&self, queue_position: QueuePosition) {
         let mut state = self.state.lock();
-        if state.status == Status::Queued && state.position != place.position {
-            state.position = place.position;
-            self.append(&mut state, Event::Queued(place));
+        if state.status == Status::Queued && state.last_position != queue_position.position {
+            state.last_position = queue_position.position;
+            self.append(&mut state, Event::Queued(queue_position));
         }
     }
 
-    /// Notes that its first image begins; does nothing if one already has.
+    /// Logs that the job's first image starts, unless one has started before.
     pub fn start(&self) {
         let mut state = self.state.lock();
         if state.status == Status::Queued {
@@ -144,29 +145,29 @@ impl Job {
         }
     }
 
-    /// Logs a step; does nothing after the job's end. Returns whether it was the job's first.
-    pub fn step(&self, progress: Progress) -> bool {
+    /// Logs a step, unless the job has ended. Returns whether it was the job's first step.
+    pub fn publish_step(&self, progress: Progress) -> bool {
         let mut state = self.state.lock();
-        if state.status.is_end() {
+        if state.status.is_terminal() {
             return false;
         }
         self.append(&mut state, Event::Step(progress));
-        !std::mem::replace(&mut state.stepped, true)
+        !std::mem::replace(&mut state.has_stepped, true)
     }
 
-    /// Keeps a finished image; does nothing after the job's end. Returns whether all images are now there.
-    pub fn finish_image(&self, index: u32, png: Bytes) -> bool {
+    /// Keeps a finished image, unless the job has ended. Returns whether all images are finished.
+    pub fn store_image(&self, index: u32, png: Bytes) -> bool {
         let mut state = self.state.lock();
-        if !state.status.is_end() {
+        if !state.status.is_terminal() {
             state.images.insert(index, png);
         }
         state.images.len() == self.request.count() as usize
     }
 
-    /// Ends the job. Returns how it fared, or `None`, and changes nothing, where it already had ended.
+    /// Ends the job. Returns `None`, and changes nothing, if it had already ended.
     pub fn end(&self, end: End) -> Option<Outcome> {
         let mut state = self.state.lock();
-        if state.status.is_end() {
+        if state.status.is_terminal() {
             return None;
         }
         let (status, event) = match end {
@@ -177,52 +178,53 @@ impl Job {
         state.status = status;
         state.ended = Some(SystemTime::now());
         self.append(&mut state, event);
-        let outcome = Outcome { status, images: state.images.len(), time: self.accepted.elapsed() };
+        let finished_images = state.images.len();
+        let outcome = Outcome { status, finished_images, duration: self.accepted.elapsed() };
         let ran = state.started.map_or_else(Default::default, |(started, _)| started.elapsed());
         tracing::info!(
             job = %self.id,
             status = status.as_str(),
-            model = self.info.config.name,
+            model = self.model().name(),
             class = self.request.settings().class(),
-            images = outcome.images,
-            waited_ms = outcome.time.saturating_sub(ran).as_millis() as u64,
+            images = finished_images,
+            waited_ms = outcome.duration.saturating_sub(ran).as_millis() as u64,
             ran_ms = ran.as_millis() as u64,
             "job ended"
         );
         Some(outcome)
     }
 
-    /// About how many bytes its log and its images take.
-    pub fn size(&self) -> usize {
+    /// The approximate number of bytes that the log and the images take.
+    pub fn byte_size(&self) -> usize {
         let state = self.state.lock();
-        let log: usize = state.log.iter().map(|event| event.size()).sum();
+        let log: usize = state.log.iter().map(|event| event.byte_size()).sum();
         log + state.images.values().map(Bytes::len).sum::<usize>()
     }
 
-    /// The job now; `place` where it waits.
-    pub fn snapshot(&self, place: Option<Place>) -> Snapshot {
+    /// The job's state now. `queue_position` is used if it waits.
+    pub fn snapshot(&self, queue_position: Option<QueuePosition>) -> Snapshot {
         let state = self.state.lock();
         let detail = match state.log.last().map(Arc::as_ref) {
             Some(Event::Failed { detail }) => Some(*detail),
             _ => None,
         };
+        let image = |(&index, png): (&u32, &Bytes)| FinishedImage { index, png: png.clone() };
         Snapshot {
             id: self.id,
-            model: Arc::clone(&self.info),
             request: self.request.clone(),
             status: state.status,
-            place: place.filter(|_| state.status == Status::Queued),
+            queue_position: queue_position.filter(|_| state.status == Status::Queued),
             created: state.created,
             started: state.started.map(|(_, started)| started),
             ended: state.ended,
             detail,
-            images: state.images.iter().map(|(&index, png)| Finished { index, png: png.clone() }).collect(),
+            images: state.images.iter().map(image).collect(),
             last_event: state.log.len() as u64,
         }
     }
 
     fn append(&self, state: &mut State, event: Event) {
         state.log.push(Arc::new(event));
-        self.length.send_replace(state.log.len());
+        self.log_length.send_replace(state.log.len());
     }
 }

@@ -1,6 +1,4 @@
-//! What an operator watches: counters, gauges and histograms of the engine.
-
-use std::sync::Arc;
+//! The engine's metrics: counters, gauges and histograms for the operator.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,51 +7,50 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::error::SubmitError;
+use super::event::Status;
 use super::job::{Job, Outcome};
-use super::{Status, SubmitError};
-use crate::model::ModelInfo;
+use super::model_handle::ModelHandle;
 
-/// The labels of the end that a job came to, or an image's job.
+/// The labels of ended jobs and their images.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByStatus {
+struct StatusLabels {
     model: String,
     status: &'static str,
 }
 
-/// The label of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByModel {
+struct ModelLabels {
     model: String,
 }
 
-/// The label of why a job was not accepted.
+/// The label of refused jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByReason {
+struct ReasonLabels {
     reason: &'static str,
 }
 
-/// The label of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByDevice {
+struct DeviceLabels {
     device: String,
 }
 
-/// The labels of a worker's model.
+/// The labels of a model instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByDeviceAndModel {
+struct InstanceLabels {
     device: String,
     model: String,
 }
 
-/// Seconds from a job's acceptance: 5 ms to 80 s.
+/// Buckets for times from a job's acceptance: 5 ms to 80 s.
 #[derive(Debug, Clone)]
 struct WaitBuckets;
 
-/// Seconds of one step: 1 ms to 8 s.
+/// Buckets for the time of one step: 1 ms to 8 s.
 #[derive(Debug, Clone)]
 struct StepBuckets;
 
-/// Images in one step: 1 to 256.
+/// Buckets for the number of images in one step: 1 to 256.
 #[derive(Debug, Clone)]
 struct BatchBuckets;
 
@@ -75,27 +72,27 @@ impl MetricConstructor<Histogram> for BatchBuckets {
     }
 }
 
-/// Cheap to clone: all clones count together.
+/// All metrics of an engine. Cheap to clone: all clones share their values.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     pub queue_images: Gauge,
     pub live_jobs: Gauge,
     pub ended_jobs: Gauge,
-    slots: Family<ByDevice, Gauge>,
-    loaded: Family<ByDeviceAndModel, Gauge>,
-    step_seconds: Family<ByDeviceAndModel, Histogram, StepBuckets>,
-    batch_images: Family<ByDeviceAndModel, Histogram, BatchBuckets>,
-    faults: Family<ByDeviceAndModel, Counter>,
-    jobs: Family<ByStatus, Counter>,
-    images: Family<ByStatus, Counter>,
-    refused: Family<ByReason, Counter>,
-    first_step_seconds: Family<ByModel, Histogram, WaitBuckets>,
-    completion_seconds: Family<ByModel, Histogram, WaitBuckets>,
+    slots: Family<DeviceLabels, Gauge>,
+    loaded: Family<InstanceLabels, Gauge>,
+    step_seconds: Family<InstanceLabels, Histogram, StepBuckets>,
+    batch_images: Family<InstanceLabels, Histogram, BatchBuckets>,
+    faults: Family<InstanceLabels, Counter>,
+    jobs: Family<StatusLabels, Counter>,
+    images: Family<StatusLabels, Counter>,
+    refused: Family<ReasonLabels, Counter>,
+    first_step_seconds: Family<ModelLabels, Histogram, WaitBuckets>,
+    completion_seconds: Family<ModelLabels, Histogram, WaitBuckets>,
 }
 
-/// Those of one model on one worker.
+/// The metrics of one model on one worker.
 #[derive(Debug, Clone)]
-pub(super) struct LaneMetrics {
+pub(super) struct ModelInstanceMetrics {
     pub loaded: Gauge,
     pub step_seconds: Histogram,
     pub batch_images: Histogram,
@@ -123,55 +120,60 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Names them in a registry.
+    /// Registers all metrics.
     pub fn register(&self, registry: &mut Registry) {
-        let all = self.clone();
-        registry.register("queue_images", "Images waiting for a slot", all.queue_images);
-        registry.register("live_jobs", "Jobs that are queued or running", all.live_jobs);
-        registry.register("ended_jobs", "Ended jobs that are still readable", all.ended_jobs);
-        registry.register("slots_in_use", "Images in flight", all.slots);
-        registry.register("model_loaded", "Whether the model is loaded and works", all.loaded);
-        registry.register_with_unit("step", "Time of one step of a batch", Unit::Seconds, all.step_seconds);
-        registry.register("batch_images", "Images in one step", all.batch_images);
-        registry.register("faults", "Batches lost to an error or a panic of the model", all.faults);
-        registry.register("jobs", "Jobs by the end they came to", all.jobs);
+        let metrics = self.clone();
+        registry.register("queue_images", "Images waiting for a slot", metrics.queue_images);
+        registry.register("live_jobs", "Jobs that are queued or running", metrics.live_jobs);
+        registry.register("ended_jobs", "Ended jobs that are still readable", metrics.ended_jobs);
+        registry.register("slots_in_use", "Images in flight", metrics.slots);
+        registry.register("model_loaded", "Whether the model is loaded and works", metrics.loaded);
+        registry.register_with_unit(
+            "step",
+            "Time of one step of a batch",
+            Unit::Seconds,
+            metrics.step_seconds,
+        );
+        registry.register("batch_images", "Images in one step", metrics.batch_images);
+        registry.register("faults", "Batches lost to an error or a panic of the model", metrics.faults);
+        registry.register("jobs", "Jobs by the end they came to", metrics.jobs);
         registry.register(
             "images",
             "Images by end: finished ones are completed, the others as their job",
-            all.images,
+            metrics.images,
         );
-        registry.register("refused_jobs", "Jobs that were not accepted", all.refused);
+        registry.register("refused_jobs", "Jobs that were not accepted", metrics.refused);
         registry.register_with_unit(
             "first_step",
             "From a job's acceptance to its first step",
             Unit::Seconds,
-            all.first_step_seconds,
+            metrics.first_step_seconds,
         );
         registry.register_with_unit(
             "completion",
             "From a job's acceptance to its completion",
             Unit::Seconds,
-            all.completion_seconds,
+            metrics.completion_seconds,
         );
     }
 
-    /// Makes the metrics of these devices and models present from now on, before anything happens there.
-    pub fn announce(&self, devices: &[String], models: &[Arc<ModelInfo>]) {
+    /// Creates the time series of these devices and models, so that they are exported before their first event.
+    pub fn create_series(&self, devices: &[String], models: &[ModelHandle]) {
         for device in devices {
             self.slots(device);
-            models.iter().for_each(|model| drop(self.lane(device, &model.config.name)));
+            models.iter().for_each(|model| drop(self.model_instance(device, model.name())));
         }
     }
 
-    /// The images in flight on a device.
+    /// The gauge of the images in flight on a device.
     pub fn slots(&self, device: &str) -> Gauge {
-        self.slots.get_or_create_owned(&ByDevice { device: device.to_owned() })
+        self.slots.get_or_create_owned(&DeviceLabels { device: device.to_owned() })
     }
 
     /// The metrics of a model on the worker of a device.
-    pub fn lane(&self, device: &str, model: &str) -> LaneMetrics {
-        let label = ByDeviceAndModel { device: device.to_owned(), model: model.to_owned() };
-        LaneMetrics {
+    pub fn model_instance(&self, device: &str, model: &str) -> ModelInstanceMetrics {
+        let label = InstanceLabels { device: device.to_owned(), model: model.to_owned() };
+        ModelInstanceMetrics {
             loaded: self.loaded.get_or_create_owned(&label),
             step_seconds: self.step_seconds.get_or_create_owned(&label),
             batch_images: self.batch_images.get_or_create_owned(&label),
@@ -179,41 +181,42 @@ impl Metrics {
         }
     }
 
-    /// A job ended.
-    pub fn ended(&self, job: &Job, outcome: &Outcome) {
+    pub fn record_end(&self, job: &Job, outcome: &Outcome) {
         let label = |status: Status| {
-            let model = job.info.config.name.clone();
-            ByStatus { model, status: status.as_str() }
+            let model = job.model().name().to_owned();
+            StatusLabels { model, status: status.as_str() }
         };
         let count = |status: Status, images: u64| {
             self.images.get_or_create(&label(status)).inc_by(images);
         };
         self.jobs.get_or_create(&label(outcome.status)).inc();
-        let finished = outcome.images as u64;
+        let finished = outcome.finished_images as u64;
         count(Status::Completed, finished);
         if outcome.status == Status::Completed {
-            self.completion_seconds.get_or_create(&of(job)).observe(outcome.time.as_secs_f64());
+            self.completion_seconds.get_or_create(&model_labels(job)).observe(outcome.duration.as_secs_f64());
         } else {
             count(outcome.status, u64::from(job.request.count()).saturating_sub(finished));
         }
     }
 
-    /// A job took its first step.
-    pub fn first_step(&self, job: &Job) {
-        self.first_step_seconds.get_or_create(&of(job)).observe(job.accepted.elapsed().as_secs_f64());
+    /// Records that a job took its first step.
+    pub fn record_first_step(&self, job: &Job) {
+        self.first_step_seconds
+            .get_or_create(&model_labels(job))
+            .observe(job.accepted.elapsed().as_secs_f64());
     }
 
-    pub fn refused(&self, error: &SubmitError) {
+    pub fn record_refused(&self, error: &SubmitError) {
         let reason = match error {
             SubmitError::UnknownModel => "unknown_model",
             SubmitError::Full { .. } => "full",
             SubmitError::NotReady { .. } => "not_ready",
             SubmitError::ShuttingDown => "shutting_down",
         };
-        self.refused.get_or_create(&ByReason { reason }).inc();
+        self.refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 }
 
-fn of(job: &Job) -> ByModel {
-    ByModel { model: job.info.config.name.clone() }
+fn model_labels(job: &Job) -> ModelLabels {
+    ModelLabels { model: job.model().name().to_owned() }
 }

@@ -1,50 +1,91 @@
-//! The engine: jobs in, events out. Between the two, a thread for each device that owns it and draws the images of many
-//! jobs together.
+//! The engine: accepts jobs, draws their images on one or more devices, and publishes each step as an event.
 //!
-//! In RDPM a step costs the same whatever its timestep, so images needn't start or end together: up to
-//! [`Options::max_batch`] of them are in flight on a device, each at its own timestep, and between two steps finished
-//! ones leave, waiting ones join and those of canceled jobs are dropped. Several models share these places: in a turn
-//! each model that has images takes one step with its own batch.
+//! ```no_run
+//! use std::{path::PathBuf, time::Duration};
 //!
-//! What belongs here: jobs and their event logs, the queue, the worker threads and what happens when one fails. What
-//! doesn't: tensors (a [`Backend`] has them) and HTTP (`web` has it).
+//! use rdpm::engine::{Engine, Event, FolderLoader, Options, Request};
+//! use rdpm::model::{ModelInfo, SamplingSettings};
+//!
+//! # async fn draw() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = PathBuf::from("weights/fashion-mnist");
+//! let info = ModelInfo::read(&folder)?;
+//! let loader = FolderLoader::new([(info.config.name.clone(), folder)], "cpu");
+//! let engine = Engine::start(Options::default(), vec![info], vec![loader])?;
+//!
+//! let model = engine.default_model();
+//! let settings = SamplingSettings::new(&model.config, 8)?; // Class 8 is Bag.
+//! let job = engine.submit(Request::new(model, settings, 7)?)?;
+//! let mut subscription = engine.subscribe(job, 0).expect("the job was accepted");
+//! while let Some((_, event)) = subscription.next().await {
+//!     if let Event::Step(progress) = &*event {
+//!         println!("step {} of {}", progress.step, model.steps());
+//!     }
+//! }
+//! std::fs::write("bag.png", &subscription.snapshot().images[0].png)?;
+//! engine.shutdown(Duration::from_secs(5));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A thread for each device owns it and draws the images of many jobs together. In RDPM a step costs the same whatever
+//! its timestep, so images need not start or end together: up to [`Options::max_batch`] of them are in flight on a device,
+//! each at its own timestep. Between two steps finished images leave, waiting ones join, and those of canceled jobs are
+//! dropped. Several models share these slots: in a round, each model that has images takes one step with its own batch.
+//!
+//! This layer contains jobs and their event logs, the queue, the worker threads, and the recovery from failures. Tensors
+//! are behind the [`Backend`] trait; HTTP is in `web`.
 //!
 //! A job ends exactly once, with [`Event::Completed`], [`Event::Failed`] or [`Event::Canceled`], whatever happens to
-//! the workers. All changes of a job's state go through one lock and nothing is appended after an end.
+//! the workers. Nothing is logged after its end.
 //!
-//! A subscriber reads the log at its own pace; one that doesn't read costs the log that the job has anyway. A job's log
-//! is bounded by T steps for each of its images and by a place in the queue now and then; jobs are bounded by
-//! [`Options::max_queue`], [`Options::max_finished`] and [`Options::retention`].
+//! A subscriber reads the log at its own speed; a slow one needs no memory beyond the log, which the job has anyway. A
+//! job's log is bounded by T steps for each of its images and by its queue positions; jobs are bounded by
+//! [`Options::max_queue`], [`Options::max_finished`], [`Options::max_finished_bytes`] and [`Options::retention`].
 //!
-//! An image to be tokenized is no job: it is done between two steps and answered at once.
-//!
-//! Reading order: `event` (what the outside sees), `job` (what a job is and how it changes), `store` (which ones are
-//! remembered), `queue` (which image is drawn next), `control` (what the lock guards), `worker` (a device's thread),
-//! `turn` (what it does over and over), `publisher` (what becomes of what it drew), `lane` (what it holds of a model, and what it does after a fault), `keeper` (what
-//! happens on the clock), `pace` (how long it all takes).
+//! | Question | File |
+//! |---|---|
+//! | What can a client request, and what does it see? | `request`, `event`, `subscription`, `error`, `options` |
+//! | What is a job, and how does its state change? | `job` |
+//! | In which order do images start? | `queue` |
+//! | What shares the next step's batch? | `batching` |
+//! | When does a waiting job start? | `eta` |
+//! | What do the threads share? | `scheduler`, `scheduler_state` |
+//! | What does a worker do? | `worker`, `model_instance`, `batch_step`, `tokenize` |
+//! | Who encodes images and logs events? | `publisher` |
+//! | What happens when a backend fails or panics? | `recovery`, `fault` |
+//! | Which jobs are remembered, which forgotten? | `store`, `eviction` |
+//! | What happens after a time limit or when clients leave? | `janitor` |
+//! | How does the engine start, and how does it load models? | `startup`, `loading`, `backend` |
+//! | What can an operator measure? | `metrics` |
 
 mod backend;
-mod control;
-mod errand;
+mod batch_step;
+mod batching;
+mod error;
+mod eta;
 mod event;
+mod eviction;
 mod fault;
+mod janitor;
 mod job;
-mod keeper;
-mod lane;
+mod loading;
 mod metrics;
+mod model_handle;
+mod model_instance;
 mod options;
-mod pace;
 mod publisher;
 mod queue;
+mod recovery;
 mod request;
-mod shared;
+mod scheduler;
+mod scheduler_state;
+mod startup;
 mod store;
 mod subscription;
-mod turn;
+mod tokenize;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -53,340 +94,192 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 pub use crate::model::ModelInfo;
-pub use backend::{Backend, Folders, Loader};
-pub use errand::{TokenizeError, Tokenized, TokenizedStep};
-pub use event::{Event, Finished, JobId, Place, Progress, Snapshot, Status, StepImage, StepPreview};
-pub use options::{Batching, Loading, Options};
-pub use request::{MAX_COUNT, Request, SEED_MAX, Source};
+pub use backend::{Backend, FolderLoader, Loader};
+pub use error::{StartError, SubmitError, TokenizeError};
+pub use event::{
+    Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status, StepImage, StepPreview,
+};
+pub use model_handle::ModelHandle;
+pub use options::{Batching, ModelLoading, Options};
+pub use request::{InitImage, MAX_COUNT, Request, SEED_MAX};
 pub use subscription::Subscription;
+pub use tokenize::{Tokenized, TokenizedStep};
 
-use errand::Errand;
-use fault::Fault;
 use job::End;
-use publisher::Publisher;
-use shared::Shared;
-use worker::{Device, Worker};
+use scheduler::{Scheduler, StopOnDrop};
+use startup::Started;
+use tokenize::TokenizeRequest;
 
-/// After the drain a worker gets so long to end the step at hand; one that hangs longer is left behind.
-const LAST_STEP: Duration = Duration::from_secs(10);
+/// How long [`Engine::shutdown`] waits, after the drain, for a worker's running step.
+const LAST_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why an engine didn't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An option is out of range.
-    #[error("{option} is {value}; allowed: {allowed}")]
-    Option { option: &'static str, value: usize, allowed: &'static str },
-    /// The operating system gave no thread.
-    #[error("a thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
-    /// Two models have this name.
-    #[error("two models are called {0:?}")]
-    SameName(String),
-    /// A device isn't there, or no model could be loaded or took its first step: this is wrong with the first one.
-    #[error(transparent)]
-    Model(#[from] crate::model::ModelError),
-    /// Loading or the first step panicked.
-    #[error("the model panicked while it was loaded: {0}")]
-    Panicked(String),
-    /// The backend broke its contract in the first step.
-    #[error("the model is unusable: {0}")]
-    Backend(String),
-}
-
-/// Why a request wasn't accepted. Nothing of it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// There is no model of the name that the request has.
-    #[error("there is no such model")]
-    UnknownModel,
-    /// The queue is full.
-    #[error("the queue is full: {waiting} images are waiting")]
-    Full {
-        /// Images waiting.
-        waiting: usize,
-        /// When there should be room, from measured step times; 1 second or more.
-        retry_after: Duration,
-    },
-    /// The model failed repeatedly and is being loaded again; of [`Engine::ready`], all models did.
-    #[error("the model is not ready")]
-    NotReady {
-        /// When the next attempt is due; 1 second or more.
-        retry_after: Duration,
-    },
-    /// [`Engine::shutdown`] was called.
-    #[error("the engine is shutting down")]
-    ShuttingDown,
-}
-
-/// A handle to a running engine. Dropping it stops the threads without waiting for them.
+/// A running engine. Dropping it stops the threads without waiting for them.
 pub struct Engine {
-    shared: Arc<Shared>,
+    scheduler: Arc<Scheduler>,
     devices: Vec<String>,
-    unusable: Vec<(String, StartError)>,
+    unusable_models: Vec<(String, StartError)>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _closing: shared::Closing,
-}
-
-/// A device's name, and what is wrong with each model.
-type Opened = (String, Vec<Option<Fault>>);
-
-/// A device with its models, in a thread that waits to be told what it shares with the others.
-struct Starting {
-    thread: JoinHandle<()>,
-    loaded: Receiver<Result<Opened, Fault>>,
-    begin: SyncSender<(Arc<Shared>, Publisher)>,
+    _stop_on_drop: StopOnDrop,
 }
 
 impl Engine {
-    /// Starts a worker thread for each loader, which opens its device and, unless [`Loading::Lazy`], loads all models and
-    /// warms them up with a trial step; waits for all that. `models` are described as they will be loaded, the default
-    /// first. One that any worker can't load is left out and is among [`Engine::unusable`].
+    /// Starts an engine with one worker thread for each loader, the default model first in `models`. Each worker opens
+    /// its device and, with [`ModelLoading::Eager`], loads all models and warms them up with one step. Blocks until then.
+    /// A model that any worker can't load isn't served and is in [`Engine::unusable_models`].
     ///
     /// # Errors
-    /// [`StartError`]: an option out of range, no thread, no device, or no model at all that can be loaded.
+    /// [`StartError`] if an option is out of range, two models have the same name, a thread or device can't be had, or no
+    /// model can be loaded.
     pub fn start<L>(options: Options, models: Vec<ModelInfo>, loaders: Vec<L>) -> Result<Self, StartError>
     where
         L: Loader + Send + 'static,
     {
-        check(&options, &models, loaders.len())?;
-        let models: Vec<Arc<ModelInfo>> = models.into_iter().map(Arc::new).collect();
-        let mut starting = Vec::new();
-        for (number, loader) in loaders.into_iter().enumerate() {
-            starting.push(start_device(number, loader, &models, &options)?);
-        }
-        let (mut devices, mut faults) = (Vec::new(), Vec::new());
-        for device in &starting {
-            let lost = |_| StartError::Panicked("a worker thread ended".into());
-            let (name, unusable) = device.loaded.recv().map_err(lost)??;
-            devices.push(name);
-            faults.push(unusable);
-        }
-        let (mut usable, mut unusable) = (Vec::new(), Vec::new());
-        for (at, model) in models.into_iter().enumerate() {
-            match faults.iter_mut().find_map(|faults| faults[at].take()) {
-                None => usable.push(model),
-                Some(fault) => unusable.push((model.config.name.clone(), fault.into())),
-            }
-        }
-        if usable.is_empty() {
-            return Err(unusable.swap_remove(0).1);
-        }
-
-        let shared = Arc::new(Shared::new(options, usable, starting.len()));
-        shared.metrics.announce(&devices, &shared.models);
-        // Whatever goes wrong from here on, the threads that run must end.
-        let closing = shared::Closing(Arc::clone(&shared));
-        let keeper = Arc::clone(&shared);
-        let mut threads = vec![spawn("rdpm-keeper".into(), move || {
-            let _closing = shared::Closing(Arc::clone(&keeper));
-            keeper::run(&keeper);
-        })?];
-        for (number, device) in starting.into_iter().enumerate() {
-            let publisher = Publisher::start(Arc::clone(&shared), number)?;
-            // A thread that has ended is found by `is_alive`.
-            let _ = device.begin.send((Arc::clone(&shared), publisher));
-            threads.push(device.thread);
-        }
-        Ok(Self { shared, devices, unusable, threads: Mutex::new(threads), _closing: closing })
+        let Started { scheduler, devices, unusable_models, threads, stop_on_drop } =
+            startup::start(options, models, loaders)?;
+        let threads = Mutex::new(threads);
+        Ok(Self { scheduler, devices, unusable_models, threads, _stop_on_drop: stop_on_drop })
     }
 
-    /// What is being served, the default first.
-    pub fn models(&self) -> &[Arc<ModelInfo>] {
-        &self.shared.models
+    /// The models that are served, the default first.
+    pub fn models(&self) -> &[ModelHandle] {
+        &self.scheduler.models
     }
 
-    /// The model of requests that name none.
-    pub fn default_model(&self) -> &Arc<ModelInfo> {
-        // There is at least one: `start` sees to that.
-        &self.shared.models[0]
+    /// The model for requests that name none.
+    pub fn default_model(&self) -> &ModelHandle {
+        // `start` fails if there is no model.
+        &self.scheduler.models[0]
     }
 
-    /// The model of this name, if it is served.
-    pub fn model(&self, name: &str) -> Option<&Arc<ModelInfo>> {
-        self.shared.model(name).map(|model| &self.shared.models[model])
+    /// The model of this name; `None` if it isn't served.
+    pub fn model(&self, name: &str) -> Option<&ModelHandle> {
+        self.models().iter().find(|model| model.name() == name)
     }
 
-    /// The models that could not be loaded at the start, by name.
-    pub fn unusable(&self) -> &[(String, StartError)] {
-        &self.unusable
+    /// The names of the models that could not be loaded at the start, each with the reason.
+    pub fn unusable_models(&self) -> &[(String, StartError)] {
+        &self.unusable_models
     }
 
-    /// The devices that draw, as `cpu` or `cuda:0`.
+    /// The names of the devices, for example `cpu` or `cuda:0`.
     pub fn devices(&self) -> &[String] {
         &self.devices
     }
 
-    /// Queues a job. Its first event is [`Event::Queued`].
+    /// Adds a job to the queue. Its first event is [`Event::Queued`].
     ///
     /// # Errors
-    /// [`SubmitError`]: no such model, the queue is full, the model isn't ready, or the engine is shutting down.
+    /// [`SubmitError`] if the queue is full, the model isn't ready or is one of another engine, or the engine is shutting
+    /// down.
     pub fn submit(&self, request: Request) -> Result<JobId, SubmitError> {
-        self.shared.submit(request)
+        self.scheduler.submit(request)
     }
 
-    /// The state of a job, or `None` where there is no such job (any more).
+    /// The state of a job; `None` if there is no such job or it was evicted.
     pub fn get(&self, id: JobId) -> Option<Snapshot> {
-        let job = self.shared.store.get(id)?;
-        Some(job.snapshot(self.shared.place_of(id)))
+        let job = self.scheduler.store.get(id)?;
+        Some(job.snapshot(self.scheduler.queue_position(id)))
     }
 
-    /// Whether there is such a job (still).
+    /// Whether there is such a job that wasn't evicted.
     pub fn contains(&self, id: JobId) -> bool {
-        self.shared.store.get(id).is_some()
+        self.scheduler.store.get(id).is_some()
     }
 
-    /// The events of a job after number `after` (0: all of them), past ones first and then live until its end.
-    /// `None` where there is no such job (any more).
+    /// The events of a job after event number `after`; 0 is from the beginning. Past events come at once, the others as
+    /// they happen. `None` if there is no such job or it was evicted.
     pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
-        self.shared.store.get(id).map(|job| Subscription::new(job, after))
+        self.scheduler.store.get(id).map(|job| Subscription::new(job, after))
     }
 
-    /// Cancels a job; images that are already finished are kept. An ended job stays as it is. `None` where there is
-    /// no such job (any more), otherwise its state, which is an end.
+    /// Cancels a job and returns its state. Images that are finished are kept. A job that has ended doesn't change. `None`
+    /// if there is no such job or it was evicted.
     pub fn cancel(&self, id: JobId) -> Option<Snapshot> {
-        let job = self.shared.store.get(id)?;
-        self.shared.end(&job, End::Canceled);
+        let job = self.scheduler.store.get(id)?;
+        self.scheduler.end_job(&job, End::Canceled);
         Some(job.snapshot(None))
     }
 
-    /// Tokenizes an image by the model of this name with the noise of a seed, between two steps of a worker.
+    /// Tokenizes an image with the noise of a seed, between two steps of a worker.
     ///
     /// # Errors
-    /// [`TokenizeError`]: refused as jobs are, or a fault.
+    /// [`TokenizeError::Refused`] for the reasons of [`Engine::submit`], [`TokenizeError::Failed`] if the backend failed.
     pub async fn tokenize(
         &self,
-        model: &str,
+        model: &ModelHandle,
         image: DynamicImage,
         seed: u64,
     ) -> Result<Tokenized, TokenizeError> {
-        let model = self.shared.model(model).ok_or(SubmitError::UnknownModel)?;
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        self.shared.leave(Errand { model, image, seed, reply })?;
-        match answer.await {
-            Ok(answer) => answer,
-            // Dropped unanswered: the engine stops, or no worker has the model in order.
-            Err(_) => {
-                Err(self.shared.ready(model).map_or_else(TokenizeError::Refused, |()| TokenizeError::Failed))
-            }
+        let model = self.scheduler.index_of(model)?;
+        let (reply, result) = tokio::sync::oneshot::channel();
+        self.scheduler.submit_tokenize(TokenizeRequest { model, image, seed, reply })?;
+        match result.await {
+            Ok(result) => result,
+            // Dropped without a reply: the engine stops, or the model is unavailable on all workers.
+            Err(_) => match self.scheduler.ready(model) {
+                Ok(()) => Err(TokenizeError::Failed),
+                Err(refused) => Err(refused.into()),
+            },
         }
     }
 
-    /// Whether jobs of any model are accepted (there may still be no room in the queue).
+    /// Whether jobs of at least one model are accepted (the queue may still be full).
     ///
     /// # Errors
-    /// [`SubmitError::NotReady`] or [`SubmitError::ShuttingDown`].
+    /// [`SubmitError::NotReady`], for the model that may be ready first, or [`SubmitError::ShuttingDown`].
     pub fn ready(&self) -> Result<(), SubmitError> {
-        let models = (0..self.shared.models.len()).map(|model| self.shared.ready(model));
-        // Of several that aren't, the one that may be soonest.
-        models.min_by_key(wait).unwrap_or(Ok(()))
+        let models = (0..self.models().len()).map(|model| self.scheduler.ready(model));
+        let delay = |ready: &Result<(), SubmitError>| match ready {
+            Ok(()) => Duration::ZERO,
+            Err(error) => error.retry_after(),
+        };
+        models.min_by_key(delay).unwrap_or(Ok(()))
     }
 
-    /// Whether jobs of the model of this name are accepted.
+    /// Whether jobs of a model are accepted (the queue may still be full).
     ///
     /// # Errors
     /// As in [`Engine::ready`], or [`SubmitError::UnknownModel`].
-    pub fn model_ready(&self, name: &str) -> Result<(), SubmitError> {
-        self.shared.ready(self.shared.model(name).ok_or(SubmitError::UnknownModel)?)
+    pub fn model_ready(&self, model: &ModelHandle) -> Result<(), SubmitError> {
+        self.scheduler.ready(self.scheduler.index_of(model)?)
     }
 
-    /// Whether all threads run. They end by [`Engine::shutdown`] only, or by a bug.
+    /// Whether all threads run. They end only by [`Engine::shutdown`] or by a bug.
     pub fn is_alive(&self) -> bool {
         let threads = self.threads.lock();
         !threads.is_empty() && threads.iter().all(|thread| !thread.is_finished())
     }
 
-    /// Names the engine's metrics in a registry: queue, slots, step times, batch sizes, faults, jobs and images by end,
-    /// times from acceptance to the first step and to completion.
+    /// Registers the engine's metrics: queue, slots, step times, batch sizes, faults, jobs and images by status, times
+    /// from acceptance to the first step and to completion.
     pub fn register_metrics(&self, registry: &mut Registry) {
-        self.shared.metrics.register(registry);
+        self.scheduler.metrics.register(registry);
     }
 
-    /// Stops accepting jobs, gives those that are there `drain` to end by themselves, fails the rest, and joins the
-    /// threads, which takes up to one step more. Blocks for so long. A second call does nothing.
+    /// Stops the engine: refuses jobs, waits up to `drain` for the live jobs to end, fails the rest, and joins the threads.
+    /// Blocks for `drain` plus at most the running step, or 10 seconds if that hangs. A second call does nothing.
     pub fn shutdown(&self, drain: Duration) {
-        self.shared.stop_admitting();
-        self.shared.store.wait_until_idle(drain);
-        self.shared.close();
+        self.scheduler.stop_accepting();
+        self.scheduler.store.wait_until_idle(drain);
+        self.scheduler.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
-        let closed = Instant::now();
+        let stopped = Instant::now();
         for thread in threads {
-            while !thread.is_finished() && closed.elapsed() < LAST_STEP {
+            while !thread.is_finished() && stopped.elapsed() < LAST_STEP_TIMEOUT {
                 std::thread::sleep(Duration::from_millis(2));
             }
             if !thread.is_finished() {
-                tracing::error!(thread = thread.thread().name(), "hangs and is left behind");
+                tracing::error!(thread = thread.thread().name(), "a thread did not end in time");
             } else if thread.join().is_err() {
-                tracing::error!("a thread of the engine had panicked");
+                tracing::error!("a thread of the engine panicked");
             }
         }
-    }
-}
-
-fn check(options: &Options, models: &[ModelInfo], workers: usize) -> Result<(), StartError> {
-    for (option, value) in [("max_batch", options.max_batch), ("devices", workers), ("models", models.len())]
-    {
-        if value == 0 {
-            return Err(StartError::Option { option, value, allowed: "1 or more" });
-        }
-    }
-    let mut names: Vec<&str> = models.iter().map(|model| model.config.name.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(StartError::SameName(pair[0].into())),
-        None => Ok(()),
-    }
-}
-
-/// Starts the thread of a device, which ends by itself where the engine doesn't come about.
-fn start_device<L>(
-    number: usize,
-    loader: L,
-    models: &[Arc<ModelInfo>],
-    options: &Options,
-) -> Result<Starting, StartError>
-where
-    L: Loader + Send + 'static,
-{
-    let ((report, loaded), (begin, begun)) = (sync_channel(1), sync_channel::<(Arc<Shared>, Publisher)>(1));
-    let (models, options) = (models.to_vec(), options.clone());
-    let thread = spawn(format!("rdpm-worker-{number}"), move || {
-        let mut device = match Device::open(loader) {
-            Ok(device) => device,
-            Err(fault) => {
-                let _ = report.send(Err(fault));
-                return;
-            }
-        };
-        let faults = match options.loading {
-            Loading::Eager => device.load(&models, &options),
-            Loading::Lazy => models.iter().map(|_| None).collect(),
-        };
-        let _ = report.send(Ok((device.name.clone(), faults)));
-        if let Ok((shared, publisher)) = begun.recv() {
-            // Whatever ends it, a bug included, no job is left without an end.
-            let _closing = shared::Closing(Arc::clone(&shared));
-            Worker::new(shared, number, device, publisher).run();
-        }
-    })?;
-    Ok(Starting { thread, loaded, begin })
-}
-
-fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name).spawn(run)
-}
-
-/// How long until a model is ready, as far as one can say.
-fn wait(ready: &Result<(), SubmitError>) -> Duration {
-    match ready {
-        Ok(()) => Duration::ZERO,
-        Err(SubmitError::NotReady { retry_after }) => *retry_after,
-        Err(_) => Duration::MAX,
     }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let models: Vec<&str> = self.models().iter().map(|model| model.config.name.as_str()).collect();
+        let models: Vec<&str> = self.models().iter().map(ModelHandle::name).collect();
         f.debug_struct("Engine").field("models", &models).finish_non_exhaustive()
     }
 }

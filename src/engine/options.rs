@@ -1,62 +1,65 @@
-//! How an engine runs.
+//! The options of an engine.
 
 use std::time::Duration;
 
-/// How an engine runs. Start from [`Options::default`].
+/// The options of an engine. Start from [`Options::default`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// When models are loaded. Default at the start.
-    pub loading: Loading,
-    /// Images in flight on a device at most, those of all models together, 1 or more. Default 16.
+    /// When models are loaded. Default [`ModelLoading::Eager`].
+    pub loading: ModelLoading,
+    /// The largest number of images in flight on a device, over all its models; 1 or more. Default 16.
     pub max_batch: usize,
-    /// When images join a batch. Default between steps.
+    /// When images join a batch. Default [`Batching::Continuous`].
     pub batching: Batching,
-    /// Images that may wait for a place in the batch, counted over all jobs. An empty queue takes any one job,
-    /// also one that is larger than this. Default 256.
+    /// The largest number of images that wait for a slot in a batch, over all jobs. An empty queue accepts any one job,
+    /// even a larger one. Default 256.
     pub max_queue: usize,
     /// How long an ended job stays readable. Default 10 minutes.
     pub retention: Duration,
-    /// How many ended jobs stay readable; the oldest goes first. Default 256.
+    /// The largest number of ended jobs that stay readable; the oldest is evicted first. Default 256.
     pub max_finished: usize,
-    /// How many bytes the logs and images of ended jobs may take, about; the oldest goes first, the newest stays. Default
-    /// 256 MiB. A job of 16 images with all its steps takes 0.3 MB at 28 × 28 in grey, 3 MB at 64 × 64 in colour.
+    /// The approximate number of bytes that logs and images of ended jobs may take. The oldest is evicted first; the
+    /// newest always stays. Default 256 MiB. A job of 16 images with all its steps takes 0.3 MB at 28 × 28 in grey,
+    /// 3 MB at 64 × 64 in colour.
     pub max_finished_bytes: usize,
-    /// A job that hasn't ended so long after its acceptance is failed. Default 5 minutes; `None` is no limit.
+    /// A job that hasn't ended this long after it was accepted fails. Default 5 minutes; `None` is no limit.
     pub job_timeout: Option<Duration>,
-    /// A job that is [to be canceled](super::Request::with_cancel_on_disconnect) when its subscribers have left waits so long
-    /// for one to come back. Default 5 seconds: an `EventSource` reconnects after 3.
+    /// How long a job [to be canceled on disconnect](super::Request::with_cancel_on_disconnect) waits for a subscriber
+    /// after the last one has left. Default 5 seconds: an `EventSource` reconnects after 3.
     pub disconnect_grace: Duration,
-    /// So many failed batches or failed attempts to load the model in a row turn readiness off. Default 3.
+    /// After this number of failed batches or loads in a row a model is not ready. Default 3.
     pub max_failures: u32,
-    /// Pause before the model is loaded again after a failed attempt; doubles up to 32 times this. Default 1 second.
+    /// The pause after a failed attempt to load a model again. It doubles with each attempt up to 32 times this value.
+    /// Default 1 second.
     pub retry_delay: Duration,
 }
 
 /// When models are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loading {
-    /// At the start, all of them on every device. One that can't be [isn't served](super::Engine::unusable).
+pub enum ModelLoading {
+    /// All models at the start, on every device. One that can't be loaded [isn't
+    /// served](super::Engine::unusable_models).
     Eager,
-    /// When a device gets the first job of a model, which waits for that, as do the others in flight there. The model stays.
-    /// One that can't be loaded fails the job.
+    /// Each model with its first job on a device. That job and the others in flight there wait for it. The model stays
+    /// loaded. If it can't be loaded, the job fails.
     Lazy,
 }
 
 /// When images join a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batching {
-    /// Between steps, as soon as there is a free slot.
-    Step,
-    /// When the whole batch is done, and by whole jobs, as servers commonly do; to measure what the other one gains.
-    Job,
+    /// Between two steps, as soon as a slot is free (continuous batching).
+    Continuous,
+    /// When the whole batch has finished, and by whole jobs (static batching). For comparison in benchmarks.
+    Static,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            loading: Loading::Eager,
+            loading: ModelLoading::Eager,
             max_batch: 16,
-            batching: Batching::Step,
+            batching: Batching::Continuous,
             max_queue: 256,
             retention: Duration::from_secs(600),
             max_finished: 256,

@@ -1,7 +1,7 @@
-//! The thread that makes files of what a worker has drawn and logs what happened, while the device takes the next step.
+//! The publisher: a thread beside each worker that encodes images and logs events while the device takes the next step.
 //!
-//! Each worker has one, and all that a worker has to tell goes through it, so that everything is told in the order in
-//! which it happened: a job's failure after the steps before it.
+//! A worker sends everything that concerns jobs through its publisher, so that events are logged in the order in which
+//! they happened: for example a job's failure after the steps before it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,58 +13,56 @@ use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
-use super::errand::{TokenizeError, Tokenized, TokenizedStep};
+use super::batch_step::{Decoded, SampledStep};
+use super::error::TokenizeError;
 use super::event::{Progress, StepImage, StepPreview};
-use super::fault::{Fault, guarded};
+use super::fault::{Fault, catch_panic};
 use super::job::{End, Job};
-use super::shared::Shared;
-use super::turn::{Drawn, Pictures};
+use super::recovery::INTERRUPTED;
+use super::scheduler::Scheduler;
+use super::tokenize::{Tokenized, TokenizedStep};
 use crate::model::Tokenization;
 use crate::picture::{Provenance, encode_png};
 
-/// For the client of a job that was in a batch that failed.
-pub(super) const FAULT: &str = "A fault in the server interrupted the drawing. It has been logged; the same request may well work again.";
+/// The number of messages that may wait. A worker blocks when there are more, so that images don't pile up in memory.
+const CHANNEL_CAPACITY: usize = 2;
 
-/// Messages that may wait. A worker that is further ahead waits too, so that pictures don't pile up.
-const AHEAD: usize = 2;
-
-/// What a worker has to tell.
+/// What a worker sends.
 pub(super) enum Message {
-    /// What a turn did to the images of some jobs.
-    Turn(Vec<Shown>),
-    /// An image was tokenized.
+    /// One step of the images of some jobs.
+    Steps(Vec<PublishedStep>),
     Tokenized(Box<Tokenization>, oneshot::Sender<Result<Tokenized, TokenizeError>>),
     /// These jobs have failed; the text is for their clients.
     Failed(Vec<Arc<Job>>, &'static str),
 }
 
-/// What a turn did to one image.
-pub(super) struct Shown {
+/// A step of one image, to be published.
+pub(super) struct PublishedStep {
     pub job: Arc<Job>,
     pub index: u32,
-    pub drawn: Drawn,
+    pub sampled: SampledStep,
 }
 
-/// A worker's handle to its publisher. Dropping it waits until all is told.
+/// A worker's handle to its publisher. Dropping it waits until all messages are handled.
 pub(super) struct Publisher {
     messages: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Publisher {
-    pub fn start(shared: Arc<Shared>, worker: usize) -> std::io::Result<Self> {
-        let (messages, received) = sync_channel(AHEAD);
-        // Threads of its own: in the common pool files would wait for the networks' next pause, which is a whole step.
-        let pool = ThreadPoolBuilder::new().thread_name(|_| "rdpm-files".into()).build();
+    /// Starts the publisher of worker number `worker`.
+    pub fn start(scheduler: Arc<Scheduler>, worker: usize) -> std::io::Result<Self> {
+        let (messages, received) = sync_channel(CHANNEL_CAPACITY);
+        // A thread pool of its own: in the common pool, encoding would wait until the networks pause, a whole step later.
+        let pool = ThreadPoolBuilder::new().thread_name(|_| "rdpm-encoder".into()).build();
         let pool = pool.map_err(std::io::Error::other)?;
-        let tell = move || pool.install(move || run(&shared, &received));
-        let thread = super::spawn(format!("rdpm-publisher-{worker}"), tell)?;
+        let thread = std::thread::Builder::new().name(format!("rdpm-publisher-{worker}"));
+        let thread = thread.spawn(move || pool.install(move || run(&scheduler, &received)))?;
         Ok(Self { messages: Some(messages), thread: Some(thread) })
     }
 
-    /// Tells it, in its time.
-    pub fn tell(&self, message: Message) {
-        // The thread ends with this handle only: `run` survives whatever a message does.
+    pub fn send(&self, message: Message) {
+        // The thread ends only after this handle is dropped: `run` survives every message.
         let sent = self.messages.as_ref().map(|messages| messages.send(message));
         debug_assert!(matches!(sent, Some(Ok(()))));
     }
@@ -74,79 +72,83 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.messages = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("a publisher had panicked");
+            tracing::error!("a publisher thread panicked");
         }
     }
 }
 
-fn run(shared: &Shared, messages: &Receiver<Message>) {
+fn run(scheduler: &Scheduler, messages: &Receiver<Message>) {
     for message in messages {
         match message {
-            Message::Turn(shown) => {
-                let jobs: Vec<Arc<Job>> = shown.iter().map(|shown| Arc::clone(&shown.job)).collect();
-                if let Err(fault) = guarded(|| publish(shared, shown)) {
-                    tracing::error!(%fault, "what was drawn can't be published");
-                    fail(shared, &jobs, FAULT);
+            Message::Steps(steps) => {
+                let jobs: Vec<Arc<Job>> = steps.iter().map(|step| Arc::clone(&step.job)).collect();
+                if let Err(fault) = catch_panic(|| publish_steps(scheduler, steps)) {
+                    tracing::error!(%fault, "a step could not be published");
+                    scheduler.fail_jobs(&jobs, INTERRUPTED);
                 }
             }
-            Message::Tokenized(done, reply) => {
-                let tokenized = guarded(|| tokenized(*done)).map_err(|fault| {
-                    tracing::error!(%fault, "what was tokenized can't be published");
+            Message::Tokenized(tokenization, reply) => {
+                let tokenized = catch_panic(|| encode_tokenization(*tokenization)).map_err(|fault| {
+                    tracing::error!(%fault, "a tokenized image could not be encoded");
                     TokenizeError::Failed
                 });
-                // Who asked may have left; what they don't hear is lost on nobody.
+                // Fails if the client has disconnected.
                 let _ = reply.send(tokenized);
             }
-            Message::Failed(jobs, detail) => fail(shared, &jobs, detail),
+            Message::Failed(jobs, detail) => scheduler.fail_jobs(&jobs, detail),
         }
     }
 }
 
-fn fail(shared: &Shared, jobs: &[Arc<Job>], detail: &'static str) {
-    for job in jobs {
-        shared.end(job, End::Failed(detail));
-    }
-}
-
-/// An event for each job and timestep; finished images are kept, and with their last one jobs end.
-fn publish(shared: &Shared, turn: Vec<Shown>) -> Result<(), Fault> {
-    let filed: Result<Vec<_>, Fault> = turn.into_par_iter().map(file).collect();
+/// Logs an event for each job and timestep, keeps finished images, and ends the jobs whose images are all finished.
+fn publish_steps(scheduler: &Scheduler, steps: Vec<PublishedStep>) -> Result<(), Fault> {
+    let encoded: Result<Vec<_>, Fault> = steps.into_par_iter().map(encode_step).collect();
     let mut events: Vec<(Arc<Job>, Progress)> = Vec::new();
     let mut finished: Vec<(Arc<Job>, u32, Bytes)> = Vec::new();
-    for (job, step, image, png) in filed? {
-        finished.extend(png.map(|png| (Arc::clone(&job), image.index, png)));
-        let same =
+    for EncodedStep { job, step, image, finished_png } in encoded? {
+        finished.extend(finished_png.map(|png| (Arc::clone(&job), image.index, png)));
+        let is_same =
             |(other, progress): &&mut (Arc<Job>, Progress)| other.id == job.id && progress.step == step;
-        match events.iter_mut().find(same) {
+        match events.iter_mut().find(is_same) {
             Some((_, progress)) => progress.images.push(image),
             None => events.push((job, Progress { step, images: vec![image] })),
         }
     }
     for (job, mut progress) in events {
         progress.images.sort_by_key(|image| image.index);
-        if job.step(progress) {
-            shared.metrics.first_step(&job);
+        if job.publish_step(progress) {
+            scheduler.metrics.record_first_step(&job);
         }
     }
     for (job, index, png) in finished {
-        if job.finish_image(index, png) {
-            shared.end(&job, End::Completed);
+        if job.store_image(index, png) {
+            scheduler.end_job(&job, End::Completed);
         }
     }
     Ok(())
 }
 
-/// Writes an image's files: its previews and, if it is finished, itself, which tells what made it.
-fn file(shown: Shown) -> Result<(Arc<Job>, usize, StepImage, Option<Bytes>), Fault> {
-    let Shown { job, index, drawn: Drawn { step, pictures } } = shown;
-    let (preview, finished) = match pictures {
-        Pictures::None => (None, None),
-        Pictures::Preview(preview) => {
+/// A step of one image, with its PNG files.
+struct EncodedStep {
+    job: Arc<Job>,
+    /// 1..=T.
+    step: usize,
+    image: StepImage,
+    /// After the last step.
+    finished_png: Option<Bytes>,
+}
+
+/// Encodes the previews of a step or the finished image, whose file records what it was made from.
+fn encode_step(published: PublishedStep) -> Result<EncodedStep, Fault> {
+    let PublishedStep { job, index, sampled: SampledStep { step, decoded } } = published;
+    let (preview, finished_png) = match decoded {
+        Decoded::Nothing => (None, None),
+        Decoded::Preview(preview) => {
             (Some(StepPreview { noisy: png(&preview.noisy, None)?, clean: png(&preview.clean, None)? }), None)
         }
-        Pictures::Image(image) => {
-            let parameters = job.request.parameters(&job.info.config, index);
-            let image = png(&image, Some(&parameters))?;
+        Decoded::Image(image) => {
+            let provenance = job.request.provenance(index);
+            let image = png(&image, Some(&provenance))?;
             let preview = || StepPreview { noisy: image.clone(), clean: image.clone() };
             (job.request.previews().then(preview), Some(image))
         }
@@ -159,25 +161,25 @@ fn file(shown: Shown) -> Result<(Arc<Job>, usize, StepImage, Option<Bytes>), Fau
         alternatives: step.alternatives,
         preview,
     };
-    Ok((job, step.step, image, finished))
+    Ok(EncodedStep { job, step: step.step, image, finished_png })
 }
 
-fn tokenized(done: Tokenization) -> Result<Tokenized, Fault> {
-    let steps: Result<Vec<_>, Fault> = done
-        .tokens
+fn encode_tokenization(tokenization: Tokenization) -> Result<Tokenized, Fault> {
+    let Tokenization { input, resized_from, tokens, previews } = tokenization;
+    let steps: Result<Vec<_>, Fault> = tokens
         .into_par_iter()
-        .zip(done.previews)
+        .zip(previews)
         .map(|(tokens, preview)| {
             let preview =
                 StepPreview { noisy: png(&preview.noisy, None)?, clean: png(&preview.clean, None)? };
             Ok(TokenizedStep { tokens, preview })
         })
         .collect();
-    Ok(Tokenized { input: png(&done.input, None)?, resized_from: done.resized_from, steps: steps? })
+    Ok(Tokenized { input: png(&input, None)?, resized_from, steps: steps? })
 }
 
-/// A picture as a PNG file, which tells what made it where that is known.
-fn png(image: &DynamicImage, parameters: Option<&Provenance>) -> Result<Bytes, Fault> {
-    let file = encode_png(image, parameters);
-    file.map(Bytes::from).map_err(|error| Fault::Contract(format!("a picture can't be a PNG: {error}")))
+/// An image as a PNG file, which records what the image was made from if that is given.
+fn png(image: &DynamicImage, provenance: Option<&Provenance>) -> Result<Bytes, Fault> {
+    let file = encode_png(image, provenance).map(Bytes::from);
+    file.map_err(|error| Fault::InvalidBackendOutput(format!("an image can't be encoded as PNG: {error}")))
 }

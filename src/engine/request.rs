@@ -1,35 +1,38 @@
-//! What one job asks for.
+//! The request of one job.
 
 use std::sync::Arc;
 
 use image::DynamicImage;
 
-use crate::model::{Config, ModelError, SamplingSettings, preprocess};
+use super::model_handle::ModelHandle;
+use crate::model::{ModelError, SamplingSettings, preprocess};
 use crate::picture::Provenance;
 
-/// Images in one job at most.
+/// The largest number of images in one job.
 pub const MAX_COUNT: u32 = 16;
 /// The largest seed, 2^53 − 1: the largest integer that every JSON implementation keeps exactly.
 pub const SEED_MAX: u64 = (1 << 53) - 1;
 
-/// A job's request: `count` images of the same settings, image `i` drawn from (`seed`, `i`). Once made it is valid.
+/// The request of one job: `count` images of one model with the same settings, image `i` sampled from (`seed`, `i`). It
+/// is valid once it is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
+    model: ModelHandle,
     settings: SamplingSettings,
     seed: u64,
     count: u32,
     previews: bool,
     alternatives: bool,
     cancel_on_disconnect: bool,
-    source: Option<Source>,
+    init_image: Option<InitImage>,
 }
 
-/// An image that a job varies.
+/// An image that a job starts from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Source {
-    /// As the model sees it.
+pub struct InitImage {
+    /// The image, scaled to the model's size.
     pub image: Arc<DynamicImage>,
-    /// k, 1..=T − 1: the job starts from z_k of the image, so that its first step is k + 1.
+    /// k, 1..=T − 1: the job starts from z_k of the image, so its first step is k + 1.
     pub from_step: usize,
 }
 
@@ -37,87 +40,89 @@ impl Request {
     /// A request for one image.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] where the seed is above [`SEED_MAX`].
-    pub fn new(settings: SamplingSettings, seed: u64) -> Result<Self, ModelError> {
+    /// [`ModelError::Setting`] if the settings are for another model, or the seed is greater than [`SEED_MAX`].
+    pub fn new(model: &ModelHandle, settings: SamplingSettings, seed: u64) -> Result<Self, ModelError> {
+        if settings.model() != model.name() {
+            return Err(out_of_range("model", settings.model(), model.name().into()));
+        }
         let request = Self {
+            model: model.clone(),
             settings,
             seed: 0,
             count: 1,
             previews: true,
             alternatives: false,
             cancel_on_disconnect: false,
-            source: None,
+            init_image: None,
         };
         request.with_seed(seed)
     }
 
-    /// The same from another seed.
+    /// Sets the seed.
     ///
     /// # Errors
-    /// As in [`Request::new`].
+    /// [`ModelError::Setting`] if the seed is greater than [`SEED_MAX`].
     pub fn with_seed(self, seed: u64) -> Result<Self, ModelError> {
         if seed > SEED_MAX {
-            return Err(setting("seed", seed, format!("integers from 0 to {SEED_MAX}")));
+            return Err(out_of_range("seed", seed, format!("integers from 0 to {SEED_MAX}")));
         }
         Ok(Self { seed, ..self })
     }
 
-    /// The same for several images.
+    /// Sets the number of images.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] where the count isn't 1 to [`MAX_COUNT`].
+    /// [`ModelError::Setting`] unless `count` is 1 to [`MAX_COUNT`].
     pub fn with_count(mut self, count: u64) -> Result<Self, ModelError> {
-        let allowed = || setting("count", count, format!("integers from 1 to {MAX_COUNT}"));
+        let error = || out_of_range("count", count, format!("integers from 1 to {MAX_COUNT}"));
         self.count =
-            u32::try_from(count).ok().filter(|count| (1..=MAX_COUNT).contains(count)).ok_or_else(allowed)?;
+            u32::try_from(count).ok().filter(|count| (1..=MAX_COUNT).contains(count)).ok_or_else(error)?;
         Ok(self)
     }
 
-    /// Whether its step events show the images as they are so far; each costs two passes through the decoder. They do
-    /// unless told otherwise.
+    /// Sets whether step events contain previews. Each step then costs two passes through the decoder. Default true.
     pub fn with_previews(self, previews: bool) -> Self {
         Self { previews, ..self }
     }
 
-    /// Whether its step events name the most probable codes of each position. They don't unless told to.
+    /// Sets whether step events contain the most probable codes of each position. Default false.
     pub fn with_alternatives(self, alternatives: bool) -> Self {
         Self { alternatives, ..self }
     }
 
-    /// Starts from z_k of an image, k being `from_step`, instead of from noise: image `i` varies it with the noise of
-    /// (seed, `i`).
+    /// Starts from z_k of an image, with k = `from_step`, instead of from noise. Image `i` uses the noise of (seed, `i`).
     ///
     /// # Errors
-    /// [`ModelError::Setting`] where `from_step` isn't 1 to T − 1.
-    pub fn with_source(
-        self,
-        config: &Config,
-        image: &DynamicImage,
-        from_step: u64,
-    ) -> Result<Self, ModelError> {
-        let last = config.steps() - 1;
-        let allowed = || setting("from_step", from_step, format!("integers from 1 to {last}"));
+    /// [`ModelError::Setting`] unless `from_step` is 1 to T − 1.
+    pub fn with_init_image(self, image: &DynamicImage, from_step: u64) -> Result<Self, ModelError> {
+        let last = self.model.steps() - 1;
+        let error = || out_of_range("from_step", from_step, format!("integers from 1 to {last}"));
         let from_step =
-            usize::try_from(from_step).ok().filter(|step| (1..=last).contains(step)).ok_or_else(allowed)?;
-        let source = Source { image: Arc::new(preprocess(image, &config.image)), from_step };
-        Ok(Self { source: Some(source), ..self })
+            usize::try_from(from_step).ok().filter(|step| (1..=last).contains(step)).ok_or_else(error)?;
+        let image = Arc::new(preprocess(image, &self.model.config.image));
+        Ok(Self { init_image: Some(InitImage { image, from_step }), ..self })
     }
 
-    /// Whether the job is canceled when its last subscriber has been gone for
-    /// [`disconnect_grace`](super::Options::disconnect_grace). It isn't unless told so: reloading a page must not kill
-    /// its job. A job that nobody has subscribed to yet waits for its first subscriber.
+    /// Sets whether the job is canceled when its last subscriber has been gone for
+    /// [`disconnect_grace`](super::Options::disconnect_grace). Default false: reloading a page must not cancel its job. A
+    /// job without a first subscriber isn't canceled.
     pub fn with_cancel_on_disconnect(self, cancel_on_disconnect: bool) -> Self {
         Self { cancel_on_disconnect, ..self }
+    }
+
+    /// The model that draws the images.
+    pub fn model(&self) -> &ModelHandle {
+        &self.model
     }
 
     pub fn settings(&self) -> &SamplingSettings {
         &self.settings
     }
 
-    /// What image number `index` is made of.
-    pub fn parameters(&self, config: &Config, index: u32) -> Provenance {
-        let from_step = self.source.as_ref().map(|source| source.from_step);
-        Provenance { from_step, ..Provenance::new(config, &self.settings, self.seed, index) }
+    /// What image number `index` is made from, as image files record it.
+    pub fn provenance(&self, index: u32) -> Provenance {
+        let from_step = self.init_image.as_ref().map(|init| init.from_step);
+        Provenance { from_step, ..Provenance::new(&self.model.config, &self.settings, self.seed, index) }
     }
 
     /// 0 to [`SEED_MAX`].
@@ -125,7 +130,7 @@ impl Request {
         self.seed
     }
 
-    /// 1 to [`MAX_COUNT`].
+    /// The number of images, 1 to [`MAX_COUNT`].
     pub fn count(&self) -> u32 {
         self.count
     }
@@ -138,21 +143,21 @@ impl Request {
         self.alternatives
     }
 
-    /// What it varies; `None` where it starts from noise.
-    pub fn source(&self) -> Option<&Source> {
-        self.source.as_ref()
-    }
-
-    /// Steps that each of its images takes, of T.
-    pub(super) fn remaining(&self, steps: usize) -> usize {
-        steps - self.source.as_ref().map_or(0, |source| source.from_step)
+    /// The image to start from; `None` to start from noise.
+    pub fn init_image(&self) -> Option<&InitImage> {
+        self.init_image.as_ref()
     }
 
     pub fn cancel_on_disconnect(&self) -> bool {
         self.cancel_on_disconnect
     }
+
+    /// The number of steps that each image takes, 1..=T.
+    pub(super) fn steps(&self) -> usize {
+        self.model.steps() - self.init_image.as_ref().map_or(0, |init| init.from_step)
+    }
 }
 
-fn setting(field: &'static str, value: u64, allowed: String) -> ModelError {
+fn out_of_range(field: &'static str, value: impl ToString, allowed: String) -> ModelError {
     ModelError::Setting { field, value: value.to_string(), allowed }
 }

@@ -1,62 +1,65 @@
-//! Following a job.
+//! Reading a job's events, live or from an earlier point of its log: where a stream resumes.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::event::{Event, JobId, Snapshot};
-use super::job::{Job, Read};
-use crate::model::ModelInfo;
+use super::job::{Job, LogEntry};
+use super::model_handle::ModelHandle;
 
-/// A reader of one job's events, at its own pace. It keeps the job readable, also beyond its retention.
+/// A reader of one job's events, at its own speed. The job stays readable as long as this lives, even beyond its
+/// retention.
 #[derive(Debug)]
 pub struct Subscription {
     job: Arc<Job>,
-    length: watch::Receiver<usize>,
+    log_length: watch::Receiver<usize>,
+    /// The index in the log of the next event to read.
     next: usize,
 }
 
 impl Subscription {
+    /// Reads the events after event number `after`; 0 is from the beginning.
     pub(super) fn new(job: Arc<Job>, after: u64) -> Self {
-        let length = job.join();
-        // A number from the future (of another server's life) means: nothing of this log was seen.
-        let next = usize::try_from(after).ok().filter(|&after| after <= *length.borrow()).unwrap_or(0);
-        Self { job, length, next }
+        let log_length = job.add_subscriber();
+        // A number beyond the log comes from an earlier run of the server: this log hasn't been read at all.
+        let next = usize::try_from(after).ok().filter(|&after| after <= *log_length.borrow()).unwrap_or(0);
+        Self { job, log_length, next }
     }
 
-    /// The next event and its number (1, 2, …), as soon as there is one; `None` after the job's end. Canceling the
-    /// future loses nothing.
+    /// Waits for the next event and returns it with its number (1, 2, …); `None` after the job's last event. Dropping
+    /// the future loses no event.
     pub async fn next(&mut self) -> Option<(u64, Arc<Event>)> {
         loop {
-            self.length.borrow_and_update();
-            match self.job.event(self.next) {
-                Read::Event(event) => {
+            self.log_length.borrow_and_update();
+            match self.job.log_entry(self.next) {
+                LogEntry::Event(event) => {
                     self.next += 1;
                     return Some((self.next as u64, event));
                 }
-                Read::End => return None,
-                Read::NotYet => {}
+                LogEntry::End => return None,
+                LogEntry::Pending => {}
             }
-            self.length.changed().await.ok()?;
+            self.log_length.changed().await.ok()?;
         }
     }
 
     /// Whether the job has ended and all its events were read.
     pub fn is_exhausted(&self) -> bool {
-        matches!(self.job.event(self.next), Read::End)
+        matches!(self.job.log_entry(self.next), LogEntry::End)
     }
 
-    /// The job whose events these are.
+    /// The id of the job.
     pub fn id(&self) -> JobId {
         self.job.id
     }
 
-    /// The model that draws it.
-    pub fn model(&self) -> &ModelInfo {
-        &self.job.info
+    /// The model that draws the job's images.
+    pub fn model(&self) -> &ModelHandle {
+        self.job.model()
     }
 
-    /// The job now, without its place in the queue.
+    /// The job's state now, without its queue position.
     pub fn snapshot(&self) -> Snapshot {
         self.job.snapshot(None)
     }
@@ -64,6 +67,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.job.leave();
+        self.job.remove_subscriber();
     }
 }

@@ -1,170 +1,130 @@
-//! The thread that owns a device.
+//! A worker: the thread that owns a device. It works in rounds: it takes new images, then each model takes one step with
+//! its batch.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Loader;
-use super::Options;
-use super::control::{InFlight, Work};
-use super::errand::{Errand, TokenizeError, tokenize};
-use super::fault::{Fault, guarded};
-use super::lane::{self, Lane, Loaded};
-use super::publisher::{FAULT, Message, Publisher};
-use super::shared::Shared;
-use super::turn::{Slot, advance};
-use crate::model::ModelInfo;
+use super::backend::Loader;
+use super::batching::Assignment;
+use super::error::TokenizeError;
+use super::fault::Fault;
+use super::loading::OpenDevice;
+use super::model_instance::ModelInstance;
+use super::publisher::{Message, Publisher};
+use super::recovery::{INTERRUPTED, InstanceId, NOT_LOADED};
+use super::scheduler::Scheduler;
+use super::tokenize::TokenizeRequest;
 
-/// For the client of a job whose model couldn't be loaded.
-const NOT_LOADED: &str = "The server could not load the model. The fault has been logged.";
-
-/// A device with its models, before there is an engine around it.
-pub(super) struct Device<L: Loader> {
-    loader: L,
-    pub name: String,
-    /// Those loaded already, by name.
-    models: Vec<(String, Loaded<L::Backend>)>,
-}
-
-impl<L: Loader> Device<L> {
-    pub fn open(mut loader: L) -> Result<Self, Fault> {
-        let name = guarded(|| Ok(loader.device()?))?;
-        Ok(Self { loader, name, models: Vec::new() })
-    }
-
-    /// Loads the models; for each that can't be, what is wrong.
-    pub fn load(&mut self, models: &[Arc<ModelInfo>], options: &Options) -> Vec<Option<Fault>> {
-        let mut load = |info: &Arc<ModelInfo>| {
-            let loaded = lane::load(&mut self.loader, info, &self.name, options.max_batch)?;
-            self.models.push((info.config.name.clone(), loaded));
-            Ok(())
-        };
-        models.iter().map(|info| load(info).err()).collect()
-    }
-}
-
-/// Draws until told to end.
 pub(super) struct Worker<L: Loader> {
-    shared: Arc<Shared>,
-    /// Its number among the workers.
+    scheduler: Arc<Scheduler>,
+    /// Its number among the workers, from 0.
     number: usize,
     loader: L,
     device: String,
-    /// One for each model.
-    lanes: Vec<Lane<L::Backend>>,
-    slots: Gauge,
+    /// By model index.
+    instances: Vec<ModelInstance<L::Backend>>,
+    slots_in_use: Gauge,
     publisher: Publisher,
 }
 
 impl<L: Loader> Worker<L> {
-    pub fn new(shared: Arc<Shared>, number: usize, device: Device<L>, publisher: Publisher) -> Self {
-        let Device { loader, name: device, mut models } = device;
-        let lane = |model: usize| {
-            let name = &shared.models[model].config.name;
-            let at = models.iter().position(|(loaded, _)| loaded == name);
-            let loaded = at.map(|at| models.swap_remove(at).1);
-            Lane::new(&shared, model, &device, loaded)
+    pub fn new(
+        scheduler: Arc<Scheduler>,
+        number: usize,
+        mut device: OpenDevice<L>,
+        publisher: Publisher,
+    ) -> Self {
+        let instance = |model: usize| {
+            let loaded = device.take(scheduler.models[model].name());
+            ModelInstance::new(&scheduler, InstanceId { worker: number, model }, &device.name, loaded)
         };
-        let lanes = (0..shared.models.len()).map(lane).collect();
-        let slots = shared.metrics.slots(&device);
-        Self { shared, number, loader, device, lanes, slots, publisher }
+        let instances = (0..scheduler.models.len()).map(instance).collect();
+        let slots_in_use = scheduler.metrics.slots(&device.name);
+        let OpenDevice { loader, name: device, .. } = device;
+        Self { scheduler, number, loader, device, instances, slots_in_use, publisher }
     }
 
+    /// Runs until the engine stops.
     pub fn run(mut self) {
-        while let Some(errand) = self.next_work() {
-            for lane in &mut self.lanes {
-                lane.repair(&self.shared, self.number, &mut self.loader, &self.device);
+        while let Some(assignment) = self.next_assignment() {
+            for instance in &mut self.instances {
+                instance.retry_if_due(&self.scheduler, &mut self.loader, &self.device);
             }
-            if let Some(errand) = errand {
-                self.tokenize(errand);
+            if let Some(request) = assignment {
+                self.tokenize(request);
             }
-            for at in 0..self.lanes.len() {
-                self.turn(at);
+            for model in 0..self.instances.len() {
+                self.step(model);
             }
         }
     }
 
-    /// Drops the images of ended jobs and lets waiting ones join; waits where there is nothing to do. `None` where the
-    /// worker must end, otherwise what is to be done beside the batches, if anything.
-    fn next_work(&mut self) -> Option<Option<Errand>> {
-        let mut batch = Vec::new();
-        for lane in &mut self.lanes {
-            lane.slots.retain(|slot| slot.job.is_live());
-            batch.extend(lane.slots.iter().map(|slot| InFlight {
-                job: slot.job.id,
-                model: lane.model,
-                remaining: slot.remaining,
-            }));
-        }
-        let held = batch.len();
-        self.slots.set(held as i64);
-        let due = self.lanes.iter().filter_map(Lane::due).min();
-        let Work { joining, errand } = self.shared.next_work(self.number, batch, due)?;
-        self.slots.set((held + joining.len()) as i64);
-        for (job, index) in joining {
+    /// Drops the images of ended jobs and adds waiting ones to the batches; waits if there is nothing to do. Returns
+    /// `None` if the worker must end, otherwise the image to tokenize, if any.
+    fn next_assignment(&mut self) -> Option<Option<TokenizeRequest>> {
+        let batch: Vec<_> = self.instances.iter_mut().flat_map(ModelInstance::live_images).collect();
+        let in_batch = batch.len();
+        self.slots_in_use.set(in_batch as i64);
+        let retry_at = self.instances.iter().filter_map(ModelInstance::retry_at).min();
+        let assignment = self.scheduler.next_assignment(self.number, batch, retry_at)?;
+        let Assignment { images, tokenize_request } = assignment;
+        self.slots_in_use.set((in_batch + images.len()) as i64);
+        for (job, index) in images {
             job.start();
-            let lane = &mut self.lanes[job.model];
-            let remaining = job.request.remaining(lane.info.config.steps());
-            lane.slots.push(Slot { job, index, remaining, drawing: None });
+            self.instances[job.model().index()].add_image(job, index);
         }
-        Some(errand)
+        Some(tokenize_request)
     }
 
-    /// One step of a model's whole batch, if there is any.
-    fn turn(&mut self, at: usize) {
-        let lane = &mut self.lanes[at];
-        if lane.slots.is_empty() {
+    /// One step of a model's batch, if it has images.
+    fn step(&mut self, model: usize) {
+        let instance = &mut self.instances[model];
+        if instance.batch_len() == 0 {
             return;
         }
-        if let Err(fault) = lane.prepare(&self.shared, &mut self.loader, &self.device) {
-            return self.fail(at, &fault, NOT_LOADED);
+        if let Err(fault) = instance.ensure_loaded(&self.scheduler, &mut self.loader, &self.device) {
+            return self.fail_batch(model, &fault, NOT_LOADED);
         }
         let started = Instant::now();
-        let step = |backend: &L::Backend, lane: &mut Lane<_>| {
-            advance(backend, &mut lane.slots, &lane.info.config, &mut lane.limit)
-        };
-        match lane.work(step) {
-            Ok(drawn) => {
-                lane.went_well();
-                lane.metrics.batch_images.observe(drawn.len() as f64);
-                self.publisher.tell(Message::Turn(lane.leave(drawn)));
-                lane.metrics.step_seconds.observe(started.elapsed().as_secs_f64());
-                self.shared.pace.step_took(lane.model, started.elapsed());
+        match instance.step() {
+            Ok(steps) => {
+                self.publisher.send(Message::Steps(steps));
+                instance.record_step(&self.scheduler, started.elapsed());
             }
-            Err(fault) => self.fail(at, &fault, FAULT),
+            Err(fault) => self.fail_batch(model, &fault, INTERRUPTED),
         }
     }
 
-    /// Does an errand and answers it.
-    fn tokenize(&mut self, errand: Errand) {
-        let at = errand.model;
-        if errand.reply.is_closed() {
+    /// Tokenizes an image and replies.
+    fn tokenize(&mut self, request: TokenizeRequest) {
+        if request.reply.is_closed() {
             return;
         }
-        let lane = &mut self.lanes[at];
-        let ready = lane.prepare(&self.shared, &mut self.loader, &self.device);
-        let work = |backend: &L::Backend, _: &mut Lane<_>| tokenize(backend, &errand.image, errand.seed);
-        match ready.and_then(|()| lane.work(work)) {
-            Ok(done) => self.publisher.tell(Message::Tokenized(Box::new(done), errand.reply)),
+        let instance = &mut self.instances[request.model];
+        let loaded = instance.ensure_loaded(&self.scheduler, &mut self.loader, &self.device);
+        match loaded.and_then(|()| instance.tokenize(&request)) {
+            Ok(tokenization) => {
+                self.publisher.send(Message::Tokenized(Box::new(tokenization), request.reply));
+            }
             Err(fault) => {
-                self.fail(at, &fault, FAULT);
-                // Who asked may have left; what they don't hear is lost on nobody.
-                let _ = errand.reply.send(Err(TokenizeError::Failed));
+                self.fail_batch(request.model, &fault, INTERRUPTED);
+                // Fails if the client has disconnected.
+                let _ = request.reply.send(Err(TokenizeError::Failed));
             }
         }
     }
 
-    /// Ends the jobs whose images were in the model's batch.
-    fn fail(&mut self, at: usize, fault: &Fault, detail: &'static str) {
-        let lane = &mut self.lanes[at];
-        let slots = std::mem::take(&mut lane.slots);
-        let (model, device) = (&lane.info.config.name, &self.device);
-        tracing::error!(model, device, images = slots.len(), %fault, "a model failed");
-        lane.failed(&self.shared, self.number);
-        self.slots.dec_by(slots.len() as i64);
-        let jobs: Vec<_> = slots.into_iter().map(|slot| slot.job).collect();
-        self.shared.withdraw(&jobs);
-        self.publisher.tell(Message::Failed(jobs, detail));
+    /// Fails the jobs with images in the batch of a model whose backend failed; `detail` is for their clients.
+    fn fail_batch(&mut self, model: usize, fault: &Fault, detail: &'static str) {
+        let instance = &mut self.instances[model];
+        let jobs = instance.clear_batch();
+        let (name, device) = (instance.model.name(), &self.device);
+        tracing::error!(model = name, device, images = jobs.len(), %fault, "a model failed");
+        instance.record_failure(&self.scheduler);
+        self.slots_in_use.dec_by(jobs.len() as i64);
+        self.scheduler.remove_from_queue(&jobs);
+        self.publisher.send(Message::Failed(jobs, detail));
     }
 }

@@ -1,5 +1,4 @@
-//! A client of the API that reads event streams as they come, message by message. The soak and the serving benchmark
-//! are many of them.
+//! An API client that reads event streams message by message, for the soak test and the serving benchmark.
 #![allow(dead_code)] // Each program uses its own part.
 
 use std::time::Duration;
@@ -7,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
-/// A server, as its clients see it. Clones share their kept-alive connections.
+/// A client of one server. Clones share the pool of connections.
 #[derive(Clone)]
 pub struct Api {
     http: reqwest::Client,
@@ -15,9 +14,9 @@ pub struct Api {
 }
 
 impl Api {
-    /// The server at `address`, a host and a port.
+    /// A client of the server at `address`, a host and a port.
     pub fn new(address: &str) -> Self {
-        // The server closes connections that say nothing for long: they must not be used again just then.
+        // The server closes idle connections; a shorter timeout here avoids using one while it closes.
         let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build();
         Self { http: http.expect("a client"), url: format!("http://{address}") }
     }
@@ -30,12 +29,12 @@ impl Api {
         self.http.delete(format!("{}{path}", self.url)).send().await
     }
 
-    /// Posts a generation.
+    /// Posts a generation request.
     pub async fn post(&self, body: &Value) -> reqwest::Result<reqwest::Response> {
         self.http.post(format!("{}/api/v1/generations", self.url)).json(body).send().await
     }
 
-    /// Opens an event stream after message number `after`; 0 is from the beginning, and without the header.
+    /// Opens an event stream after message number `after`; 0 is from the beginning, without the header.
     pub async fn events(&self, path: &str, after: u64) -> reqwest::Result<reqwest::Response> {
         let mut request = self.http.get(format!("{}{path}", self.url));
         if after > 0 {
@@ -45,10 +44,10 @@ impl Api {
     }
 }
 
-/// The messages of an open event stream. To drop it before its end is to disconnect.
+/// The messages of an open event stream. Dropping it disconnects.
 pub struct Messages {
     response: reqwest::Response,
-    /// What has arrived of messages that weren't returned yet.
+    /// The bytes received of messages that weren't returned yet.
     buffer: BytesMut,
 }
 
@@ -57,15 +56,15 @@ impl Messages {
         Self { response, buffer: BytesMut::new() }
     }
 
-    /// The next message, `None` after the last.
+    /// The next message; `None` after the last.
     ///
     /// # Errors
-    /// Any of the transport.
+    /// Any error of the connection.
     pub async fn next(&mut self) -> reqwest::Result<Option<Message>> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
                 let message = Message(self.buffer.split_to(end + 2).freeze());
-                // A block without a name is a comment, which keeps the connection alive.
+                // A block without an event name is a keep-alive comment.
                 if message.field("event").is_some() {
                     return Ok(Some(message));
                 }
@@ -78,7 +77,7 @@ impl Messages {
     }
 }
 
-/// One message of an event stream, read only as far as somebody asks.
+/// One message of an event stream, parsed on demand.
 pub struct Message(Bytes);
 
 impl Message {
@@ -87,12 +86,12 @@ impl Message {
         self.field("event").unwrap_or_default()
     }
 
-    /// Its number in the stream; 0 where it has none.
+    /// Its number in the stream; 0 if it has none.
     pub fn id(&self) -> u64 {
         self.field("id").and_then(|id| id.parse().ok()).unwrap_or(0)
     }
 
-    /// Its JSON; null where it has none.
+    /// Its JSON; null if it has none.
     pub fn data(&self) -> Value {
         self.field("data").and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default()
     }

@@ -7,7 +7,7 @@ use image::{DynamicImage, GrayImage, Luma};
 use rdpm::engine::{Backend, Loader, ModelInfo, Request};
 use rdpm::model::{Alternatives, Config, ModelError, Preview, Step, Tokenization, preprocess};
 
-use super::{Fault, Script};
+use super::script::{Fault, Script};
 
 /// The seed of the warm-up step after a load.
 const WARM_UP_SEED: u64 = 0;
@@ -84,32 +84,32 @@ impl FakeBackend {
 }
 
 impl Backend for FakeBackend {
-    type Drawing = FakeSamplerState;
+    type SamplerState = FakeSamplerState;
 
     fn config(&self) -> &Config {
         &self.config
     }
 
     fn start(&self, request: &Request, index: u32) -> Result<FakeSamplerState, ModelError> {
-        let step = request.source().map_or(0, |source| source.from_step);
+        let step = request.init_image().map_or(0, |init| init.from_step);
         let (class, seed, alternatives) =
             (request.settings().class(), request.seed(), request.alternatives());
         Ok(FakeSamplerState { class, seed, index, step, alternatives })
     }
 
-    fn step(&self, drawings: &mut [&mut FakeSamplerState]) -> Result<Vec<Step>, ModelError> {
+    fn step(&self, states: &mut [&mut FakeSamplerState]) -> Result<Vec<Step>, ModelError> {
         let mut fault = None;
         if self.warmed_up.replace(true) {
-            let mut state = self.script.state.lock();
-            state.waiting = state.permits == Some(0);
+            let mut script = self.script.state.lock();
+            script.waiting = script.permits == Some(0);
             self.script.changed.notify_all();
-            self.script.changed.wait_while(&mut state, |state| state.permits == Some(0));
-            state.waiting = false;
-            state.permits = state.permits.map(|permits| permits - 1);
-            fault = state.step_faults.pop_front().flatten();
-            let batch = drawings.iter().map(|drawing| (drawing.seed, drawing.index, drawing.step + 1));
+            self.script.changed.wait_while(&mut script, |script| script.permits == Some(0));
+            script.waiting = false;
+            script.permits = script.permits.map(|permits| permits - 1);
+            fault = script.step_faults.pop_front().flatten();
+            let batch = states.iter().map(|state| (state.seed, state.index, state.step + 1));
             let batch = batch.collect();
-            state.batches.push(batch);
+            script.batches.push(batch);
             self.script.changed.notify_all();
         }
         match fault {
@@ -126,38 +126,38 @@ impl Backend for FakeBackend {
             None => {}
         }
         let (positions, codes) = (self.positions(), self.config.trajectory.codes);
-        let step = |drawing: &mut &mut FakeSamplerState| {
-            assert!(drawing.step < self.config.steps(), "a finished drawing was stepped");
-            drawing.step += 1;
-            let sum = drawing.seed as usize + drawing.index as usize * 3 + drawing.class + drawing.step;
+        let step = |state: &mut &mut FakeSamplerState| {
+            assert!(state.step < self.config.steps(), "a finished image was stepped");
+            state.step += 1;
+            let sum = state.seed as usize + state.index as usize * 3 + state.class + state.step;
             Step {
-                step: drawing.step,
+                step: state.step,
                 tokens: (0..positions).map(|position| ((sum + position) % codes) as u32).collect(),
                 entropy: vec![1.5; positions],
                 probability: vec![0.25; positions],
-                alternatives: drawing.alternatives.then(|| Alternatives {
+                alternatives: state.alternatives.then(|| Alternatives {
                     codes: [0, 1].repeat(positions),
                     probabilities: [0.5, 0.25].repeat(positions),
                 }),
             }
         };
-        Ok(drawings.iter_mut().map(step).collect())
+        Ok(states.iter_mut().map(step).collect())
     }
 
-    fn previews(&self, drawings: &[&FakeSamplerState]) -> Result<Vec<Preview>, ModelError> {
-        assert!(drawings.iter().all(|drawing| drawing.step > 0));
-        if drawings.iter().any(|drawing| drawing.seed != WARM_UP_SEED) {
-            self.script.state.lock().previews += drawings.len();
+    fn previews(&self, states: &[&FakeSamplerState]) -> Result<Vec<Preview>, ModelError> {
+        assert!(states.iter().all(|state| state.step > 0));
+        if states.iter().any(|state| state.seed != WARM_UP_SEED) {
+            self.script.state.lock().previews += states.len();
         }
-        let preview = |drawing: &&FakeSamplerState| Preview {
-            noisy: self.picture(drawing, 1),
-            clean: self.picture(drawing, 0),
+        let preview = |state: &&FakeSamplerState| Preview {
+            noisy: self.picture(state, 1),
+            clean: self.picture(state, 0),
         };
-        Ok(drawings.iter().map(preview).collect())
+        Ok(states.iter().map(preview).collect())
     }
 
-    fn images(&self, drawings: &[&FakeSamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
-        Ok(drawings.iter().map(|drawing| self.picture(drawing, 0)).collect())
+    fn images(&self, states: &[&FakeSamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
+        Ok(states.iter().map(|state| self.picture(state, 0)).collect())
     }
 
     fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {
@@ -166,9 +166,9 @@ impl Backend for FakeBackend {
             Some(_) => return Err(ModelError::Image("secret detail: the fake backend fails".into())),
             None => {}
         }
-        let drawing = |step| FakeSamplerState { class: 0, seed, index: 0, step, alternatives: false };
+        let state = |step| FakeSamplerState { class: 0, seed, index: 0, step, alternatives: false };
         let preview =
-            |step| Preview { noisy: self.picture(&drawing(step), 1), clean: self.picture(&drawing(step), 0) };
+            |step| Preview { noisy: self.picture(&state(step), 1), clean: self.picture(&state(step), 0) };
         let steps = 1..=self.config.steps();
         Ok(Tokenization {
             input: preprocess(image, &self.config.image),

@@ -53,15 +53,16 @@ pub fn other_config() -> Config {
     .unwrap()
 }
 
-/// A request for `count` images of class 0.
-pub fn request(seed: u64, count: u64) -> Request {
-    request_of(&config(), seed, count)
+/// A request for `count` images of class 0 of the model of [`config`].
+pub fn request(engine: &Engine, seed: u64, count: u64) -> Request {
+    request_for(engine, "toy", seed, count)
 }
 
-/// A request for `count` images of class 0 of a model.
-pub fn request_of(config: &Config, seed: u64, count: u64) -> Request {
-    let settings = SamplingSettings::new(config, 0).unwrap();
-    Request::new(settings, seed).unwrap().with_count(count).unwrap()
+/// A request for `count` images of class 0 of the model of this name.
+pub fn request_for(engine: &Engine, model: &str, seed: u64, count: u64) -> Request {
+    let model = engine.model(model).unwrap();
+    let settings = SamplingSettings::new(&model.config, 0).unwrap();
+    Request::new(model, settings, seed).unwrap().with_count(count).unwrap()
 }
 
 /// An engine with one fake model, and its script.

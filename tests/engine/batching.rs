@@ -1,4 +1,4 @@
-//! Who is drawn when, and what is made of it.
+//! Which images share a batch, and the events of their steps.
 
 use rdpm::engine::{Batching, Event, Options, Status};
 
@@ -6,9 +6,9 @@ use super::common::{STEPS, events, fake_engine, options, request};
 use super::{end_of, names, tokens};
 
 #[tokio::test]
-async fn events_come_in_order_with_ids_that_count_up() {
+async fn events_are_ordered_and_numbered_from_one() {
     let (engine, _) = fake_engine(options());
-    let id = engine.submit(request(7, 1)).unwrap();
+    let id = engine.submit(request(&engine, 7, 1)).unwrap();
     let events = events(&engine, id).await;
     let expected = ["queued 1", "started", "step 1 of 0", "step 2 of 0", "step 3 of 0", "step 4 of 0"];
     assert_eq!(names(&events)[..6], expected);
@@ -22,9 +22,9 @@ async fn events_come_in_order_with_ids_that_count_up() {
 }
 
 #[tokio::test]
-async fn images_of_a_job_step_together() {
+async fn images_of_a_job_share_step_events() {
     let (engine, _) = fake_engine(options());
-    let id = engine.submit(request(1, 4)).unwrap();
+    let id = engine.submit(request(&engine, 1, 4)).unwrap();
     let names = names(&events(&engine, id).await);
     assert_eq!(names.len(), STEPS + 3);
     assert_eq!(names[2], "step 1 of 0 1 2 3");
@@ -35,9 +35,9 @@ async fn images_of_a_job_step_together() {
 async fn images_join_and_leave_between_steps() {
     let (engine, script) = fake_engine(options());
     script.pause();
-    let first = engine.submit(request(1, 1)).unwrap();
+    let first = engine.submit(request(&engine, 1, 1)).unwrap();
     script.run_steps(2);
-    let second = engine.submit(request(2, 1)).unwrap();
+    let second = engine.submit(request(&engine, 2, 1)).unwrap();
     script.resume();
     assert_eq!(end_of(&engine, first).await, Status::Completed);
     assert_eq!(end_of(&engine, second).await, Status::Completed);
@@ -48,39 +48,39 @@ async fn images_join_and_leave_between_steps() {
     assert!(shared.len() >= STEPS - 3, "{batches:?}");
     assert!(shared.iter().all(|batch| batch[0].2 > batch[1].2), "{batches:?}");
 
-    let alone = engine.submit(request(2, 1)).unwrap();
+    let alone = engine.submit(request(&engine, 2, 1)).unwrap();
     assert_eq!(tokens(&events(&engine, alone).await, 0), tokens(&events(&engine, second).await, 0));
 }
 
 #[tokio::test]
-async fn one_image_is_not_stuck_behind_sixteen() {
+async fn a_job_of_one_image_does_not_wait_behind_a_job_of_sixteen() {
     let (engine, script) = fake_engine(Options { max_batch: 4, ..options() });
     script.pause();
-    let blocker = engine.submit(request(9, 4)).unwrap();
+    let blocker = engine.submit(request(&engine, 9, 4)).unwrap();
     script.run_steps(1);
-    let many = engine.submit(request(1, 16)).unwrap();
-    let one = engine.submit(request(2, 1)).unwrap();
-    assert_eq!(engine.get(one).unwrap().place.map(|place| place.position), Some(2));
+    let many = engine.submit(request(&engine, 1, 16)).unwrap();
+    let one = engine.submit(request(&engine, 2, 1)).unwrap();
+    assert_eq!(engine.get(one).unwrap().queue_position.map(|queued| queued.position), Some(2));
     script.resume();
     for id in [blocker, many, one] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
     }
     let batches = script.batches();
     let next = &batches[STEPS];
-    let seeds: Vec<u64> = next.iter().map(|drawing| drawing.0).collect();
+    let seeds: Vec<u64> = next.iter().map(|image| image.0).collect();
     assert_eq!(seeds.iter().filter(|&&seed| seed == 1).count(), 3, "{next:?}");
     assert_eq!(seeds.iter().filter(|&&seed| seed == 2).count(), 1, "{next:?}");
     assert!(batches.iter().all(|batch| batch.len() <= 4));
 }
 
 #[tokio::test]
-async fn whole_jobs_can_be_batched_for_comparison() {
-    let (engine, script) = fake_engine(Options { max_batch: 4, batching: Batching::Job, ..options() });
+async fn static_batching_runs_whole_jobs() {
+    let (engine, script) = fake_engine(Options { max_batch: 4, batching: Batching::Static, ..options() });
     script.pause();
-    let first = engine.submit(request(1, 2)).unwrap();
+    let first = engine.submit(request(&engine, 1, 2)).unwrap();
     script.run_steps(1);
-    let second = engine.submit(request(2, 3)).unwrap();
-    let third = engine.submit(request(3, 2)).unwrap();
+    let second = engine.submit(request(&engine, 2, 3)).unwrap();
+    let third = engine.submit(request(&engine, 3, 2)).unwrap();
     script.resume();
     for id in [first, second, third] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);
@@ -91,12 +91,12 @@ async fn whole_jobs_can_be_batched_for_comparison() {
 }
 
 #[tokio::test]
-async fn previews_are_made_only_for_who_wants_them() {
+async fn previews_are_decoded_only_for_requests_with_previews() {
     let (engine, script) = fake_engine(options());
     script.pause();
-    let without = engine.submit(request(1, 2).with_previews(false)).unwrap();
+    let without = engine.submit(request(&engine, 1, 2).with_previews(false)).unwrap();
     script.run_steps(2);
-    let with = engine.submit(request(2, 1)).unwrap();
+    let with = engine.submit(request(&engine, 2, 1)).unwrap();
     script.resume();
     for (id, wanted) in [(without, false), (with, true)] {
         assert_eq!(end_of(&engine, id).await, Status::Completed);

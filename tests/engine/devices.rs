@@ -1,4 +1,4 @@
-//! Several devices: a worker each, one queue.
+//! Several devices: one worker each, one queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use rdpm::model::Config;
 use super::common::{FakeLoader, Fault, Script, config, options, request, with_timeout};
 use super::{end_of, until};
 
-/// An engine with two toys, each with a script of its own.
-fn two(options: Options) -> (Engine, [Arc<Script>; 2]) {
+/// An engine with one fake model on two devices, each with its own script.
+fn two_device_engine(options: Options) -> (Engine, [Arc<Script>; 2]) {
     let scripts = [Arc::new(Script::default()), Arc::new(Script::default())];
     let loader = |number: usize| FakeLoader {
         device: format!("toy:{number}"),
@@ -22,10 +22,10 @@ fn two(options: Options) -> (Engine, [Arc<Script>; 2]) {
 
 #[tokio::test]
 async fn devices_share_the_work_evenly() {
-    let (engine, scripts) = two(options());
+    let (engine, scripts) = two_device_engine(options());
     assert_eq!(engine.devices(), ["toy:0", "toy:1"]);
     scripts.iter().for_each(|script| script.pause());
-    let id = engine.submit(request(1, 6)).unwrap();
+    let id = engine.submit(request(&engine, 1, 6)).unwrap();
     scripts.iter().for_each(|script| script.run_steps(1));
     for script in &scripts {
         assert_eq!(script.batches()[0].len(), 3);
@@ -36,46 +36,46 @@ async fn devices_share_the_work_evenly() {
 }
 
 #[tokio::test]
-async fn a_fault_of_one_device_leaves_the_other_at_work() {
-    let (engine, scripts) = two(Options { max_failures: 1, ..options() });
-    // The first is out of order for good.
+async fn a_fault_on_one_device_does_not_affect_the_other() {
+    let (engine, scripts) = two_device_engine(Options { max_failures: 1, ..options() });
+    // The model never recovers on the first device.
     scripts[0].fail_loads(std::iter::repeat_n(Some(Fault::Error), 100_000));
     scripts[0].fail_steps([Some(Fault::Panic)]);
     scripts.iter().for_each(|script| script.pause());
-    let broken = engine.submit(request(1, 1)).unwrap();
-    let well = engine.submit(request(2, 1)).unwrap();
+    let first = engine.submit(request(&engine, 1, 1)).unwrap();
+    let second = engine.submit(request(&engine, 2, 1)).unwrap();
     scripts.iter().for_each(|script| script.permit_steps(1));
     until(|| scripts.iter().all(|script| !script.batches().is_empty())).await;
-    let mut ends = [broken, well].map(|id| (id, Status::Queued));
+    let mut ends = [first, second].map(|id| (id, Status::Queued));
     scripts.iter().for_each(|script| script.resume());
     for (id, end) in &mut ends {
         *end = end_of(&engine, *id).await;
     }
-    // Which of them was on which device is up to the threads.
-    let with = |status: Status| ends.iter().filter(|(_, end)| *end == status).count();
-    assert_eq!((with(Status::Failed), with(Status::Completed)), (1, 1), "{ends:?}");
+    // Which job was on which device depends on the threads.
+    let count = |status: Status| ends.iter().filter(|(_, end)| *end == status).count();
+    assert_eq!((count(Status::Failed), count(Status::Completed)), (1, 1), "{ends:?}");
 
-    let out_of_order = async {
+    let unavailable = async {
         while scripts[0].load_attempts() < 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    with_timeout(out_of_order).await;
+    with_timeout(unavailable).await;
     engine.ready().unwrap();
     assert!(engine.is_alive());
-    let id = engine.submit(request(3, 16)).unwrap();
+    let id = engine.submit(request(&engine, 3, 16)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Completed);
     engine.shutdown(Duration::ZERO);
 }
 
 #[test]
-fn devices_must_serve_the_model_that_was_described() {
+fn a_loaded_model_must_have_the_configuration_that_is_served() {
     let described = vec![(config(), Arc::new(Script::default()))];
     let retitled = Config { title: "Another".into(), ..config() };
     let loader = |config| FakeLoader { device: "toy".into(), models: vec![(config, Arc::default())] };
     let start = |loaders| Engine::start(options(), FakeLoader::infos(&described), loaders);
     let started = start(vec![loader(config()), loader(retitled)]);
-    let Err(StartError::Backend(reason)) = started else { panic!("{started:?}") };
+    let Err(StartError::InvalidBackend(reason)) = started else { panic!("{started:?}") };
     assert_eq!(reason, "the configuration on disk is not the one being served");
     let Err(StartError::Option { option: "devices", .. }) = start(Vec::new()) else { panic!() };
 }

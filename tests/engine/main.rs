@@ -1,4 +1,5 @@
-//! The engine with a toy model, whose steps a test can hold back and let fail, and in `weights` with the shipped one.
+//! The engine with a fake backend, whose steps a test can pause and let fail, and in `shipped_weights` with the shipped
+//! model.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,7 +23,7 @@ use rdpm::engine::{Engine, Event, JobId, Status};
 
 fn names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
     let name = |event: &Event| match event {
-        Event::Queued(place) => format!("queued {}", place.position),
+        Event::Queued(queued) => format!("queued {}", queued.position),
         Event::Started => "started".into(),
         Event::Step(progress) => {
             let images: Vec<String> = progress.images.iter().map(|image| image.index.to_string()).collect();
@@ -35,10 +36,10 @@ fn names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
     events.iter().map(|(_, event)| name(event)).collect()
 }
 
-/// Waits until it is so.
-async fn until(done: impl Fn() -> bool) {
+/// Waits until a condition holds.
+async fn until(condition: impl Fn() -> bool) {
     let wait = async {
-        while !done() {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };

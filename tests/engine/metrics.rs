@@ -1,4 +1,4 @@
-//! What an operator gets to see.
+//! The engine's metrics.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -22,13 +22,13 @@ fn value(text: &str, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn metrics_account_for_every_job_and_image() {
+async fn metrics_count_every_job_and_image() {
     let (engine, script) = fake_engine(Options { max_batch: 2, max_queue: 4, ..options() });
     script.pause();
-    let running = engine.submit(request(1, 2)).unwrap();
+    let running = engine.submit(request(&engine, 1, 2)).unwrap();
     script.run_steps(1);
-    let waiting = engine.submit(request(2, 3)).unwrap();
-    engine.submit(request(3, 2)).unwrap_err();
+    let waiting = engine.submit(request(&engine, 2, 3)).unwrap();
+    engine.submit(request(&engine, 3, 2)).unwrap_err();
     let before = text(&engine);
     assert_eq!(value(&before, "rdpm_queue_images"), 3.0);
     assert_eq!(value(&before, "rdpm_live_jobs"), 2.0);
@@ -39,9 +39,9 @@ async fn metrics_account_for_every_job_and_image() {
     script.resume();
     assert_eq!(end_of(&engine, running).await, Status::Completed);
     script.fail_steps([Some(Fault::Error)]);
-    let failed = engine.submit(request(4, 1)).unwrap();
+    let failed = engine.submit(request(&engine, 4, 1)).unwrap();
     assert_eq!(end_of(&engine, failed).await, Status::Failed);
-    let last = engine.submit(request(5, 1)).unwrap();
+    let last = engine.submit(request(&engine, 5, 1)).unwrap();
     assert_eq!(end_of(&engine, last).await, Status::Completed);
     engine.shutdown(std::time::Duration::from_secs(1));
 

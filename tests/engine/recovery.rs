@@ -1,4 +1,4 @@
-//! What a fault of the model costs, and what it must not.
+//! Recovery from errors, panics, invalid results and lack of memory of the backend.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use super::common::{Fault, STEPS, Script, config, engine_with, fake_engine, opti
 use super::{end_of, until};
 
 #[tokio::test]
-async fn a_fault_fails_its_batch_only() {
+async fn a_fault_fails_only_the_jobs_in_its_batch() {
     for fault in [Fault::Error, Fault::Panic, Fault::TooFewResults] {
         let (engine, script) = fake_engine(Options { max_batch: 2, ..options() });
         script.pause();
         script.fail_steps([None, None, Some(fault)]);
-        let first = engine.submit(request(1, 1)).unwrap();
+        let first = engine.submit(request(&engine, 1, 1)).unwrap();
         script.run_steps(1);
         // Has one image in the failing batch, and one that waits.
-        let second = engine.submit(request(3, 2)).unwrap();
+        let second = engine.submit(request(&engine, 3, 2)).unwrap();
         script.resume();
         assert_eq!(end_of(&engine, first).await, Status::Failed);
         assert_eq!(end_of(&engine, second).await, Status::Failed);
-        let after = engine.submit(request(4, 3)).unwrap();
+        let after = engine.submit(request(&engine, 4, 3)).unwrap();
         assert_eq!(end_of(&engine, after).await, Status::Completed);
         assert_eq!(script.load_attempts(), 2);
         engine.ready().unwrap();
@@ -31,20 +31,20 @@ async fn a_fault_fails_its_batch_only() {
 }
 
 #[tokio::test]
-async fn repeated_faults_turn_readiness_off_until_the_model_works_again() {
+async fn repeated_failures_make_the_engine_not_ready_until_the_model_loads_again() {
     let (engine, script) = fake_engine(options());
     script.fail_steps([Some(Fault::Error)]);
     script.fail_loads([Fault::Error, Fault::Panic].into_iter().cycle().map(Some).take(100_000));
-    let mut was_off = false;
-    let id = engine.submit(request(1, 1)).unwrap();
+    let mut was_not_ready = false;
+    let id = engine.submit(request(&engine, 1, 1)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Failed);
     let recover = async {
         loop {
-            match engine.submit(request(2, 1)) {
+            match engine.submit(request(&engine, 2, 1)) {
                 Err(SubmitError::NotReady { retry_after }) => {
                     assert!(retry_after >= Duration::from_secs(1));
-                    assert!(was_off || matches!(engine.ready(), Err(SubmitError::NotReady { .. })));
-                    was_off = true;
+                    assert!(was_not_ready || matches!(engine.ready(), Err(SubmitError::NotReady { .. })));
+                    was_not_ready = true;
                     script.clear_faults();
                 }
                 Err(other) => panic!("{other}"),
@@ -57,31 +57,31 @@ async fn repeated_faults_turn_readiness_off_until_the_model_works_again() {
         }
     };
     with_timeout(recover).await;
-    assert!(was_off);
+    assert!(was_not_ready);
     engine.ready().unwrap();
-    // At the start, two or more in vain, and the last one.
+    // The load at the start, two or more that failed, and the last one.
     assert!(script.load_attempts() >= 4);
 }
 
 #[tokio::test]
-async fn three_bad_batches_in_a_row_are_too_many() {
+async fn three_failed_batches_in_a_row_make_the_engine_not_ready() {
     let (engine, script) = fake_engine(options());
     script.fail_steps([Some(Fault::Panic), Some(Fault::Panic), Some(Fault::Panic)]);
-    // The third time the model doesn't come back until it is mended.
+    // After the third fault the model can't be loaded until the faults are cleared.
     script.fail_loads([None, None].into_iter().chain(std::iter::repeat_n(Some(Fault::Error), 100_000)));
     for seed in 0..3 {
-        let id = engine.submit(request(seed, 1)).unwrap();
+        let id = engine.submit(request(&engine, seed, 1)).unwrap();
         assert_eq!(end_of(&engine, id).await, Status::Failed);
     }
     until(|| engine.ready().is_err()).await;
     script.clear_faults();
     until(|| engine.ready().is_ok()).await;
-    let id = engine.submit(request(4, 1)).unwrap();
+    let id = engine.submit(request(&engine, 4, 1)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Completed);
 }
 
 #[test]
-fn an_engine_that_cannot_work_does_not_start() {
+fn an_engine_without_a_usable_model_does_not_start() {
     let start = |fault: Fault| {
         let script = Arc::new(Script::default());
         script.fail_loads([Some(fault)]);
@@ -99,30 +99,30 @@ fn an_engine_that_cannot_work_does_not_start() {
 }
 
 #[tokio::test]
-async fn too_little_memory_halves_the_batch() {
+async fn running_out_of_memory_halves_the_batch() {
     let (engine, script) = fake_engine(options());
     script.pause();
     script.fail_steps([None, Some(Fault::OutOfMemory)]);
-    let id = engine.submit(request(1, 5)).unwrap();
+    let id = engine.submit(request(&engine, 1, 5)).unwrap();
     script.resume();
     assert_eq!(end_of(&engine, id).await, Status::Completed);
     assert_eq!(script.load_attempts(), 1);
-    // Five at first, then the five that were too many, then parts of three and two.
+    // Five images at first, then the five that were too many, then parts of three and two.
     let sizes: Vec<usize> = script.batches().iter().map(Vec::len).collect();
     assert_eq!(sizes[..4], [5, 5, 3, 2]);
     assert_eq!(sizes[4..], [3, 2].repeat(STEPS - 2));
 }
 
 #[tokio::test]
-async fn too_little_memory_for_half_the_batch_too_is_a_fault() {
+async fn running_out_of_memory_again_after_halving_is_a_fault() {
     let (engine, script) = fake_engine(options());
     script.fail_steps([Some(Fault::OutOfMemory), Some(Fault::OutOfMemory)]);
-    let id = engine.submit(request(1, 4)).unwrap();
+    let id = engine.submit(request(&engine, 1, 4)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Failed);
     // One image can't be halved.
     script.fail_steps([Some(Fault::OutOfMemory)]);
-    let id = engine.submit(request(2, 1)).unwrap();
+    let id = engine.submit(request(&engine, 2, 1)).unwrap();
     assert_eq!(end_of(&engine, id).await, Status::Failed);
-    let after = engine.submit(request(3, 4)).unwrap();
+    let after = engine.submit(request(&engine, 3, 4)).unwrap();
     assert_eq!(end_of(&engine, after).await, Status::Completed);
 }

@@ -1,4 +1,4 @@
-//! No job is left without an end when the engine stops.
+//! Shutdown ends every job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::end_of;
 async fn shutdown_ends_every_job() {
     let (engine, script) = fake_engine(Options { max_batch: 2, ..options() });
     script.pause();
-    let ids: Vec<JobId> = (0..4).map(|seed| engine.submit(request(seed, 1)).unwrap()).collect();
+    let ids: Vec<JobId> = (0..4).map(|seed| engine.submit(request(&engine, seed, 1)).unwrap()).collect();
     script.run_steps(1);
     let shutdown = tokio::task::spawn_blocking({
         let engine = Arc::clone(&engine);
         move || engine.shutdown(Duration::from_millis(20))
     });
-    // Clients aren't kept waiting for a step that hangs.
+    // Jobs end although a step hangs.
     for &id in &ids {
         assert_eq!(end_of(&engine, id).await, Status::Failed);
     }
-    assert_eq!(engine.submit(request(9, 1)), Err(SubmitError::ShuttingDown));
+    assert_eq!(engine.submit(request(&engine, 9, 1)), Err(SubmitError::ShuttingDown));
     assert_eq!(engine.ready(), Err(SubmitError::ShuttingDown));
     script.resume();
     with_timeout(shutdown).await.unwrap();
@@ -31,9 +31,9 @@ async fn shutdown_ends_every_job() {
 }
 
 #[tokio::test]
-async fn shutdown_lets_jobs_end_while_it_drains() {
+async fn shutdown_lets_jobs_complete_during_the_drain() {
     let (engine, _) = fake_engine(Options { max_batch: 2, ..options() });
-    let ids: Vec<JobId> = (0..20).map(|seed| engine.submit(request(seed, 2)).unwrap()).collect();
+    let ids: Vec<JobId> = (0..20).map(|seed| engine.submit(request(&engine, seed, 2)).unwrap()).collect();
     let draining = Arc::clone(&engine);
     with_timeout(tokio::task::spawn_blocking(move || draining.shutdown(Duration::from_secs(50))))
         .await
@@ -47,7 +47,7 @@ async fn shutdown_lets_jobs_end_while_it_drains() {
 async fn dropping_the_engine_ends_its_jobs() {
     let (engine, script) = fake_engine(options());
     script.pause();
-    let id = engine.submit(request(1, 1)).unwrap();
+    let id = engine.submit(request(&engine, 1, 1)).unwrap();
     let mut subscription = engine.subscribe(id, 0).unwrap();
     drop(engine);
     let mut last = None;

@@ -1,11 +1,11 @@
-//! Reading a job's events: late, slowly, again, or no more.
+//! Subscriptions: late, slow, resumed and dropped ones.
 
 use super::common::{events, fake_engine, options, request, with_timeout};
 
 #[tokio::test]
 async fn subscribers_resume_after_any_event() {
     let (engine, script) = fake_engine(options());
-    let id = engine.submit(request(1, 2)).unwrap();
+    let id = engine.submit(request(&engine, 1, 2)).unwrap();
     let all = events(&engine, id).await;
     for after in 0..=all.len() as u64 {
         let mut subscription = engine.subscribe(id, after).unwrap();
@@ -16,13 +16,13 @@ async fn subscribers_resume_after_any_event() {
         }
         assert_eq!(rest, all[after as usize..]);
     }
-    // An id from another server's life.
+    // A number from an earlier run of the server.
     let mut subscription = engine.subscribe(id, 1_000).unwrap();
     assert_eq!(with_timeout(subscription.next()).await.unwrap().0, 1);
 
-    // Live: one that is late, one that reads nothing until the end, one that leaves.
+    // Live: a late subscriber, one that reads nothing until the end, and one that leaves.
     script.pause();
-    let id = engine.submit(request(2, 1)).unwrap();
+    let id = engine.submit(request(&engine, 2, 1)).unwrap();
     let mut idle = engine.subscribe(id, 0).unwrap();
     script.run_steps(2);
     let mut early = engine.subscribe(id, 0).unwrap();
@@ -44,17 +44,17 @@ async fn subscribers_resume_after_any_event() {
     assert_eq!(with_timeout(idle.next()).await.unwrap().0, 1);
 }
 
-/// Thousands of readers that don't read cost the worker nothing and don't keep the job from ending.
+/// Thousands of subscribers that don't read neither slow the worker nor keep the job from ending.
 #[tokio::test]
-async fn readers_that_do_not_read_hold_nothing_up() {
+async fn subscribers_that_do_not_read_do_not_block_the_job() {
     let (engine, script) = fake_engine(options());
     script.pause();
-    let id = engine.submit(request(1, 1)).unwrap();
+    let id = engine.submit(request(&engine, 1, 1)).unwrap();
     let idle: Vec<_> = (0..5_000).map(|_| engine.subscribe(id, 0).unwrap()).collect();
     script.resume();
     let all = events(&engine, id).await;
     assert_eq!(all.len(), 8);
-    // They still can, and find everything.
+    // They can still read all events.
     for mut subscription in idle.into_iter().step_by(1_000) {
         for event in &all {
             assert_eq!(&with_timeout(subscription.next()).await.unwrap(), event);

@@ -1,6 +1,6 @@
 //! Two models behind one API: each with classes, sizes and limits of its own.
 
-use rdpm::engine::{Loading, Options};
+use rdpm::engine::{ModelLoading, Options};
 use serde_json::{Value, json};
 
 use super::common::{Fault, Server, fields, options, problem, with_timeout};
@@ -214,7 +214,8 @@ async fn a_model_out_of_order_is_told_from_the_others() {
 
 #[tokio::test]
 async fn a_lazy_model_that_cannot_be_loaded_fails_the_request_for_it() {
-    let (server, [_, other]) = Server::with_two_models(Options { loading: Loading::Lazy, ..options() }).await;
+    let (server, [_, other]) =
+        Server::with_two_models(Options { loading: ModelLoading::Lazy, ..options() }).await;
     other.fail_loads([Some(Fault::Error)]);
     let own = finished(&server, &json!({"class": 0, "model": "other"})).await;
     let job = server.json(&own).await;

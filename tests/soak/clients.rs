@@ -1,4 +1,4 @@
-//! Clients that do as chance tells them.
+//! Clients with random behavior.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -15,25 +15,25 @@ use crate::Tally;
 use crate::client::Api;
 use crate::job::{Job, Link, is_end};
 
-/// What a client does with a job of its.
+/// What a client does with one of its jobs.
 #[derive(Debug, Clone, Copy)]
-enum Manner {
-    /// Follows the stream to its end.
+enum Behavior {
+    /// Reads the event stream to its end.
     Follow,
-    /// Follows it for so many messages and leaves.
-    Leave(usize),
-    /// Leaves after each so many messages and comes back after a pause.
-    Return(usize, Duration),
+    /// Reads this number of messages and disconnects.
+    Disconnect(usize),
+    /// Disconnects after every this number of messages and reconnects after a pause.
+    Reconnect(usize, Duration),
     /// Cancels after a while.
     Cancel(Duration),
-    /// Cancels after a while and follows the stream meanwhile.
+    /// Reads the event stream and cancels after a while.
     FollowAndCancel(Duration),
-    /// Asks for the state again and again.
+    /// Polls the job's state.
     Poll,
-    /// Opens the stream, reads nothing for so long, then all of it.
-    Dawdle(Duration),
-    /// Opens the stream, reads nothing for so long, and leaves.
-    DawdleAndLeave(Duration),
+    /// Opens the event stream, waits, then reads all of it.
+    ReadLate(Duration),
+    /// Opens the event stream, waits, and disconnects without reading.
+    ReadNothing(Duration),
 }
 
 /// One client.
@@ -51,35 +51,35 @@ impl<'a> Client<'a> {
         Self { number, generator, api, tally }
     }
 
-    /// One job after the other until it is time to stop, and each to its end.
+    /// Runs one job after the other, each to its end, until the time is over.
     pub async fn run(mut self, until: Instant) {
         while Instant::now() < until {
-            let manner = self.manner();
+            let behavior = self.behavior();
             let body = self.body();
-            let name = format!("client {}, {manner:?}, {body}", self.number);
+            let name = format!("client {}, {behavior:?}, {body}", self.number);
             match self.post(&name, &body).await {
-                Some(job) => self.accompany(job, manner, &body).await,
+                Some(job) => self.run_job(job, behavior, &body).await,
                 None => self.pause(100..1000).await,
             }
             self.pause(0..300).await;
         }
     }
 
-    fn manner(&mut self) -> Manner {
+    fn behavior(&mut self) -> Behavior {
         let messages = self.generator.random_range(1..12);
         let mut time = |most| Duration::from_millis(self.generator.random_range(0..most));
-        // Who leaves after each of a job's messages, some forty, must have come back for the last one before the server
-        // forgets the job, 10 seconds after its end.
+        // A client that disconnects after each of a job's forty or so messages must read the last one before the server
+        // evicts the job, 10 seconds after its end.
         let (short, long) = (time(100), time(5000));
         match self.generator.random_range(0..8) {
-            0 => Manner::Follow,
-            1 => Manner::Leave(messages),
-            2 => Manner::Return(messages, short),
-            3 => Manner::Cancel(long),
-            4 => Manner::FollowAndCancel(long),
-            5 => Manner::Poll,
-            6 => Manner::Dawdle(long),
-            _ => Manner::DawdleAndLeave(long),
+            0 => Behavior::Follow,
+            1 => Behavior::Disconnect(messages),
+            2 => Behavior::Reconnect(messages, short),
+            3 => Behavior::Cancel(long),
+            4 => Behavior::FollowAndCancel(long),
+            5 => Behavior::Poll,
+            6 => Behavior::ReadLate(long),
+            _ => Behavior::ReadNothing(long),
         }
     }
 
@@ -99,7 +99,7 @@ impl<'a> Client<'a> {
         sleep(Duration::from_millis(self.generator.random_range(milliseconds))).await;
     }
 
-    /// Asks for a generation; `None` where the queue is full.
+    /// Posts a generation request; `None` if the queue is full.
     async fn post(&self, name: &str, body: &Value) -> Option<Job<'a>> {
         let response = self.api.post(body).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -112,67 +112,67 @@ impl<'a> Client<'a> {
         Some(Job::new(self.api, name, body, &accepted))
     }
 
-    /// Behaves towards a job as the manner says, and notes its end, of which there are only legitimate ones.
-    async fn accompany(&mut self, mut job: Job<'a>, manner: Manner, body: &Value) {
+    /// Runs a job to its end, checks that the end is allowed, and counts it.
+    async fn run_job(&mut self, mut job: Job<'a>, behavior: Behavior, body: &Value) {
         let mut may_be_canceled = false;
-        let leaving_cancels = body["cancel_on_disconnect"] == true;
-        let end = match manner {
-            Manner::Follow => self.follow(&mut job).await,
-            Manner::Poll => self.poll(&mut job).await,
-            Manner::Leave(messages) => {
-                may_be_canceled = leaving_cancels;
-                self.leave(&mut job, messages).await
+        let cancel_on_disconnect = body["cancel_on_disconnect"] == true;
+        let end = match behavior {
+            Behavior::Follow => self.follow(&mut job).await,
+            Behavior::Poll => self.poll(&mut job).await,
+            Behavior::Disconnect(messages) => {
+                may_be_canceled = cancel_on_disconnect;
+                self.disconnect(&mut job, messages).await
             }
-            Manner::Return(messages, pause) => {
-                let (end, longest) = self.keep_returning(&mut job, messages, pause).await;
-                may_be_canceled = leaving_cancels && longest >= Options::default().disconnect_grace;
+            Behavior::Reconnect(messages, pause) => {
+                let (end, longest) = self.keep_reconnecting(&mut job, messages, pause).await;
+                may_be_canceled = cancel_on_disconnect && longest >= Options::default().disconnect_grace;
                 end
             }
-            Manner::Cancel(after) => {
+            Behavior::Cancel(after) => {
                 may_be_canceled = true;
                 self.cancel(&job.link, after).await
             }
-            Manner::FollowAndCancel(after) => {
+            Behavior::FollowAndCancel(after) => {
                 may_be_canceled = true;
                 self.follow_and_cancel(&mut job, after).await
             }
-            Manner::Dawdle(pause) => self.dawdle(&mut job, pause, true).await,
-            Manner::DawdleAndLeave(pause) => {
-                may_be_canceled = leaving_cancels;
-                self.dawdle(&mut job, pause, false).await
+            Behavior::ReadLate(pause) => self.read_late(&mut job, pause, true).await,
+            Behavior::ReadNothing(pause) => {
+                may_be_canceled = cancel_on_disconnect;
+                self.read_late(&mut job, pause, false).await
             }
         };
-        job.confirm(&end).await;
+        job.assert_end(&end).await;
         let status = end["status"].as_str().expect("a status");
-        let legitimate = status == "completed" || (status == "canceled" && may_be_canceled);
-        assert!(legitimate, "{}: it ended as {status}", job.link);
-        self.note(status, &end);
+        let is_allowed = status == "completed" || (status == "canceled" && may_be_canceled);
+        assert!(is_allowed, "{}: it ended as {status}", job.link);
+        self.count_end(status, &end);
     }
 
-    fn note(&self, status: &str, end: &Value) {
+    fn count_end(&self, status: &str, end: &Value) {
         let finished = end["images"].as_array().map_or(0, Vec::len) as u64;
-        let wanted = end["count"].as_u64().expect("a count");
+        let requested = end["count"].as_u64().expect("a count");
         let mut tally = self.tally.borrow_mut();
         *tally.jobs.entry(status.to_owned()).or_default() += 1;
         *tally.images.entry("completed".to_owned()).or_default() += finished;
         if status != "completed" {
-            *tally.images.entry(status.to_owned()).or_default() += wanted - finished;
+            *tally.images.entry(status.to_owned()).or_default() += requested - finished;
         }
     }
 
-    fn did(&self, deed: &'static str) {
-        self.tally.borrow_mut().did(deed);
+    fn count_action(&self, action: &'static str) {
+        self.tally.borrow_mut().count_action(action);
     }
 
     async fn follow(&self, job: &mut Job<'a>) -> Value {
-        self.did("streams");
+        self.count_action("streams");
         let mut stream = job.open().await;
         job.read(&mut stream).await
     }
 
     async fn poll(&mut self, job: &mut Job<'a>) -> Value {
         loop {
-            let state = job.look().await;
+            let state = job.fetch_state().await;
             if is_end(&state) {
                 return state;
             }
@@ -180,40 +180,45 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn leave(&mut self, job: &mut Job<'a>, messages: usize) -> Value {
-        self.did("streams");
+    async fn disconnect(&mut self, job: &mut Job<'a>, messages: usize) -> Value {
+        self.count_action("streams");
         let mut stream = job.open().await;
         if let Some(end) = job.read_some(&mut stream, messages).await {
             return end;
         }
         drop(stream);
-        self.did("disconnects");
+        self.count_action("disconnects");
         self.poll(job).await
     }
 
-    /// Returns the end, and the longest time that it was away.
-    async fn keep_returning(&self, job: &mut Job<'a>, messages: usize, pause: Duration) -> (Value, Duration) {
-        self.did("streams");
+    /// Returns the end, and the longest time between two connections.
+    async fn keep_reconnecting(
+        &self,
+        job: &mut Job<'a>,
+        messages: usize,
+        pause: Duration,
+    ) -> (Value, Duration) {
+        self.count_action("streams");
         let mut longest = Duration::ZERO;
         let mut stream = job.open().await;
         loop {
             if let Some(end) = job.read_some(&mut stream, messages).await {
                 return (end, longest);
             }
-            let left = Instant::now();
+            let disconnected = Instant::now();
             drop(stream);
             sleep(pause).await;
-            self.did("reconnects");
+            self.count_action("reconnects");
             stream = job.open().await;
-            longest = longest.max(left.elapsed());
+            longest = longest.max(disconnected.elapsed());
         }
     }
 
     async fn cancel(&self, job: &Link<'a>, after: Duration) -> Value {
         sleep(after).await;
-        self.did("cancels");
+        self.count_action("cancels");
         let state = job.delete().await;
-        // To cancel twice changes nothing.
+        // Canceling twice changes nothing.
         assert_eq!(job.delete().await["status"], state["status"], "{job}: canceled again");
         state
     }
@@ -225,15 +230,15 @@ impl<'a> Client<'a> {
         end
     }
 
-    async fn dawdle(&mut self, job: &mut Job<'a>, pause: Duration, reads_on: bool) -> Value {
-        self.did("slow streams");
+    async fn read_late(&mut self, job: &mut Job<'a>, pause: Duration, reads: bool) -> Value {
+        self.count_action("slow streams");
         let mut stream = job.open().await;
         sleep(pause).await;
-        if reads_on {
+        if reads {
             return job.read(&mut stream).await;
         }
         drop(stream);
-        self.did("disconnects");
+        self.count_action("disconnects");
         self.poll(job).await
     }
 }

@@ -1,4 +1,4 @@
-//! One job as its client sees it, and what must be true of it whoever looks.
+//! One job as its client sees it, with checks of every response and event.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,36 +10,36 @@ use crate::client::{Api, Message, Messages};
 
 /// T of the shipped model.
 const STEPS: u64 = 10;
-/// The states in an order in which they can follow each other, but that of the last three is one alone.
+/// The states in the order in which they follow each other. The last three are alternatives.
 const STATES: [&str; 5] = ["queued", "running", "completed", "failed", "canceled"];
 const FIRST_END: usize = 2;
 
-/// Where a job is.
+/// The address of a job.
 #[derive(Clone)]
 pub struct Link<'a> {
     api: &'a Api,
-    /// For complaints: who asked for it, and how.
+    /// The client and its request, for messages of assertions.
     name: String,
     path: String,
 }
 
-/// A job that was accepted, and what its client knows of it.
+/// An accepted job and what its client knows of it.
 pub struct Job<'a> {
     pub link: Link<'a>,
     count: usize,
     previews: bool,
-    /// Number of the last message that was read.
+    /// The number of the last message read.
     last: u64,
-    /// Whether its start was read.
-    begun: bool,
-    /// Steps that each image has taken.
+    /// Whether the `started` event was read.
+    started: bool,
+    /// The number of steps that each image has taken.
     steps: HashMap<u64, u64>,
-    /// The rank of its state when it was last asked for.
+    /// The rank of the state last fetched.
     rank: usize,
 }
 
 impl Link<'_> {
-    /// Cancels the job, which then has ended, one way or another.
+    /// Cancels the job, which must have ended then.
     pub async fn delete(&self) -> Value {
         let state = self.body(self.api.delete(&self.path).await, "DELETE").await;
         assert!(is_end(&state), "{self}: {} after DELETE", state["status"]);
@@ -47,12 +47,12 @@ impl Link<'_> {
     }
 
     async fn body(&self, response: reqwest::Result<Response>, what: &str) -> Value {
-        let body = self.answer(response, what).json().await;
+        let body = self.success(response, what).json().await;
         body.unwrap_or_else(|error| panic!("{self}: {what}: {error:?}"))
     }
 
-    /// The answer, which is one of success.
-    fn answer(&self, response: reqwest::Result<Response>, what: &str) -> Response {
+    /// The response, which must be successful.
+    fn success(&self, response: reqwest::Result<Response>, what: &str) -> Response {
         let response = response.unwrap_or_else(|error| panic!("{self}: {what}: {error:?}"));
         assert!(response.status().is_success(), "{self}: {what}: {}", response.status());
         response
@@ -66,7 +66,7 @@ impl fmt::Display for Link<'_> {
 }
 
 impl<'a> Job<'a> {
-    /// The job of a 202.
+    /// The job of a response with status 202.
     pub fn new(api: &'a Api, name: &str, body: &Value, accepted: &Value) -> Self {
         let path = accepted["links"]["self"].as_str().expect("a link").to_owned();
         Self {
@@ -74,21 +74,21 @@ impl<'a> Job<'a> {
             count: body["count"].as_u64().expect("a count") as usize,
             previews: body["previews"].as_bool().expect("a flag"),
             last: 0,
-            begun: false,
+            started: false,
             steps: HashMap::new(),
             rank: 0,
         }
     }
 
-    /// Opens the event stream after the last message that was read. As that isn't the end, something follows.
+    /// Opens the event stream after the last message read, which wasn't the end.
     pub async fn open(&self) -> Messages {
         let response = self.link.api.events(&format!("{}/events", self.link.path), self.last).await;
-        let response = self.link.answer(response, "events");
+        let response = self.link.success(response, "events");
         assert_eq!(response.status(), StatusCode::OK, "{}: events after {}", self.link, self.last);
         Messages::new(response)
     }
 
-    /// Reads all messages that are left. The last one is the job.
+    /// Reads the remaining messages. The last one is the job.
     pub async fn read(&mut self, messages: &mut Messages) -> Value {
         loop {
             if let Some(end) = self.read_some(messages, 1).await {
@@ -97,12 +97,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Reads so many messages; the job if the last one was among them.
+    /// Reads this number of messages. Returns the job if the last one was among them.
     pub async fn read_some(&mut self, messages: &mut Messages, count: usize) -> Option<Value> {
         for _ in 0..count {
             let message = next(messages, &self.link).await;
             let message = message.unwrap_or_else(|| panic!("{}: its stream ended without an end", self.link));
-            if let Some(end) = self.take(&message) {
+            if let Some(end) = self.check_message(&message) {
                 assert!(next(messages, &self.link).await.is_none(), "{}: a message after its end", self.link);
                 return Some(end);
             }
@@ -110,15 +110,15 @@ impl<'a> Job<'a> {
         None
     }
 
-    /// Checks a message; returns the job where it is the last.
-    fn take(&mut self, message: &Message) -> Option<Value> {
+    /// Checks a message. Returns the job if it is the last.
+    fn check_message(&mut self, message: &Message) -> Option<Value> {
         self.last += 1;
         assert_eq!(message.id(), self.last, "{}: number of a message", self.link);
         let data = message.data();
         match message.event() {
-            "queued" => assert!(!self.begun, "{}: queued after its start", self.link),
-            "started" => assert!(!std::mem::replace(&mut self.begun, true), "{}: started twice", self.link),
-            "step" => self.step(&data),
+            "queued" => assert!(!self.started, "{}: queued after its start", self.link),
+            "started" => assert!(!std::mem::replace(&mut self.started, true), "{}: started twice", self.link),
+            "step" => self.check_step(&data),
             end => {
                 assert_eq!(data["status"], end, "{}: its end", self.link);
                 let done = self.steps.values().filter(|&&steps| steps == STEPS).count();
@@ -133,9 +133,9 @@ impl<'a> Job<'a> {
         None
     }
 
-    /// Each image takes one step after the other, whatever its job's other images do.
-    fn step(&mut self, data: &Value) {
-        assert!(self.begun, "{}: a step before its start", self.link);
+    /// Checks that each image takes one step after the other.
+    fn check_step(&mut self, data: &Value) {
+        assert!(self.started, "{}: a step before its start", self.link);
         for image in data["images"].as_array().expect("images") {
             let taken = self.steps.entry(image["index"].as_u64().expect("an index")).or_default();
             *taken += 1;
@@ -146,20 +146,20 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Asks for its state, which only ever goes on.
-    pub async fn look(&mut self) -> Value {
+    /// Fetches the state, which must not go back.
+    pub async fn fetch_state(&mut self) -> Value {
         let link = &self.link;
         let state = link.body(link.api.get(&link.path).await, "GET").await;
         let rank = STATES.iter().position(|&status| state["status"] == status).expect("a status");
-        let goes_on = rank == self.rank || (rank > self.rank && self.rank < FIRST_END);
-        assert!(goes_on, "{link}: from {} to {}", STATES[self.rank], STATES[rank]);
+        let is_allowed = rank == self.rank || (rank > self.rank && self.rank < FIRST_END);
+        assert!(is_allowed, "{link}: from {} to {}", STATES[self.rank], STATES[rank]);
         self.rank = rank;
         state
     }
 
-    /// Whatever end somebody heard of, it is the one that the job keeps.
-    pub async fn confirm(&mut self, end: &Value) {
-        let state = self.look().await;
+    /// Checks that the job's state is the end that was read before.
+    pub async fn assert_end(&mut self, end: &Value) {
+        let state = self.fetch_state().await;
         assert_eq!(state["status"], end["status"], "{}: its end, asked again", self.link);
         assert_eq!(state["images"], end["images"], "{}: its images, asked again", self.link);
         let images = state["images"].as_array().map_or(0, Vec::len);
@@ -167,7 +167,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The next message of a stream that nobody has cut.
+/// The next message of a stream, which must not break.
 async fn next(messages: &mut Messages, link: &Link<'_>) -> Option<Message> {
     messages.next().await.unwrap_or_else(|error| panic!("{link}: {error:?}"))
 }

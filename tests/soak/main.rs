@@ -1,14 +1,13 @@
-//! A soak: random clients for a minute or as long as `RDPM_SOAK_SECONDS` says, against the server program with the
-//! shipped weights.
+//! Soak test: random clients against the server program with the shipped weights, for a minute or `RDPM_SOAK_SECONDS`.
 //!
-//! They follow, leave, come back, cancel, ask now and then, and dawdle. Nothing that they do may cost anybody an
-//! answer: each accepted job comes to one end, which all who ask hear alike; the server's own count of the ends is
-//! theirs; its queue and its batch are empty afterwards; and its memory doesn't grow once it is warm.
+//! The clients read event streams, disconnect, reconnect, cancel, poll and read late. Each accepted job must end exactly
+//! once, and every client must get the same end; the server's metrics must match the clients' counts; its queue and its
+//! batch must be empty afterwards; and its memory must not grow after the warm-up.
 //!
 //!     cargo test --test soak -- --nocapture
 //!     RDPM_SOAK_SECONDS=600 cargo test --release --test soak -- --nocapture
 //!
-//! `RDPM_SOAK_SEED` repeats what the clients of an earlier run chose to do; the server's timing is its own.
+//! `RDPM_SOAK_SEED` repeats the clients' choices of an earlier run. The server's timing still varies.
 
 #[path = "../client/mod.rs"]
 mod client;
@@ -28,39 +27,39 @@ use futures_util::future::join_all;
 use program::{Program, rdpm};
 use watch::{Memory, metrics, wait_until_empty};
 
-/// Clients at a time, each with one job.
+/// The number of concurrent clients, each with one job at a time.
 const CLIENTS: u64 = 24;
-/// So long after the last job was asked for, whoever still waits waits in vain: the server fails a job after 5 minutes.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// The timeout after the last request: the server fails a job after 5 minutes.
+const TIMEOUT: Duration = Duration::from_secs(400);
 
-/// What the clients saw, all together.
+/// What all clients saw.
 #[derive(Debug, Default)]
 struct Tally {
-    /// Accepted jobs by how they ended.
+    /// Accepted jobs by their status at the end.
     jobs: BTreeMap<String, u64>,
-    /// Images by how they ended: finished ones as completed, the others as their job.
+    /// Images by status: finished ones are completed, the others have their job's status.
     images: BTreeMap<String, u64>,
-    /// Jobs that found the queue full.
+    /// Jobs refused because the queue was full.
     refused: u64,
-    /// What clients did, by name.
-    deeds: BTreeMap<&'static str, u64>,
+    /// The clients' actions, by name.
+    actions: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
-    fn did(&mut self, deed: &'static str) {
-        *self.deeds.entry(deed).or_default() += 1;
+    fn count_action(&mut self, action: &'static str) {
+        *self.actions.entry(action).or_default() += 1;
     }
 }
 
 #[tokio::test]
-async fn random_clients_are_all_served_and_leave_nothing_behind() {
+async fn random_clients_are_served_without_leaks() {
     let setting = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
     let length = Duration::from_secs(setting("RDPM_SOAK_SECONDS").unwrap_or(60));
     let seed = setting("RDPM_SOAK_SEED").unwrap_or_else(rand::random);
     println!("{} seconds, RDPM_SOAK_SEED={seed}", length.as_secs());
 
-    // Jobs are forgotten soon, so that the store is as full as it gets before memory is looked at, and the queue is so
-    // short that some find it full.
+    // A short retention, so that the store reaches its steady size before memory is measured, and a short queue, so that
+    // it is sometimes full.
     let mut command = rdpm();
     command.args([
         "serve",
@@ -83,7 +82,7 @@ async fn random_clients_are_all_served_and_leave_nothing_behind() {
     tokio::select! {
         _ = join_all(clients) => {}
         () = memory.watch(&api) => {}
-        () = tokio::time::sleep(length + PATIENCE) => panic!("the clients still wait"),
+        () = tokio::time::sleep(length + TIMEOUT) => panic!("clients are still waiting"),
     }
     wait_until_empty(&api).await;
 
@@ -117,8 +116,8 @@ fn report(tally: &Tally, memory: &Memory, took: Duration) {
         .images
         .iter()
         .for_each(|(status, images)| println!("{:<28} {images:>8}", format!("images {status}")));
-    tally.deeds.iter().for_each(|(deed, times)| println!("{deed:<28} {times:>8}"));
-    for (when, kib) in memory.course() {
+    tally.actions.iter().for_each(|(action, times)| println!("{action:<28} {times:>8}"));
+    for (when, kib) in memory.summary() {
         println!("{:<28} {:>8.1}", format!("MiB resident, {when}"), kib / 1024.0);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use rdpm::engine::{Engine, Folders};
+use rdpm::engine::{Engine, FolderLoader};
 use rdpm::model::{Model, ModelInfo, open_device};
 use rdpm::web::{self, ClassPictures};
 use serde::Serialize;
@@ -119,12 +119,12 @@ impl Serve {
             |(folder, info): &(PathBuf, ModelInfo)| (info.config.name.clone(), folder.clone());
         let folders: Vec<_> = chosen.models.iter().map(name_and_folder).collect();
         let load_on =
-            |device: &String| Folders::new(folders.clone(), device).with_precision(self.model.precision);
+            |device: &String| FolderLoader::new(folders.clone(), device).with_precision(self.model.precision);
         let loaders = devices(&self.model.device)?.iter().map(load_on).collect();
         let infos = chosen.models.iter().map(|(_, info)| info.clone()).collect();
         let engine = Engine::start(self.engine.options(), infos, loaders)?;
         let chosen = chosen.keep(|_, info| {
-            let unusable = engine.unusable().iter().find(|(name, _)| *name == info.config.name);
+            let unusable = engine.unusable_models().iter().find(|(name, _)| *name == info.config.name);
             unusable.map_or(Ok(info), |(_, error)| Err(anyhow!("{error}")))
         })?;
         for (folder, error) in &chosen.bad {

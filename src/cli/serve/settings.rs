@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use rdpm::engine::{self, Batching, Loading};
+use rdpm::engine::{self, Batching, ModelLoading};
 use rdpm::web::{self, ApiKey, Origin, ProxyHeader, PublicPaths, RateLimit};
 use serde::{Serialize, Serializer};
 
@@ -56,16 +56,16 @@ impl EngineArguments {
     pub fn options(&self) -> engine::Options {
         engine::Options {
             loading: match self.load {
-                Load::Eager => Loading::Eager,
-                Load::Lazy => Loading::Lazy,
+                Load::Eager => ModelLoading::Eager,
+                Load::Lazy => ModelLoading::Lazy,
             },
             max_batch: self.max_batch as usize,
             max_queue: self.max_queue,
             retention: Duration::from_secs(self.retention),
             job_timeout: (self.job_timeout > 0).then(|| Duration::from_secs(self.job_timeout)),
             batching: match self.batching {
-                Joining::Step => Batching::Step,
-                Joining::Job => Batching::Job,
+                Joining::Step => Batching::Continuous,
+                Joining::Job => Batching::Static,
             },
             ..engine::Options::default()
         }

@@ -55,7 +55,7 @@ pub(in crate::web) async fn animation(
         let detail = "The generation has no previews; which=tokens needs none.";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let info = &snapshot.model;
+    let info = snapshot.request.model();
     let config = &info.config;
     let size = config.image.size as u32;
     let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
@@ -65,7 +65,7 @@ pub(in crate::web) async fn animation(
     let steps_of_images = frames(engine, snapshot, &parameters).await?;
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
     let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);
-    let one = snapshot.request.parameters(config, parameters.index.unwrap_or(0));
+    let one = snapshot.request.provenance(parameters.index.unwrap_or(0));
     let provenance = Provenance { count, scale: parameters.scale, ..one };
     let work = move || {
         let frame = |images: &BTreeMap<u32, Frame>| {

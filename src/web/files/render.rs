@@ -74,10 +74,10 @@ async fn pictures(
     first: u32,
     options: RenderOptions,
 ) -> Result<Bytes, Problem> {
-    let config = &snapshot.model.config;
+    let config = &snapshot.request.model().config;
     let (size, count) = (config.image.size as u32, files.len() as u32);
     check_size(options.scale, |scale| sheet_pixels(count, size * scale))?;
-    let one = snapshot.request.parameters(config, first);
+    let one = snapshot.request.provenance(first);
     let parameters = Provenance { count, scale: options.scale, ..one };
     let work = move || {
         let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;

@@ -48,7 +48,7 @@ pub(in crate::web) fn completed(engine: &Engine, subscription: &Subscription) ->
             "The generation was canceled before its images were done.",
         )),
         Status::Failed => {
-            let not_ready = engine.model_ready(&snapshot.model.config.name).err();
+            let not_ready = engine.model_ready(snapshot.request.model()).err();
             Err(not_ready.map_or_else(|| Problem::generation_failed(snapshot.detail), Problem::from))
         }
         _ => Ok(snapshot),

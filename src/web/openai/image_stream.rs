@@ -140,7 +140,7 @@ impl JobStream {
     async fn completed(&self) -> Result<Message, Problem> {
         let snapshot = completed(&self.app.engine, &self.subscription)?;
         let file = render_image(&self.app.image_pool, &snapshot, 0, self.options).await?;
-        let info = &snapshot.model;
+        let info = snapshot.request.model();
         let event = CompletedEvent {
             kind: "image_generation.completed",
             b64_json: STANDARD.encode(file),

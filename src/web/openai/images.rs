@@ -66,7 +66,7 @@ async fn images(
     order: &Order,
     headers: &HeaderMap,
 ) -> Result<Images, Problem> {
-    let info = &snapshot.model;
+    let info = snapshot.request.model();
     let class = info.config.classes.get(snapshot.request.settings().class());
     let base = base_url(headers);
     let mut data = Vec::with_capacity(snapshot.images.len());

@@ -1,7 +1,5 @@
 //! `/health/…`: liveness and readiness.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::ModelInfo;
+use crate::engine::ModelHandle;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
 
@@ -53,9 +51,9 @@ pub(super) async fn live(State(app): State<AppState>) -> Result<Response, Proble
 #[utoipa::path(get, path = "/health/ready", tag = "Operations", responses((status = 200, body = Readiness)))]
 pub(super) async fn ready(State(app): State<AppState>) -> Result<Response, Problem> {
     app.engine.ready()?;
-    let model = |info: &Arc<ModelInfo>| {
-        let name = info.config.name.clone();
-        ModelReadiness { ready: app.engine.model_ready(&name).is_ok(), name }
+    let model = |model: &ModelHandle| {
+        let ready = app.engine.model_ready(model).is_ok();
+        ModelReadiness { name: model.name().to_owned(), ready }
     };
     let models = app.engine.models().iter().map(model).collect();
     Ok(([NO_STORE], Json(Readiness { status: "ready", models })).into_response())

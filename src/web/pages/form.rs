@@ -1,10 +1,8 @@
 //! What the page's form holds, read from an address or from a form that was sent: what can be used is kept, and there
 //! is a sentence for each thing that can't.
 
-use std::sync::Arc;
-
 use super::view::View;
-use crate::engine::{Engine, MAX_COUNT, ModelInfo, Request, SEED_MAX};
+use crate::engine::{Engine, MAX_COUNT, ModelHandle, Request, SEED_MAX};
 use crate::model::{Config, ModelError, SamplingSettings};
 
 /// Pictures that one form may ask for: as many as the engine draws together.
@@ -18,7 +16,7 @@ const VARIABLE: [&str; 5] = ["guidance", "temperature", "top_k", "top_p", "class
 /// The state of the form.
 #[derive(Debug)]
 pub(super) struct Form {
-    pub model: Arc<ModelInfo>,
+    pub model: ModelHandle,
     pub view: View,
     /// Indices; the first class where none was named.
     pub classes: Vec<usize>,
@@ -46,7 +44,7 @@ impl Form {
         let (model, unknown) = chosen(engine, encoded);
         let config = &model.config;
         let mut form = Self {
-            model: Arc::clone(&model),
+            model: model.clone(),
             view: View::Draw,
             classes: Vec::new(),
             seeds: Vec::new(),
@@ -107,7 +105,7 @@ impl Form {
                 settings = settings.with_top_p(self.top_p)?;
             }
             for &seed in &self.seeds {
-                let request = Request::new(settings.clone(), seed)?.with_count(self.count)?;
+                let request = Request::new(&self.model, settings.clone(), seed)?.with_count(self.count)?;
                 // Nobody will see their steps.
                 requests.push(request.with_previews(false));
             }
@@ -211,13 +209,13 @@ impl Form {
 }
 
 /// The model that `model=` names, or the default one and the name that is none's.
-fn chosen(engine: &Engine, encoded: &[u8]) -> (Arc<ModelInfo>, Option<String>) {
+fn chosen(engine: &Engine, encoded: &[u8]) -> (ModelHandle, Option<String>) {
     let named =
         form_urlencoded::parse(encoded).find(|(key, value)| key == "model" && !value.trim().is_empty());
     let name = named.map(|(_, name)| name.trim().to_owned());
     match name.as_deref().map(|name| engine.model(name)) {
-        Some(Some(model)) => (Arc::clone(model), None),
-        Some(None) => (Arc::clone(engine.default_model()), name),
-        None => (Arc::clone(engine.default_model()), None),
+        Some(Some(model)) => (model.clone(), None),
+        Some(None) => (engine.default_model().clone(), name),
+        None => (engine.default_model().clone(), None),
     }
 }

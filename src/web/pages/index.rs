@@ -1,8 +1,6 @@
 //! `GET /`: the page, with the settings in the address. `POST /`: the same with the generated pictures, for browsers that
 //! run no scripts.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -115,7 +113,7 @@ pub(super) async fn submit(State(app): State<AppState>, body: Bytes) -> Result<R
 }
 
 fn render(app: &AppState, form: Form, pictures: Vec<Picture>, sent: bool) -> Result<Response, Problem> {
-    let info = Arc::clone(&form.model);
+    let info = form.model.clone();
     let config = &info.config;
     let class = |(index, name)| Class {
         index,

@@ -88,8 +88,8 @@ impl Drop for Jobs<'_> {
 }
 
 fn labelled(snapshot: &Snapshot) -> Vec<Picture> {
-    let class = &snapshot.model.config.classes[snapshot.request.settings().class()];
-    let picture = |image: &crate::engine::Finished| Picture {
+    let class = &snapshot.request.model().config.classes[snapshot.request.settings().class()];
+    let picture = |image: &crate::engine::FinishedImage| Picture {
         class: class.clone(),
         seed: snapshot.request.seed(),
         number: image.index + 1,

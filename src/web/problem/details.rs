@@ -3,7 +3,6 @@
 //! `{"type", "title", "status", "detail"}`, and for fields `"errors": [{"field", "value", "allowed"}]`. `type` is
 //! `about:blank` where the status is enough, otherwise one of the names below. No error exposes the server's internals.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::engine::ModelInfo;
+use crate::engine::ModelHandle;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -89,7 +88,7 @@ impl Problem {
     }
 
     /// 404: there is no model of this name.
-    pub fn unknown_model(name: &str, known: &[Arc<ModelInfo>]) -> Self {
+    pub fn unknown_model(name: &str, known: &[ModelHandle]) -> Self {
         let problem =
             Self::not_found(format!("There is no model {name:?} here. Allowed: {}.", model_names(known)));
         Self { kind: UNKNOWN_MODEL, title: "Unknown model", ..problem }
@@ -178,7 +177,7 @@ impl IntoResponse for Problem {
 }
 
 /// The names of models, for messages.
-fn model_names(models: &[Arc<ModelInfo>]) -> String {
+fn model_names(models: &[ModelHandle]) -> String {
     let names: Vec<String> = models.iter().map(|info| format!("{:?}", info.config.name)).collect();
     names.join(", ")
 }

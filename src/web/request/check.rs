@@ -1,10 +1,8 @@
 //! Checking what clients send: once, here, and everything wrong with it at once.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
-use crate::engine::{Engine, MAX_COUNT, ModelInfo, Request, SEED_MAX};
+use crate::engine::{Engine, MAX_COUNT, ModelHandle, Request, SEED_MAX};
 use crate::model::{Config, ModelError, SamplingSettings};
 use crate::web::problem::{FieldError, Problem};
 
@@ -25,7 +23,7 @@ const MODEL_DEPENDENT: [&str; 5] = ["class", "prompt", "top_k", "from_step", "si
 /// What was found wrong so far.
 pub(in crate::web) struct Check<'a> {
     /// The model that is asked.
-    pub info: &'a Arc<ModelInfo>,
+    pub info: &'a ModelHandle,
     pub config: &'a Config,
     /// Whether it is anybody's guess which one is meant: what depends on that can't be judged.
     model_unknown: bool,
@@ -134,7 +132,7 @@ impl<'a> Check<'a> {
         seed: Option<Value>,
         (count_field, count): (&str, Option<Value>),
     ) -> Result<Request, Problem> {
-        let mut request = Request::new(settings, rand::random_range(0..=SEED_MAX))?;
+        let mut request = Request::new(self.info, settings, rand::random_range(0..=SEED_MAX))?;
         let seeds = format!("integers from 0 to {SEED_MAX}");
         self.set(&mut request, "seed", seed, &seeds, |request, value| {
             integer(value).map(|seed| request.with_seed(seed))
@@ -148,7 +146,7 @@ impl<'a> Check<'a> {
 }
 
 /// The names of models, for people.
-pub(in crate::web) fn model_names(models: &[Arc<ModelInfo>]) -> String {
+pub(in crate::web) fn model_names(models: &[ModelHandle]) -> String {
     let names: Vec<String> = models.iter().map(|info| format!("{:?}", info.config.name)).collect();
     names.join(", ")
 }

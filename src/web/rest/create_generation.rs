@@ -1,7 +1,5 @@
 //! `POST /api/v1/generations`: asking for images.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +11,7 @@ use utoipa::ToSchema;
 use super::generation::{Accepted, Generation};
 use super::generations::{NO_STORE, not_found};
 use super::pictures::respond_with_picture;
-use crate::engine::{Engine, ModelInfo, Request};
+use crate::engine::{Engine, ModelHandle, Request};
 use crate::picture::{Format, MAX_SCALE};
 use crate::web::access::Client;
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
@@ -166,8 +164,7 @@ pub(super) async fn create(
     let idempotency = IdempotencyKey::read(headers, &upload.body)?;
     let may_retry = idempotency.is_some();
     if let Some((file, from_step)) = order.source {
-        let model = order.model;
-        let source = move |image: &_| request.with_source(&model.config, image, from_step);
+        let source = move |image: &_| request.with_init_image(image, from_step);
         request = open_image(&app.image_pool, file, source).await??;
     }
     drop(upload);
@@ -207,7 +204,7 @@ fn header_value(text: String) -> HeaderValue {
 
 /// What a body asks for.
 struct Order {
-    model: Arc<ModelInfo>,
+    model: ModelHandle,
     request: Request,
     /// An image's file, and the step of it to start from.
     source: Option<(Vec<u8>, u64)>,
@@ -240,7 +237,7 @@ fn parse(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result<Order, Pro
             .and_then(|scale| u32::try_from(scale).ok())
             .filter(|scale| (1..=MAX_SCALE).contains(scale))
     });
-    let model = Arc::clone(check.info);
+    let model = check.info.clone();
     check.finish()?;
     Ok(Order {
         model,

@@ -125,7 +125,7 @@ impl Generation {
         let ending = format.format.unwrap_or(Format::Png).name();
         let scale = if format.scale == 1 { String::new() } else { format!("?scale={}", format.scale) };
         let settings = snapshot.request.settings();
-        let image = |image: &crate::engine::Finished| Image {
+        let image = |image: &crate::engine::FinishedImage| Image {
             index: image.index,
             png_base64: STANDARD.encode(&image.png),
             url: format!("{}/images/{}.{ending}{scale}", links.own, image.index),
@@ -133,13 +133,13 @@ impl Generation {
         Self {
             id: snapshot.id.to_string(),
             status: snapshot.status.into(),
-            position: snapshot.place.map(|place| place.position),
-            eta_seconds: snapshot.place.map(|place| place.eta.as_secs_f64()),
+            position: snapshot.queue_position.map(|queued| queued.position),
+            eta_seconds: snapshot.queue_position.map(|queued| queued.eta.as_secs_f64()),
             created: rfc_3339(snapshot.created),
             started: snapshot.started.map(rfc_3339),
             ended: snapshot.ended.map(rfc_3339),
             detail: snapshot.detail,
-            model: snapshot.model.config.name.clone(),
+            model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
             class_index: settings.class(),
             seed: snapshot.request.seed(),
@@ -148,7 +148,7 @@ impl Generation {
             temperature: settings.temperature(),
             top_k: settings.top_k(),
             top_p: settings.top_p(),
-            from_step: snapshot.request.source().map(|source| source.from_step),
+            from_step: snapshot.request.init_image().map(|init| init.from_step),
             previews: snapshot.request.previews(),
             alternatives: snapshot.request.alternatives(),
             cancel_on_disconnect: snapshot.request.cancel_on_disconnect(),
@@ -163,7 +163,7 @@ impl Accepted {
         Self {
             id: snapshot.id.to_string(),
             status: snapshot.status.into(),
-            model: snapshot.model.config.name.clone(),
+            model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
             seed: snapshot.request.seed(),
             links: Links::new(snapshot),
@@ -199,5 +199,5 @@ fn rfc_3339(time: SystemTime) -> String {
 
 fn class_name(snapshot: &Snapshot) -> String {
     let class = snapshot.request.settings().class();
-    snapshot.model.config.classes.get(class).cloned().unwrap_or_default()
+    snapshot.request.model().config.classes.get(class).cloned().unwrap_or_default()
 }

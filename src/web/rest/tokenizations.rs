@@ -1,7 +1,5 @@
 //! `POST /api/v1/tokenizations`: the forward side of the paper, for one image.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body as HttpBody;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
@@ -18,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::generation_events::data_url;
 use super::generations::NO_STORE;
-use crate::engine::{Engine, ModelInfo, SEED_MAX, Tokenized, TokenizedStep};
+use crate::engine::{Engine, ModelHandle, ModelInfo, SEED_MAX, Tokenized, TokenizedStep};
 use crate::model::preprocess;
 use crate::web::problem::{FieldError, Problem};
 use crate::web::request::Query;
@@ -104,7 +102,7 @@ struct Size {
 
 /// What a body asks for.
 struct Order {
-    model: Arc<ModelInfo>,
+    model: ModelHandle,
     file: Vec<u8>,
     seed: u64,
 }
@@ -140,7 +138,7 @@ pub(super) async fn create(
     let prepare = move |image: &DynamicImage| ((image.width(), image.height()), preprocess(image, &to));
     let (size, fitted) = open_image(&app.image_pool, order.file, prepare).await?;
     drop(upload);
-    let mut tokenized = app.engine.tokenize(&model.config.name, fitted, order.seed).await?;
+    let mut tokenized = app.engine.tokenize(&model, fitted, order.seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);
     let tokenization = Tokenization::new(&model, order.seed, &tokenized);
     Ok(([NO_STORE], Json(tokenization)).into_response())
@@ -155,7 +153,7 @@ fn json(body: Body, engine: &Engine) -> Result<Order, Problem> {
         integer(value).filter(|seed| *seed <= SEED_MAX)
     });
     let file = check.required("image", body.image, IMAGES, |value| value.as_str().and_then(decode_base64));
-    let model = Arc::clone(check.info);
+    let model = check.info.clone();
     check.finish()?;
     Ok(Order { model, file: file.unwrap_or_default(), seed: seed.unwrap_or(0) })
 }
