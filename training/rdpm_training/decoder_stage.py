@@ -40,8 +40,8 @@ def train(config: Config, folder: Path) -> None:
         parts |= {"discriminator": discriminator, "opponent": discriminator_optimizer}
     checkpoint = runs.Checkpoint(folder / "decoder.pt", parts, generator)
     batches = dataloader.BatchSampler(len(latents), settings.batch_size, config.seed + RANDOM_STREAM)
-    first = checkpoint.first
-    progress = tqdm(range(first, settings.updates), "decoder", settings.updates, initial=first, unit="update")
+    start = checkpoint.next_update
+    progress = tqdm(range(start, settings.updates), "decoder", settings.updates, initial=start, unit="update")
     for update in progress:
         for each in (optimizer, discriminator_optimizer):
             optimization.set_learning_rate(each, optimization.warmup_cosine(update, settings.updates))

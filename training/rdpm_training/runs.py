@@ -115,9 +115,9 @@ class Stateful(Protocol):
 class Checkpoint:
     """Everything needed to resume a run exactly: its parts, its random generator, updates done and seconds spent.
 
-    Loads the file at `path` if it exists. `first` is the next update to do; `began` is the update at which the
-    optimizers were new. A run that trains an existing network further with new optimizers passes `pretrained`: the
-    updates and seconds that the network has been trained for.
+    Loads the file at `path` if it exists. `next_update` is the update to do next; `optimizer_start` is the update at
+    which the optimizers were new. A run that trains an existing network further, with new optimizers, passes
+    `pretrained`: the updates and seconds that the network has been trained for.
 
     Raises ConfigError if the file lacks a part and `pretrained` is not given.
     """
@@ -130,8 +130,8 @@ class Checkpoint:
         pretrained: tuple[int, float] | None = None,
     ) -> None:
         self.path, self.parts, self.generator = path, parts, generator
-        self.first, self._seconds_before = pretrained or (0, 0.0)
-        self.began, self._started = self.first, time.monotonic()
+        self.next_update, self._seconds_before = pretrained or (0, 0.0)
+        self.optimizer_start, self._started = self.next_update, time.monotonic()
         if path.exists() and not pretrained:
             state = load(path)
             if missing := sorted(parts.keys() - state.keys()):
@@ -141,8 +141,8 @@ class Checkpoint:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
             generator.set_state(state["random"])
-            self.first, self._seconds_before = state["update"], state["seconds"]
-            self.began = state.get("began", 0)
+            self.next_update, self._seconds_before = state["update"], state["seconds"]
+            self.optimizer_start = state.get("began", 0)
 
     def seconds(self) -> float:
         """Seconds spent on the run so far, over all its processes."""
@@ -155,7 +155,7 @@ class Checkpoint:
             "random": self.generator.get_state(),
             "update": update,
             "seconds": self.seconds(),
-            "began": self.began,
+            "began": self.optimizer_start,
         }
         save(self.path, state)
         trim()

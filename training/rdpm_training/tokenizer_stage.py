@@ -72,8 +72,8 @@ def train(config: Config, folder: Path) -> None:
     checkpoint = runs.Checkpoint(folder / "tokenizer.pt", {"model": tokenizer, "optimizer": optimizer}, generator)
     batches = dataloader.BatchSampler(len(dataset.train), settings.batch_size, config.seed)
 
-    first = checkpoint.first
-    progress = tqdm(range(first, settings.updates), "tokenizer", settings.updates, initial=first, unit="update")
+    start = checkpoint.next_update
+    progress = tqdm(range(start, settings.updates), "tokenizer", settings.updates, initial=start, unit="update")
     for update in progress:
         optimization.set_learning_rate(optimizer, optimization.warmup_cosine(update, settings.updates))
         images = dataset.train.batch(batches.batch(update))[0].to(device)

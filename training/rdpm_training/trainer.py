@@ -103,13 +103,13 @@ def train(
     def spent() -> float:
         return clock.seconds / settings.seconds if settings.seconds else update / settings.updates
 
-    update, mean_loss = checkpoint.first, None
+    update, mean_loss = checkpoint.next_update, None
     total = None if settings.seconds else settings.updates
     with tqdm(desc=path.stem, total=total, initial=update, unit="update") as progress:
         while (fraction := spent()) < 1:
             with clock:
                 for optimizer in (muon, adam):
-                    factor = learning_rate_factor(update - checkpoint.began, fraction, settings)
+                    factor = learning_rate_factor(update - checkpoint.optimizer_start, fraction, settings)
                     optimization.set_learning_rate(optimizer, factor)
                 batch_loss = loss(forward, update)
                 optimization.optimizer_step(batch_loss, network, muon, adam)
