@@ -13,7 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIZE = 224  # pixels a side, as ImageNet's
+# Pixels a side. Measured on reconstructions of 320 training pictures: with the size and the normalization below the
+# nearest real picture shows the same emoji for 0.91 of them, its style for 0.91; with 224 pixels and -1..1 for 0.86 and
+# 0.84, in five times the time.
+SIZE = 128
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of values in 0..1
 
 
 def network() -> Any:
@@ -29,8 +33,9 @@ def network() -> Any:
 @torch.no_grad()
 def features(judge: Any, images: Tensor, batch: int = 64) -> Tensor:
     """(b, 1280): the last feature map's means over its places, for images (b, 3, size, size) in -1..1."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
     parts = []
     for chunk in images.split(batch):
-        enlarged = F.interpolate(chunk, size=(SIZE, SIZE), mode="bicubic", align_corners=False).clamp(-1, 1)
-        parts.append(judge.extract_features(enlarged).mean((2, 3)))
+        enlarged = F.interpolate(chunk, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+        parts.append(judge.extract_features(((enlarged + 1) / 2 - mean) / deviation).mean((2, 3)))
     return torch.cat(parts)

@@ -41,7 +41,9 @@ class Gallery:
         self, drawn: Tensor, labels: Tensor, wanted: Descriptions, generator: torch.Generator
     ) -> dict[str, float]:
         """Shares of pictures with features `drawn` (b, f) that are right, and their kernel distance."""
-        nearest = (F.normalize(drawn - self.mean, dim=1) @ self.features.T).topk(5, dim=1).indices
+        nearest = (
+            (F.normalize(drawn - self.mean, dim=1) @ self.features.T).topk(min(5, len(self.features)), dim=1).indices
+        )
         shown = self.descriptions.emoji[nearest] == wanted.emoji[:, None]
         first = nearest[:, 0]
         return {
