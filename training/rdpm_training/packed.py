@@ -1,13 +1,13 @@
-"""Trains a denoiser on a machine that has PyTorch and a GPU for some minutes, but neither data set nor internet.
+"""Trains a denoiser on a machine with PyTorch and a GPU that has neither the data set nor internet access.
 
-Stage `pack` puts all that the denoiser learns from in one file: latents, codebook, classes, styles and words, but no
+Stage `pack` writes the denoiser's training data to one file: latents, codebook, classes, styles and words, but no
 images. On that machine,
 
     python -m rdpm_training.packed PACKED --config configs/emoji-words.toml --checkpoint checkpoints/emoji-words.pt \
         --seconds 480 --set denoiser.batch_size=512 --output emoji-words.pt
 
-trains the checkpoint further for so many seconds and writes it anew. With `--part-size` it is written in parts that
-`cat` joins again. `restore` then goes on from it here.
+trains the checkpoint further for this many seconds and writes the result. With `--part-size` it is written in parts,
+which `cat` joins. `restore` then continues from it here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .data import Dataset, Split
 
 
 def path_of(folder: Path) -> Path:
+    """Path of the packed file of a run folder."""
     return folder / "packed.pt"
 
 
@@ -49,20 +50,20 @@ def pack(config: Config, folder: Path) -> None:
 
 
 def _without_images(split: Split) -> dict[str, Any]:
-    """Labels of all indices (variants, where a split has them) and descriptions."""
+    """Labels of all indices (including augmented variants), and descriptions."""
     labels = split.label(torch.arange(len(split)))
     return {"labels": labels, "descriptions": asdict(split.descriptions) if split.descriptions else None}
 
 
 def unpack(packed: Path, folder: Path) -> Dataset:
-    """Fills a run's folder with latents and codebook; the data set that goes with them, without images."""
+    """Writes latents and codebook into a run folder; returns the data set without images."""
     content = runs.load(packed)
     runs.save(folder / "latents.pt", content["latents"])
     runs.save(folder / "codebook.pt", {"codebook": content["codebook"]})
 
     def split(values: dict[str, Any]) -> Split:
-        described = Descriptions(**values["descriptions"]) if values["descriptions"] else None
-        return Split(torch.empty(0), values["labels"], described)
+        descriptions = Descriptions(**values["descriptions"]) if values["descriptions"] else None
+        return Split(torch.empty(0), values["labels"], descriptions)
 
     splits = {name: split(values) for name, values in content["splits"].items()}
     return Dataset(
@@ -71,20 +72,20 @@ def unpack(packed: Path, folder: Path) -> Dataset:
 
 
 def train(settings: Config, packed: Path, start: Path | None, output: Path) -> None:
-    """Trains for the seconds that the configuration says, from a checkpoint where one is given."""
+    """Trains for the configured seconds, from the checkpoint `start` or from an untrained network."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         dataset = unpack(packed, folder)
         if start:
-            # Its seconds are of another clock: the budget is counted from here.
-            runs.save(folder / "denoiser.pt", checkpoint.unpacked(start))
+            # Seconds spent before are not part of the time budget.
+            runs.save(folder / "denoiser.pt", checkpoint.read(start))
         result = denoiser_stage.fit(settings, folder, dataset)
-    runs.save(output, checkpoint.packed(result.ema.state_dict(), result.updates, result.seconds))
+    runs.save(output, checkpoint.compact(result.ema.state_dict(), result.updates, result.seconds))
     print(f"{output}: update {result.updates:,}, {output.stat().st_size / 1e6:.1f} MB, on {runs.hardware()}")
 
 
 def write_parts(path: Path, size: int) -> list[Path]:
-    """Replaces a file by parts of at most `size` bytes: NAME.000, NAME.001, ..."""
+    """Splits a file into parts of at most `size` bytes, NAME.000, NAME.001, ..., and removes it."""
     content = path.read_bytes()
     parts = []
     for start in range(0, len(content), size):
@@ -97,13 +98,19 @@ def write_parts(path: Path, size: int) -> list[Path]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m rdpm_training.packed", description=__doc__)
-    parser.add_argument("packed", type=Path, help="what stage `pack` wrote")
+    parser.add_argument("packed", type=Path, help="file written by stage `pack`")
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, help="checkpoint to go on from (default: an untrained network)")
-    parser.add_argument("--seconds", type=float, required=True, help="of training")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="as in the TOML file")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint to continue (default: an untrained network)")
+    parser.add_argument("--seconds", type=float, required=True, help="training time")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="configuration override, as in the TOML file",
+    )
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--part-size", type=int, help="bytes; write parts of at most so many")
+    parser.add_argument("--part-size", type=int, help="write parts of at most this many bytes")
     arguments = parser.parse_args()
     try:
         settings = config.load(arguments.config)

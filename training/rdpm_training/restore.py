@@ -1,10 +1,9 @@
-"""Stage `restore`: the way back from `weights/NAME` to a run's folder, so that others measure what is shipped.
+"""Stage `restore`: fills a run folder from `weights/NAME`, so that weights can be evaluated or trained further.
 
-`evaluate`, `sweep` and `pictures` then work as they do after training, and give the figures of the model card. Stage
-`denoiser` goes on from here where the configuration asks for more updates than the weights have taken, with new
-optimizers: a weights folder holds none. Where the repository keeps a checkpoint of the run (stage `checkpoint`), the
-denoiser is taken from that. One without `training.json`, as exported before there was that, can be measured
-only.
+`evaluate`, `sweep` and `pictures` then work as after training and reproduce the model card's metrics. Stage `denoiser`
+continues training if the configuration has more updates than the weights, with new optimizers: a weights folder has no
+optimizer state. If the repository has a checkpoint of the run (stage `checkpoint`), the denoiser comes from that. A
+weights folder without `training.json`, as older versions exported, can be evaluated only.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ CHECKPOINTS = ("tokenizer.pt", "codebook.pt", "decoder.pt", "denoiser.pt")
 
 
 def restore(config: Config, folder: Path, source: Path | None = None) -> None:
-    """Fills an empty run's folder from `weights/NAME/` (or the folder given); done already, it does nothing.
+    """Fills an empty run folder from `weights/NAME/`, or from `source`. Does nothing if that was done before.
 
-    Raises ConfigError where the weights are of another configuration or the folder has a run in it.
+    Raises ConfigError if the weights belong to another configuration or the folder has another run.
     """
     source = source or export.WEIGHTS / config.name
     if not (source / "model.safetensors").exists():
@@ -31,21 +30,21 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
     origin = {"sha256": hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest()}
     if runs.read_report(folder, REPORT) == origin:
         return
-    if taken := [name for name in CHECKPOINTS if (folder / name).exists()]:
-        raise ConfigError(f"{folder} has a run in it ({', '.join(taken)}); name another folder with --run")
+    if existing := [name for name in CHECKPOINTS if (folder / name).exists()]:
+        raise ConfigError(f"{folder} already has a run ({', '.join(existing)}); choose another folder with --run")
 
-    described, codebook, denoiser, tokenizer = weights_folder.load(source)
-    expected = json.loads(json.dumps(export.describe(config, described["classes"])))
-    if differing := sorted(key for key in expected if expected[key] != described.get(key)):
-        raise ConfigError(f"{source} is not of this configuration: {', '.join(differing)} differ")
+    exported_config, codebook, denoiser, tokenizer = weights_folder.load(source)
+    expected = json.loads(json.dumps(export.describe(config, exported_config["classes"])))
+    if differing := sorted(key for key in expected if expected[key] != exported_config.get(key)):
+        raise ConfigError(f"{source} belongs to another configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
     runs.save(folder / "codebook.pt", {"codebook": codebook})
     reports, state = runs.read_report(source, export.REPORTS) or {}, {"ema": denoiser.state_dict()}
-    if made := reports.get("denoiser"):
-        state |= {"update": made["updates"], "seconds": made["seconds"]}
-    if (kept := checkpoint.path_of(folder)).exists():
-        state = checkpoint.unpacked(kept)
-        print(f"the denoiser is that of {kept.name}, update {state['update']:,}")
+    if report := reports.get("denoiser"):
+        state |= {"update": report["updates"], "seconds": report["seconds"]}
+    if (path := checkpoint.path_of(folder)).exists():
+        state = checkpoint.read(path)
+        print(f"using the denoiser of {path.name}, update {state['update']:,}")
     runs.save(folder / "denoiser.pt", state)
     for stage, values in reports.items():
         if not runs.read_report(folder, stage):

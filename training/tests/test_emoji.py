@@ -274,7 +274,7 @@ def test_run_with_words_continues_from_a_kept_checkpoint(
     monkeypatch.setattr(checkpoint, "CHECKPOINTS", tmp_path / "checkpoints")
 
     restore.restore(worded, run, weights)
-    with pytest.raises(configuration.ConfigError, match="has trained nothing"):
+    with pytest.raises(configuration.ConfigError, match="has not been trained beyond"):
         checkpoint.keep(worded, run)
     denoiser_stage.train(worded, run)
     assert runs.load(run / "denoiser.pt")["update"] == worded.denoiser.updates
@@ -295,7 +295,7 @@ def test_run_with_words_continues_from_a_kept_checkpoint(
     packed.pack(worded, run)
     packed.train(longer, packed.path_of(run), checkpoint.path_of(run), tmp_path / "packed.pt")
     expected = runs.load(elsewhere / "denoiser.pt")["ema"]
-    trained = checkpoint.unpacked(tmp_path / "packed.pt")["ema"]
+    trained = checkpoint.read(tmp_path / "packed.pt")["ema"]
     assert trained.keys() == expected.keys()
     for name, tensor in trained.items():
         torch.testing.assert_close(tensor, expected[name], rtol=1 / 128, atol=1e-6)

@@ -164,10 +164,10 @@ def test_restore_refuses_foreign_weights_and_used_folders(tiny: Config, tmp_path
     train_tokenizer_and_codebook(tiny, trained)
     denoiser_stage.train(tiny, trained)
     export.export(tiny, trained, weights)
-    with pytest.raises(ConfigError, match=r"trained has a run in it \(tokenizer.pt, codebook.pt, denoiser.pt\)"):
+    with pytest.raises(ConfigError, match=r"trained already has a run \(tokenizer.pt, codebook.pt, denoiser.pt\)"):
         restore.restore(tiny, trained, weights)
     other = dataclasses.replace(tiny, trajectory=dataclasses.replace(tiny.trajectory, schedule="power", exponent=2.0))
-    with pytest.raises(ConfigError, match="not of this configuration: trajectory differ"):
+    with pytest.raises(ConfigError, match="belongs to another configuration: trajectory differ"):
         restore.restore(other, restored, weights)
     with pytest.raises(FileNotFoundError, match="model.safetensors is missing"):
         restore.restore(tiny, restored, tmp_path)

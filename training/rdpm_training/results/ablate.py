@@ -81,7 +81,7 @@ def run(base: BaseRun, variant: Variant, config: Config, folder: Path, key: dict
     settings = SamplingSettings(**key["sampling"])
     labels = torch.arange(key["samples"]) % base.classes
     samples = generation.generate(load_model(variant, config, folder, base.classes), labels, settings, config.seed)
-    return base.judge.figures(samples, labels) | {
+    return base.classifier_metrics.compute(samples, labels) | {
         "parameters": sum(p.numel() for p in result.ema.parameters()),
         "updates": result.updates,
         "training_seconds": round(result.training_seconds, 1),

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from .. import codebook_stage, data
-from ..judge import Judge
+from ..classifier_metrics import ClassifierMetrics
 from .plan import Plan
 
 SHARED_FILES = ("tokenizer.pt", "latents.pt", "classifier.pt")
@@ -22,7 +22,7 @@ class BaseRun:
         self.train_latents, self.test_latents = codebook_stage.latents(plan.base, self.folder)
         self.dataset = data.load(plan.base.data, plan.base.seed)
         self.classes = len(self.dataset.classes)
-        self.judge = Judge(plan.base, self.folder, self.dataset)
+        self.classifier_metrics = ClassifierMetrics(plan.base, self.folder, self.dataset)
 
 
 def link_shared_files(source: Path, folder: Path) -> Path:

@@ -22,8 +22,8 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from .. import codebook_stage, metrics, residual_quantizer, runs, tokenizer_stage, trajectory
+from ..classifier_metrics import accuracy
 from ..config import Config
-from ..judge import accuracy
 from . import plan as plans
 from .base_run import BaseRun
 from .cached_run import cached_run
@@ -78,8 +78,8 @@ class FidelityEvaluator:
         self.train, self.test = base.train_latents, base.test_latents[:count]
         self.labels = base.dataset.test.labels[:count]
         self.tokenizer = tokenizer_stage.trained(plan.base, base.folder)
-        self.judge = base.judge
-        self.images = self.judge.test[:count]
+        self.classifier_metrics = base.classifier_metrics
+        self.images = self.classifier_metrics.test[:count]
 
     def measure_quantizer(self, quantizer: Quantizer, config: Config) -> dict[str, Any]:
         """Fits a quantizer to the training latents and measures it on the test set."""
@@ -90,12 +90,12 @@ class FidelityEvaluator:
     def measure(self, v: Tensor) -> dict[str, float]:
         """Decodes latents and compares the images with the test images."""
         decoded = tokenizer_stage.decode_all(self.tokenizer, v, runs.device())
-        features, predicted = self.judge.look(decoded)
+        features, predicted = self.classifier_metrics.predict(decoded)
         return {
             "latent_mse": round(F.mse_loss(v, self.test).item(), 6),
             "psnr": round(tokenizer_stage.psnr(F.mse_loss(decoded, self.images).item()), 3),
             "ssim": round(ssim(decoded, self.images), 4),
-            "frechet": round(metrics.frechet(features, self.judge.test_features[: len(features)]), 4),
+            "frechet": round(metrics.frechet(features, self.classifier_metrics.test_features[: len(features)]), 4),
             "accuracy": accuracy(predicted, self.labels),
         }
 

@@ -66,4 +66,4 @@ def load_model(plan: Plan, folder: Path, name: str, seed: int, classes: int) -> 
 def measure(base: BaseRun, model: generation.GenerativeModel, key: dict[str, Any]) -> dict[str, Any]:
     labels = torch.arange(key["samples"]) % base.classes
     samples = generation.generate(model, labels, SamplingSettings(**key["settings"]), key["seed"])
-    return base.judge.figures(samples, labels)
+    return base.classifier_metrics.compute(samples, labels)
