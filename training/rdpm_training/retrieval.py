@@ -1,10 +1,10 @@
-"""Stage `retrieval`: do pictures show what was asked for? Judged by an ImageNet network (`imagenet`).
+"""Stage `retrieval`: evaluates whether generated images show the requested emoji, with features of `imagenet`.
 
-For each picture the nearest real ones are looked up, of all splits, by the cosine of centred features. It is right
-where they show the emoji that was asked for, in any style; its class and its style are judged by the nearest one. The
-kernel distance (KID) compares a set of pictures with as many real ones of the same classes and styles.
+For each generated image, the nearest real images of all splits are found by cosine similarity of centred features. The
+emoji is right if they show it in any style; class and style are those of the nearest one. The kernel distance (KID)
+compares a set of generated images with as many real ones of the same classes and styles.
 
-Reconstructions of training pictures bound all figures: they are what a perfect denoiser would draw.
+Reconstructions of training images are the upper bound: they are what a perfect denoiser would generate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RANDOM_STREAM = 13
 
 @dataclass(frozen=True)
 class Gallery:
-    """All real pictures: features (k, f), centred and of length 1, classes (k,), what is known of each."""
+    """All real images: raw features and centred unit features (k, f), classes (k,), and descriptions."""
 
     raw: Tensor
     features: Tensor
@@ -37,61 +37,62 @@ class Gallery:
     labels: Tensor
     descriptions: Descriptions
 
-    def figures(
-        self, drawn: Tensor, labels: Tensor, wanted: Descriptions, generator: torch.Generator
+    def compute_metrics(
+        self, generated: Tensor, labels: Tensor, requested: Descriptions, generator: torch.Generator
     ) -> dict[str, float]:
-        """Shares of pictures with features `drawn` (b, f) that are right, and their kernel distance."""
-        nearest = (
-            (F.normalize(drawn - self.mean, dim=1) @ self.features.T).topk(min(5, len(self.features)), dim=1).indices
-        )
-        shown = self.descriptions.emoji[nearest] == wanted.emoji[:, None]
+        """Fractions of right images among those with raw features `generated` (b, f), and their kernel distance."""
+        similarity = F.normalize(generated - self.mean, dim=1) @ self.features.T
+        nearest = similarity.topk(min(5, len(self.features)), dim=1).indices
+        matches = self.descriptions.emoji[nearest] == requested.emoji[:, None]
         first = nearest[:, 0]
         return {
-            "emoji": share(shown[:, 0]),
-            "emoji_in_5": share(shown.any(1)),
-            "class": share(self.labels[first] == labels),
-            "style": share(self.descriptions.styles[first] == wanted.styles),
-            "kernel_distance": metrics.kernel_distance(drawn, self.raw[self.alike(labels, wanted.styles, generator)]),
+            "emoji": fraction(matches[:, 0]),
+            "emoji_in_5": fraction(matches.any(1)),
+            "class": fraction(self.labels[first] == labels),
+            "style": fraction(self.descriptions.styles[first] == requested.styles),
+            "kernel_distance": metrics.kernel_distance(
+                generated, self.raw[self.sample_matching(labels, requested.styles, generator)]
+            ),
         }
 
-    def alike(self, labels: Tensor, styles: Tensor, generator: torch.Generator) -> Tensor:
-        """A random real picture of the same class and style for each."""
+    def sample_matching(self, labels: Tensor, styles: Tensor, generator: torch.Generator) -> Tensor:
+        """Indices (b,) of random real images with the given classes and styles."""
         same = (self.labels == labels[:, None]) & (self.descriptions.styles == styles[:, None])
         return torch.multinomial(same.double(), 1, generator=generator)[:, 0]
 
 
-def share(right: Tensor) -> float:
+def fraction(right: Tensor) -> float:
     return right.double().mean().item()
 
 
-def joined(splits: list[Split]) -> tuple[Tensor, Tensor, Descriptions]:
+def concatenate(splits: list[Split]) -> tuple[Tensor, Tensor, Descriptions]:
     """Images, classes and descriptions of several splits."""
     known = [split.descriptions for split in splits if split.descriptions is not None]
-    parts = (torch.cat([getattr(one, name) for one in known]) for name in ("styles", "names", "keywords", "emoji"))
+    parts = (torch.cat([getattr(each, name) for each in known]) for name in ("styles", "names", "keywords", "emoji"))
     return torch.cat([s.images for s in splits]), torch.cat([s.labels for s in splits]), Descriptions(*parts)
 
 
-def gallery(dataset: data.Dataset, folder: Path, judge: object) -> Gallery:
-    """The features of all real pictures, kept in the run's folder."""
+def load_gallery(dataset: data.Dataset, folder: Path, network: object) -> Gallery:
+    """Features of all real images, cached in the run folder."""
     if dataset.pairs is None:
         raise DataError("stage `retrieval` needs a data set with styles and words")
-    images, labels, descriptions = joined([dataset.train, dataset.test, dataset.pairs])
+    images, labels, descriptions = concatenate([dataset.train, dataset.test, dataset.pairs])
     path = folder / "gallery.pt"
     if not path.exists():
-        runs.save(path, {"features": imagenet.features(judge, data.to_unit(images))})
+        runs.save(path, {"features": imagenet.features(network, data.to_unit(images))})
     raw = runs.load(path)["features"]
     if len(raw) != len(labels):
-        raise ConfigError(f"{path} has {len(raw)} pictures, the data set {len(labels)}: delete it")
+        raise ConfigError(f"{path} has {len(raw)} images, but the data set has {len(labels)}: delete the file")
     mean = raw.mean(0)
     return Gallery(raw, F.normalize(raw - mean, dim=1), mean, labels, descriptions)
 
 
 def evaluate(config: Config, folder: Path) -> None:
-    """Measures the run's averaged denoiser as it is now; a run that still goes on can be measured, too."""
+    """Evaluates the run's current EMA denoiser; the run may still be training."""
     settings, start = config.evaluation, time.monotonic()
     dataset = data.load(config.data, config.seed)
-    judge = imagenet.network()
-    real = gallery(dataset, folder, judge)
+    network = imagenet.network()
+    gallery = load_gallery(dataset, folder, network)
     model = generation.load_rdpm(config, folder, len(dataset.classes))
     sampling = SamplingSettings(config.sampling.guidance, config.sampling.temperature)
     splits = {"seen_pairs": dataset.train, "held_out_pairs": dataset.pairs, "unseen_emoji": dataset.test}
@@ -106,18 +107,22 @@ def evaluate(config: Config, folder: Path) -> None:
         parts = {name: split.subset(chosen[name]) for name, split in splits.items()}
         requests = {name: (part, denoiser_stage.known_conditions(part)) for name, part in parts.items()}
         known = parts["seen_pairs"]
-        whole = denoiser_stage.known_conditions(known)
-        nothing = model.denoiser.null_condition(whole)
-        requests["words_alone"] = (known, Condition(nothing.label, nothing.style, whole.words))
-        requests["class_alone"] = (known, Condition(whole.label, nothing.style, nothing.words))
+        full = denoiser_stage.known_conditions(known)
+        null = model.denoiser.null_condition(full)
+        requests["words_alone"] = (known, Condition(null.label, null.style, full.words))
+        requests["class_alone"] = (known, Condition(full.label, null.style, null.words))
         for name, (part, condition) in requests.items():
             images = generation.generate(model, condition, sampling, seed)
-            found = real.figures(imagenet.features(judge, images), part.labels, part.descriptions, generator)
-            rows.setdefault(name, []).append(found)
-            print(seed, name, {key: round(value, 3) for key, value in found.items()}, flush=True)
-        images = reconstructed(config, folder, chosen["seen_pairs"], generator)
-        found = real.figures(imagenet.features(judge, images), known.labels, known.descriptions, generator)
-        rows.setdefault("reconstructions", []).append(found)
+            result = gallery.compute_metrics(
+                imagenet.features(network, images), part.labels, part.descriptions, generator
+            )
+            rows.setdefault(name, []).append(result)
+            print(seed, name, {key: round(value, 3) for key, value in result.items()}, flush=True)
+        images = reconstruct(config, folder, chosen["seen_pairs"], generator)
+        result = gallery.compute_metrics(
+            imagenet.features(network, images), known.labels, known.descriptions, generator
+        )
+        rows.setdefault("reconstructions", []).append(result)
     runs.report(
         folder,
         "retrieval",
@@ -133,8 +138,8 @@ def evaluate(config: Config, folder: Path) -> None:
     )
 
 
-def reconstructed(config: Config, folder: Path, indices: Tensor, generator: torch.Generator) -> Tensor:
-    """Some training pictures after T quantized steps and back."""
+def reconstruct(config: Config, folder: Path, indices: Tensor, generator: torch.Generator) -> Tensor:
+    """Training images, tokenized and decoded."""
     latents = codebook_stage.latents(config, folder)[0][indices]
     eps = trajectory.noise(config.trajectory, latents.shape, generator)
     z = trajectory.last(latents, eps, codebook_stage.trained(folder), trajectory.schedule(config.trajectory))
