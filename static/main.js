@@ -1,96 +1,82 @@
 // @ts-check
-/** Wires the page together: views, the panel they share, and the page's address. */
-import { bareAddress } from "./address.js";
-import { DrawView } from "./draw.js";
-import { SettingsForm } from "./form.js";
+/** The page: connects the views with the settings form, the buttons and the address. */
+import { SettingsForm } from "./components/settings-form.js";
+import { viewAddress } from "./lib/address.js";
+import { byId } from "./lib/dom.js";
+import { DrawView } from "./views/draw.js";
 
-/**
- * What views have of the page around them.
- * @typedef {object} Desk
- * @property {SettingsForm} form
- * @property {() => void} update                       a view started or stopped running
- * @property {(address: string) => void} setAddress
- * @property {(text: string) => void} notice
- * @property {(element: HTMLElement) => void} bringIntoView
- *
- * @typedef {object} View
- * @property {boolean} running
- * @property {() => void} submit
- * @property {() => void} cancel
- * @property {() => void} [invite]                     the form has changed
- * @property {(linked: boolean) => void} [enter]       it is shown; linked: the page was opened at its address
- */
+/** @typedef {import("./views/view.js").View} View */
 
-/** @param {string} id @returns {any} */
-const byId = (id) => document.getElementById(id);
-const go = /** @type {HTMLButtonElement} */ (byId("go"));
-const cancel = /** @type {HTMLButtonElement} */ (byId("cancel"));
+const submitButton = /** @type {HTMLButtonElement} */ (byId("submit"));
+const cancelButton = /** @type {HTMLButtonElement} */ (byId("cancel"));
 
 /** @type {Record<string, View>} */
 const views = {};
-/** Views but the first are fetched when they are first shown. @type {Record<string, () => Promise<View>>} */
+/** The other views are loaded when they are first shown. @type {Record<string, () => Promise<View>>} */
 const loaders = {
-  compare: async () => new (await import("./compare.js")).CompareView(desk),
-  tokenize: async () => new (await import("./tokenize.js")).TokenizeView(desk),
-  how: async () => new (await import("./how.js")).HowView(desk),
+  compare: async () => new (await import("./views/compare.js")).CompareView(page),
+  tokenize: async () => new (await import("./views/tokenize.js")).TokenizeView(page),
+  how: async () => new (await import("./views/how.js")).HowView(page),
 };
 
-/** Where each view was left. @type {Record<string, string>} */
-const addresses = { [document.body.dataset.view ?? "draw"]: location.pathname + location.search };
+const currentView = () => document.body.dataset.view ?? "draw";
 
-const current = () => document.body.dataset.view ?? "draw";
+/** The last address of each view. @type {Record<string, string>} */
+const addresses = { [currentView()]: location.pathname + location.search };
 
-/** @type {Desk} */
-const desk = {
-  form: new SettingsForm({ onSubmit: () => views[current()]?.submit(), onChange: () => views[current()]?.invite?.() }),
-  update() {
-    const running = Boolean(views[current()]?.running);
-    // aria-disabled, not disabled: the button keeps the focus.
-    go.setAttribute("aria-disabled", String(running));
-    if (!running && document.activeElement === cancel) go.focus();
-    cancel.hidden = !running;
+/** @type {import("./views/view.js").Page} */
+const page = {
+  form: new SettingsForm({
+    onSubmit: () => views[currentView()]?.submit(),
+    onChange: () => views[currentView()]?.onFormChange?.(),
+  }),
+  updateButtons() {
+    const running = Boolean(views[currentView()]?.running);
+    // A disabled button would lose the focus.
+    submitButton.setAttribute("aria-disabled", String(running));
+    if (!running && document.activeElement === cancelButton) submitButton.focus();
+    cancelButton.hidden = !running;
   },
   setAddress(address) {
-    addresses[current()] = address;
+    addresses[currentView()] = address;
     history.replaceState(null, "", address);
   },
-  notice(text) {
-    const place = byId("notice");
-    place.textContent = text;
-    place.hidden = !text;
+  showNotice(text) {
+    const notice = byId("notice");
+    notice.textContent = text;
+    notice.hidden = !text;
   },
-  /** On a phone the panel may fill the screen: show where it happens. */
-  bringIntoView(element) {
+  scrollIntoView(element) {
     const { top, bottom } = element.getBoundingClientRect();
     if (top >= 0 && top < innerHeight / 2) return;
     if (top < 0 && bottom > innerHeight * 0.75 && top > -60) return;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    element.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+    const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    element.scrollIntoView({ behavior: reducedMotion ? "auto" : "smooth", block: "start" });
   },
 };
 
-/** @param {string} name @param {boolean} [linked] */
-async function show(name, linked = false) {
+/** @param {string} name @param {boolean} [linked] the page was opened at the view's address */
+async function showView(name, linked = false) {
   document.body.dataset.view = name;
   for (const link of document.querySelectorAll("[data-view-link]")) {
-    const here = /** @type {HTMLElement} */ (link).dataset.viewLink === name;
-    if (here && link.closest(".tabs")) link.setAttribute("aria-current", "page");
+    const isCurrent = /** @type {HTMLElement} */ (link).dataset.viewLink === name;
+    if (isCurrent && link.closest(".tabs")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const title = document.querySelector(".tabs [aria-current]")?.textContent;
-  document.title = `${title} · RDPM: pictures out of tokens`;
-  desk.update();
+  document.title = `${title} · RDPM: pictures from tokens`;
+  page.updateButtons();
   if (!views[name] && loaders[name]) {
     try {
       views[name] = await loaders[name]();
     } catch {
-      return desk.notice("This part of the page couldn’t be loaded. Is the server still running? Reload the page to try again.");
+      return page.showNotice("This view couldn’t be loaded. Check that the server is running, then reload the page.");
     }
   }
-  if (current() !== name) return;
+  if (currentView() !== name) return;
   document.body.dataset.loaded = name;
-  views[name]?.enter?.(linked);
-  desk.update();
+  views[name]?.onShow?.(linked);
+  page.updateButtons();
 }
 
 document.addEventListener("click", (event) => {
@@ -98,29 +84,29 @@ document.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const name = /** @type {HTMLElement} */ (link).dataset.viewLink ?? "draw";
-  if (name !== current()) history.pushState(null, "", addresses[name] ?? bareAddress(name));
-  show(name);
+  if (name !== currentView()) history.pushState(null, "", addresses[name] ?? viewAddress(name));
+  showView(name);
 });
 
 addEventListener("popstate", () => {
   const name = new URLSearchParams(location.search).get("view") ?? "draw";
-  if (name === "draw" || name in loaders) show(name);
+  if (name === "draw" || name in loaders) showView(name);
 });
 
-// Another model is another page: its classes, sizes and limits are its own.
-const models = /** @type {HTMLSelectElement | null} */ (byId("model"));
-models?.addEventListener("change", () => {
-  const query = new URLSearchParams({ ...(current() !== "draw" && { view: current() }), model: models.value });
+// Each model has its own classes, sizes and limits, so choosing one loads its page.
+const modelSelect = /** @type {HTMLSelectElement | null} */ (byId("model"));
+modelSelect?.addEventListener("change", () => {
+  const query = new URLSearchParams({ ...(currentView() !== "draw" && { view: currentView() }), model: modelSelect.value });
   location.assign(`/?${query}`);
 });
 
-cancel.addEventListener("click", () => views[current()]?.cancel());
+cancelButton.addEventListener("click", () => views[currentView()]?.cancel());
 
-const draw = new DrawView(desk);
-views.draw = draw;
+const drawView = new DrawView(page);
+views.draw = drawView;
 document.documentElement.dataset.ready = "true";
-if (current() === "draw") {
-  // A link to a particular picture draws it, but a reload goes on with what was there.
-  if (!draw.resume() && document.body.dataset.complete === "true") draw.submit();
+if (currentView() === "draw") {
+  // A link to a picture draws it; a reload continues the run that was shown.
+  if (!drawView.restore() && document.body.dataset.autostart === "true") drawView.submit();
 }
-show(current(), true);
+showView(currentView(), true);

@@ -1,13 +1,13 @@
-//! Two runs side by side.
+//! The comparison view: two pictures side by side.
 
 use serde_json::json;
 
 use super::site::Site;
 
 #[tokio::test]
-async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
+async fn a_comparison_shows_both_pictures_at_the_same_step() {
     let site = Site::open("/?view=compare&class=Sandal&seed=4").await;
-    // A link to a seed draws at once.
+    // A link with a class and a seed starts the run.
     site.until_state("compare", "completed").await;
     site.script(
         "const vary = document.getElementById('vary'); vary.value = 'temperature'; \
@@ -15,8 +15,8 @@ async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
     )
     .await;
     site.fill("#to", "9").await;
-    site.click("#go").await;
-    assert_eq!(site.text("#to-error").await, "Give a number from 0 to 5.");
+    site.click("#submit").await;
+    assert_eq!(site.text("#to-error").await, "Enter a number from 0 to 5.");
     site.fill("#to", "0").await;
     site.run("compare").await;
     let titles =
@@ -27,7 +27,7 @@ async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
         "return [...document.querySelectorAll('#compare [data-part=tokens]')].map(c => c.dataset.step)";
     site.until(&format!("(() => {{ {steps} }})().join() === '6,6'")).await;
 
-    // One cell is inspected in both, and at temperature 0 nothing was left to chance.
+    // The cell is inspected in both pictures; at temperature 0 the most likely code has probability 1.
     site.script("document.querySelector('#compare [data-part=tokens]').focus()").await;
     site.press("\u{e015}").await;
     let probabilities =
@@ -44,7 +44,7 @@ async fn two_runs_of_one_seed_with_one_setting_changed_are_scrubbed_together() {
 }
 
 #[tokio::test]
-async fn only_a_link_to_a_comparison_draws_it_unasked() {
+async fn switching_to_compare_does_not_start_a_run() {
     let site = Site::open("/?class=Sandal&seed=4").await;
     site.until_state("draw", "completed").await;
     site.click(".tabs [data-view-link=compare]").await;

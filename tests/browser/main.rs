@@ -1,19 +1,20 @@
 //! The page in a real browser: headless Chromium, driven over WebDriver, against the real program with the shipped
 //! weights. Needs Debian's `chromium` and `chromium-driver`, and axe-core from npm, which `scripts/test` installs.
 //!
-//! One program for all of them, so that candle is linked once; a module for each part of the page.
+//! All browser tests are one program, so that candle is linked once. Each part of the page has a module.
 
-mod access;
+mod accessibility;
 mod compare;
-mod controls;
 mod how;
-mod inspect;
+mod inspector;
 mod models;
-mod practical;
 #[path = "../program/mod.rs"]
 mod program;
+mod recovery;
+mod results;
+mod settings;
 mod site;
-mod stage;
 mod tokenize;
 mod tools;
+mod viewer;
 mod without_scripts;

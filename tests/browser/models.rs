@@ -1,5 +1,4 @@
-//! A second model beside the shipped one, of which everything is different: in colour, seven steps, 3 × 3 tokens, no
-//! pictures of its classes.
+//! A second model beside the shipped one that differs in everything: colour, seven steps, 3 × 3 tokens, no class pictures.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,14 +8,14 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::access::violations;
+use super::accessibility::violations;
 use super::program::{Program, rdpm};
 use super::site::{Browser, Site, from_data_url};
 
 /// T of the second model.
 const STEPS: usize = 7;
 
-/// A folder with both.
+/// A folder with both models.
 fn weights() -> TempDir {
     let (weights, repository) = (TempDir::new().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")));
     std::os::unix::fs::symlink(
@@ -48,7 +47,7 @@ fn server(weights: &TempDir) -> (Program, String) {
     (program, format!("http://{address}"))
 }
 
-/// A page of a server of both, and its weights.
+/// Opens a page of a server with both models. Returns the folder of weights, too.
 async fn open(path: &str, width: u32) -> (Site, TempDir) {
     let weights = weights();
     let (server, url) = server(&weights);
@@ -62,7 +61,7 @@ async fn address(site: &Site) -> Value {
 }
 
 #[tokio::test]
-async fn a_second_model_is_chosen_and_drawn() {
+async fn a_second_model_can_be_chosen_and_drawn_with() {
     let (site, _weights) = open("/", 1440).await;
     let titles = site
         .script("return [...document.querySelectorAll('#model option')].map(option => option.text)")
@@ -74,7 +73,7 @@ async fn a_second_model_is_chosen_and_drawn() {
     assert_eq!(site.script("return document.getElementById('model').value").await, "seven");
     site.fill("#seed", "5").await;
     site.fill("#count", "2").await;
-    site.click("#go").await;
+    site.click("#submit").await;
     site.until_state("draw", "completed").await;
     assert_eq!(
         address(&site).await,
@@ -85,13 +84,13 @@ async fn a_second_model_is_chosen_and_drawn() {
     let counts = site
         .script(
             "return ['bars', 'ticks'].map(part => document.querySelectorAll(`#draw [data-part=${part}] > *`).length) \
-             .concat(document.querySelector('#draw [data-part=timeline]').max)",
+             .concat(document.querySelector('#draw [data-part=step]').max)",
         )
         .await;
     assert_eq!(counts, json!([7, 7, "7"]));
-    assert!(site.text("[data-part=facts-line]").await.contains("7 × 9 tokens"));
+    assert!(site.text("[data-part=result-summary]").await.contains("7 × 9 tokens"));
 
-    // Whoever takes it along takes the model along.
+    // Copied code names the model.
     site.click("[data-part=copy-menu] summary").await;
     site.script(
         "navigator.clipboard.writeText = text => { window.written = text; return Promise.resolve() }",
@@ -99,16 +98,16 @@ async fn a_second_model_is_chosen_and_drawn() {
     .await;
     site.click("[data-copy=curl]").await;
     assert!(site.script("return window.written").await.as_str().unwrap().contains("\"model\":\"seven\""));
-    // So does the list of earlier pictures, also on the other model's page.
-    let entry = "document.querySelector('[data-part=past-strip] a')";
+    // History entries name it, also on the other model's page.
+    let entry = "document.querySelector('[data-part=history-list] a')";
     assert!(site.script(&format!("return {entry}.search")).await.as_str().unwrap().contains("model=seven"));
-    // The other views are this model's.
+    // The links to the other views name it.
     site.click(".tabs [data-view-link=compare]").await;
     assert_eq!(address(&site).await, "/?view=compare&model=seven");
     site.goto(&format!("{}/?class=Bag&seed=3", site.url)).await;
     site.until_state("draw", "completed").await;
     assert_eq!(site.picture().await.width(), 28);
-    site.script("[...document.querySelectorAll('[data-part=past-strip] a')].find(link => link.search.includes('seven')).click()").await;
+    site.script("[...document.querySelectorAll('[data-part=history-list] a')].find(link => link.search.includes('seven')).click()").await;
     site.until("document.body.dataset.model === 'seven'").await;
     site.until_state("draw", "completed").await;
     assert_eq!(site.picture().await, picture);
@@ -116,13 +115,13 @@ async fn a_second_model_is_chosen_and_drawn() {
 }
 
 #[tokio::test]
-async fn every_view_fits_whatever_the_model_is_like() {
+async fn every_view_adapts_to_the_model() {
     for width in [1440, 360] {
         let (site, _weights) = open("/?view=tokenize&model=seven&seed=4", width).await;
         site.until("document.body.dataset.loaded === 'tokenize'").await;
-        // No pictures of its classes to take, but a brush of any colour.
-        assert_eq!(site.script("return document.querySelectorAll('[data-sample]').length").await, json!(0));
-        site.script("document.querySelector('[data-part=ink]').value = '#2060d0'").await;
+        // There are no class pictures to choose from, but the brush has a colour.
+        assert_eq!(site.script("return document.querySelectorAll('[data-example]').length").await, json!(0));
+        site.script("document.querySelector('[data-part=brush-color]').value = '#2060d0'").await;
         let stroke = "const canvas = document.querySelector('[data-part=sketch]'), box = canvas.getBoundingClientRect(); \
             const at = (name, x, y) => canvas.dispatchEvent(new PointerEvent(name, {bubbles: true, clientX: box.left + box.width * x, clientY: box.top + box.height * y})); \
             at('pointerdown', .2, .5); at('pointermove', .8, .5); at('pointerup', .8, .5)";
@@ -141,7 +140,7 @@ async fn every_view_fits_whatever_the_model_is_like() {
         );
         let strip = site
             .script(
-                "return [...document.querySelectorAll('#tokenize .strip li')].map(item => item.offsetTop)",
+                "return [...document.querySelectorAll('#tokenize .step-strip li')].map(item => item.offsetTop)",
             )
             .await;
         let strip: Vec<i64> = serde_json::from_value(strip).unwrap();
@@ -153,20 +152,20 @@ async fn every_view_fits_whatever_the_model_is_like() {
 
         site.goto(&format!("{}/?view=how&model=seven", site.url)).await;
         site.until_state("how", "completed").await;
-        let films = site
-            .script("return [...document.querySelectorAll('#how .film')].map(film => film.children.length)")
+        let counts = site
+            .script("return [...document.querySelectorAll('#how .step-images')].map(list => list.children.length)")
             .await;
-        assert_eq!(films, json!([7, 7, 7, 7, 7]));
-        let curve = site
-            .script("return [...document.querySelectorAll('#how .curve i')].map(bar => bar.offsetTop)")
+        assert_eq!(counts, json!([7, 7, 7, 7, 7]));
+        let bars = site
+            .script("return [...document.querySelectorAll('#how .error-chart i')].map(bar => bar.offsetTop)")
             .await;
-        let curve: Vec<i64> = serde_json::from_value(curve).unwrap();
-        assert!(curve.len() == STEPS && curve.windows(2).all(|pair| pair[0] == pair[1]), "{curve:?}");
-        let words = site.text("#how").await;
+        let bars: Vec<i64> = serde_json::from_value(bars).unwrap();
+        assert!(bars.len() == STEPS && bars.windows(2).all(|pair| pair[0] == pair[1]), "{bars:?}");
+        let text = site.text("#how").await;
         assert!(
-            words.contains("16 codes make 4 bits")
-                && words.contains("at step 4")
-                && !words.contains("ten steps")
+            text.contains("16 codes make 4 bits")
+                && text.contains("at step 4")
+                && !text.contains("ten steps")
         );
 
         site.goto(&format!("{}/?view=compare&model=seven&class=Star&seed=4&vary=guidance&to=0", site.url))
@@ -175,24 +174,24 @@ async fn every_view_fits_whatever_the_model_is_like() {
         assert!(site.text("#compare .status").await.contains("of 63 tokens are the same"));
         for view in ["draw", "compare", "tokenize", "how"] {
             site.goto(&format!("{}/?view={view}&model=seven", site.url)).await;
-            site.until_settled(view).await;
+            site.until_loaded(view).await;
             assert_eq!(violations(&site).await, json!([]), "{view}, {width}");
             let overflow = "return document.documentElement.scrollWidth - innerWidth";
             assert!(site.script(overflow).await.as_i64().unwrap() <= 0, "{view}, {width}");
-            assert_eq!(site.script("return window.jumps").await, json!([]), "{view}, {width}");
+            assert_eq!(site.script("return window.layoutShifts").await, json!([]), "{view}, {width}");
         }
         site.close().await;
     }
 }
 
 #[tokio::test]
-async fn an_unknown_model_in_the_address_gets_a_sentence() {
+async fn an_unknown_model_in_the_address_shows_a_notice() {
     let (site, _weights) = open("/?model=third&class=Star&seed=1&top_k=9999", 1440).await;
     site.until("document.documentElement.dataset.ready === 'true'").await;
     assert_eq!(site.text("#notice").await, "model can’t be “third”. Allowed: fashion-mnist, seven.");
-    // It is the default's page, and works.
+    // The page is that of the default model, and works.
     assert_eq!(site.script("return document.body.dataset.model").await, "fashion-mnist");
-    site.click("#go").await;
+    site.click("#submit").await;
     site.until_state("draw", "completed").await;
     assert!(!address(&site).await.as_str().unwrap().contains("model="));
     site.close().await;

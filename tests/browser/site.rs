@@ -1,4 +1,4 @@
-//! A server, a browser, and the page in it.
+//! Starts a server and a browser, and drives the page.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
@@ -17,22 +17,22 @@ use tempfile::TempDir;
 
 use super::program::{Program, rdpm};
 
-/// How long anything may take on a machine that is slow and busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+/// Limit for every wait: the machine may be slow and busy.
+pub const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs in every document before its own scripts: notes what jumps by how much, as Chromium measures it.
-const WATCH_SHIFTS: &str = "window.jumps = []; new PerformanceObserver(list => { \
+/// Runs in every document before its own scripts: records layout shifts as Chromium measures them.
+const RECORD_LAYOUT_SHIFTS: &str = "window.layoutShifts = []; new PerformanceObserver(list => { \
     for (const {value, hadRecentInput, sources} of list.getEntries()) { \
         const what = sources.map(({node}) => (node?.outerHTML ?? node?.textContent ?? '').slice(0, 80)); \
-        if (!hadRecentInput) window.jumps.push([value, ...what]); } \
+        if (!hadRecentInput) window.layoutShifts.push([value, ...what]); } \
     }).observe({type: 'layout-shift', buffered: true})";
 
-/// The program with the shipped weights; `port` 0 picks a free one. Ended when dropped.
+/// Starts the program with the shipped weights; `port` 0 picks a free one. It ends when dropped.
 pub fn server(port: u16) -> (Program, String) {
     server_with(port, &[])
 }
 
-/// The same with further arguments.
+/// The same with more arguments.
 pub fn server_with(port: u16, arguments: &[&str]) -> (Program, String) {
     let mut command = rdpm();
     command.args(["serve", "--port", &port.to_string()]).args(arguments);
@@ -40,14 +40,14 @@ pub fn server_with(port: u16, arguments: &[&str]) -> (Program, String) {
     (program, format!("http://{address}"))
 }
 
-/// A browser. Ended when dropped.
+/// A browser, which ends when dropped.
 pub struct Browser {
     pub client: Client,
     _driver: Driver,
     _profile: TempDir,
 }
 
-/// Chromedriver, a group of its own with its browser, which ends with it.
+/// Chromedriver and its browser, in a process group of their own. Both end when dropped.
 struct Driver(Program);
 
 impl Drop for Driver {
@@ -59,16 +59,16 @@ impl Drop for Driver {
 
 impl Browser {
     pub async fn start(width: u32, height: u32) -> Self {
-        // On a machine that is busy with other browsers, one now and then doesn't start.
-        let mut left = 2;
+        // On a busy machine a browser sometimes fails to start.
+        let mut retries = 2;
         let browser = loop {
             match Self::try_start(width, height).await {
-                Err(_) if left > 0 => left -= 1,
+                Err(_) if retries > 0 => retries -= 1,
                 started => break started.unwrap(),
             }
         };
-        browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": WATCH_SHIFTS})).await;
-        browser.size(width, height).await;
+        browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": RECORD_LAYOUT_SHIFTS})).await;
+        browser.set_size(width, height).await;
         browser
     }
 
@@ -94,7 +94,7 @@ impl Browser {
         let capabilities = json!({
             "goog:chromeOptions": {"args": flags},
             "goog:loggingPrefs": {"browser": "ALL"},
-            "timeouts": {"script": PATIENCE.as_secs() * 1000},
+            "timeouts": {"script": TIMEOUT.as_secs() * 1000},
         });
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().unwrap().clone())
@@ -103,19 +103,19 @@ impl Browser {
         Ok(Self { client, _driver: driver, _profile: profile })
     }
 
-    /// A command of Chromium's own protocol.
+    /// Sends a command of the Chrome DevTools Protocol.
     pub async fn cdp(&self, command: &str, parameters: Value) -> Value {
         self.client.issue_cmd(Cdp(json!({"cmd": command, "params": parameters}))).await.unwrap()
     }
 
-    /// The size of the page's window.
-    pub async fn size(&self, width: u32, height: u32) {
+    /// Sets the size of the viewport.
+    pub async fn set_size(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.cdp("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    /// What style sheets ask about the reader: `prefers-color-scheme` and the like.
-    pub async fn prefer(&self, features: &[(&str, &str)]) {
+    /// Emulates media features such as `prefers-color-scheme`.
+    pub async fn emulate_media(&self, features: &[(&str, &str)]) {
         let features: Vec<_> =
             features.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).await;
@@ -134,8 +134,8 @@ impl Browser {
     }
 
     pub async fn click(&self, selector: &str) {
-        // In the middle of the window nothing that sticks to its edges is in the way. Where the page still moves, the
-        // click would go where the element was.
+        // In the middle of the window no sticky element covers it. While the page still scrolls, the click would miss
+        // the element.
         let at_rest = "const [selector, done] = arguments, element = document.querySelector(selector); \
             element.scrollIntoView({block: 'center'}); \
             const look = before => requestAnimationFrame(() => { \
@@ -154,39 +154,39 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// Presses keys wherever the focus is.
+    /// Sends keys to the focused element.
     pub async fn press(&self, keys: &str) {
         self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
     }
 
-    /// Polls until a script's expression is true, for at most [`PATIENCE`].
+    /// Polls until a script's expression is true, for at most [`TIMEOUT`].
     pub async fn until(&self, condition: &str) {
         let (start, script) = (Instant::now(), format!("return Boolean({condition})"));
         loop {
             match self.client.execute(&script, Vec::new()).await {
                 Ok(Value::Bool(true)) => return,
                 Ok(_) => {}
-                // The page was being replaced by another at that moment.
+                // The page is being replaced by another.
                 Err(error) if error.is_unknown_error() => {}
                 Err(error) => panic!("{condition}: {error}"),
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 let status = self
                     .script("return [...document.querySelectorAll('.status')].map(s => s.innerText)")
                     .await;
-                panic!("not in {PATIENCE:?}: {condition}; status: {status}");
+                panic!("not within {TIMEOUT:?}: {condition}; status: {status}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until a view's status line says that it stands so.
+    /// Waits until a view's status line has this state.
     pub async fn until_state(&self, view: &str, state: &str) {
         self.until(&format!("document.querySelector('#{view} .status').dataset.state === '{state}'")).await;
     }
 
-    /// Waits until a view stands as it does before anything is done in it; the explanation's figures are drawn then.
-    pub async fn until_settled(&self, view: &str) {
+    /// Waits until a view is loaded; for the explanation, until its figures are drawn.
+    pub async fn until_loaded(&self, view: &str) {
         self.until(&format!("document.body.dataset.loaded === '{view}'")).await;
         if view == "how" {
             self.until_state(view, "completed").await;
@@ -194,27 +194,27 @@ impl Browser {
         self.until_painted().await;
     }
 
-    /// Presses the button and waits until what that began is done, not what was done before.
+    /// Submits the form and waits until the new run is completed.
     pub async fn run(&self, view: &str) {
-        self.script(&format!("document.querySelector('#{view} .status').dataset.state = 'before'")).await;
-        self.click("#go").await;
+        self.script(&format!("document.querySelector('#{view} .status').dataset.state = 'submitted'")).await;
+        self.click("#submit").await;
         self.until_state(view, "completed").await;
     }
 
-    /// Waits until what the page has decided to show is on its canvases, which are painted in the next frame.
+    /// Waits until the canvases are painted, which happens in the next frame.
     pub async fn until_painted(&self) {
         let script = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))";
         self.client.execute_async(script, Vec::new()).await.unwrap();
     }
 
-    /// The finished picture on stage, as it would be saved.
+    /// The finished picture in the viewer, as it would be saved.
     pub async fn picture(&self) -> DynamicImage {
         let source = self.script("return document.querySelector('[data-part=download]').href").await;
         from_data_url(source.as_str().unwrap())
     }
 
-    /// What the browser's console holds of errors and warnings.
-    pub async fn complaints(&self) -> Vec<Value> {
+    /// Errors and warnings in the browser's console.
+    pub async fn console_messages(&self) -> Vec<Value> {
         let log = self.client.issue_cmd(Log).await.unwrap();
         log.as_array().unwrap().iter().filter(|entry| entry["level"] != "INFO").cloned().collect()
     }
@@ -224,7 +224,7 @@ impl Browser {
     }
 }
 
-/// A server of its own and a browser that shows a page of it.
+/// A server, and a browser that shows its page.
 pub struct Site {
     pub browser: Browser,
     pub url: String,
@@ -243,9 +243,9 @@ impl Site {
         Self { browser, url, server }
     }
 
-    /// Ends the test: nothing may stand in the console.
+    /// Ends the test; fails if the console has errors or warnings.
     pub async fn close(self) {
-        assert_eq!(self.browser.complaints().await, Vec::<Value>::new());
+        assert_eq!(self.browser.console_messages().await, Vec::<Value>::new());
         self.browser.close().await;
     }
 }
@@ -258,10 +258,10 @@ impl std::ops::Deref for Site {
     }
 }
 
-/// What `rdpm generate` makes with these flags.
+/// The output of `rdpm generate` with these flags.
 pub fn generated(flags: &[&str]) -> DynamicImage {
-    let place = TempDir::new().unwrap();
-    let output = place.path().join("picture.png");
+    let folder = TempDir::new().unwrap();
+    let output = folder.path().join("picture.png");
     let status = rdpm().arg("generate").args(flags).arg("--output").arg(&output).status().unwrap();
     assert!(status.success());
     image::open(output).unwrap()
@@ -271,7 +271,7 @@ pub fn from_data_url(source: &str) -> DynamicImage {
     image::load_from_memory(&bytes_of(source)).unwrap()
 }
 
-/// The file in a PNG's data URL.
+/// The bytes in a PNG's data URL.
 pub fn bytes_of(source: &str) -> Vec<u8> {
     let encoded = source.strip_prefix("data:image/png;base64,").expect("a PNG data URL");
     base64::engine::general_purpose::STANDARD.decode(encoded).unwrap()
@@ -284,7 +284,7 @@ pub fn npm(path: &str) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}; `npm ci` in tests/browser installs it", path.display()))
 }
 
-/// The bytes of a page's first load by kind, head and body, as they came over the wire.
+/// The bytes that the page's first load transferred, header included, by kind and path.
 pub async fn transferred(browser: &Browser) -> BTreeMap<String, u64> {
     let list = browser
         .script(
@@ -295,7 +295,7 @@ pub async fn transferred(browser: &Browser) -> BTreeMap<String, u64> {
     serde_json::from_value::<Vec<(String, u64)>>(list).unwrap().into_iter().collect()
 }
 
-/// Chromium's own command that reads the console.
+/// Chromedriver's command that reads the console.
 #[derive(Debug)]
 struct Log;
 
@@ -309,7 +309,7 @@ impl WebDriverCompatibleCommand for Log {
     }
 }
 
-/// Chromium's own command that passes a command of its protocol on.
+/// Chromedriver's command that forwards a command of the Chrome DevTools Protocol.
 #[derive(Debug)]
 struct Cdp(Value);
 

@@ -1,4 +1,4 @@
-//! Not tests but tools on the same footing: `scripts/screenshots` and `scripts/frame-times` run them.
+//! Tools that use the same harness as the tests; `scripts/screenshots` and `scripts/frame-times` run them.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::site::{Browser, server};
 
-/// Pictures of the page for `docs/images/`: every view at three widths in both themes.
+/// Screenshots for `docs/images/`: every view at three widths in both themes.
 #[tokio::test]
 #[ignore = "writes docs/images/page-*.png; scripts/screenshots runs it"]
 async fn screenshots() {
@@ -18,20 +18,20 @@ async fn screenshots() {
     for theme in ["light", "dark"] {
         for (width, height) in [(360, 800), (768, 1024), (1440, 900)] {
             let browser = Browser::start(width, height).await;
-            browser.prefer(&[("prefers-color-scheme", theme)]).await;
+            browser.emulate_media(&[("prefers-color-scheme", theme)]).await;
             browser.cdp("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
             browser.goto(&format!("{url}/?class=Ankle+boot&seed=7&count=8")).await;
             browser.until_state("draw", "completed").await;
             browser.script("document.activeElement.blur(); document.querySelector('#draw [data-part=bars] > :nth-child(4)').dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))").await;
-            point(&browser, "draw").await;
+            select_cell(&browser, "draw").await;
             save(&browser, &format!("draw-{width}-{theme}")).await;
             browser.goto(&format!("{url}/?view=compare&class=Ankle+boot&seed=7&vary=temperature&to=0")).await;
             browser.until_state("compare", "completed").await;
-            point(&browser, "compare").await;
+            select_cell(&browser, "compare").await;
             save(&browser, &format!("compare-{width}-{theme}")).await;
             browser.goto(&format!("{url}/?view=tokenize&class=Bag&seed=7")).await;
             browser.until("document.body.dataset.loaded === 'tokenize'").await;
-            browser.script("document.querySelector('[data-sample$=\"4.png\"]').click()").await;
+            browser.script("document.querySelector('[data-example$=\"4.png\"]').click()").await;
             browser.until_state("tokenize", "completed").await;
             save(&browser, &format!("tokenize-{width}-{theme}")).await;
             browser.goto(&format!("{url}/?view=how")).await;
@@ -42,8 +42,8 @@ async fn screenshots() {
     }
 }
 
-/// Inspects a cell in the middle.
-async fn point(browser: &Browser, view: &str) {
+/// Selects a cell near the middle.
+async fn select_cell(browser: &Browser, view: &str) {
     browser
         .script(&format!(
             "const canvas = document.querySelector('#{view} [data-part=tokens]'); const box = canvas.getBoundingClientRect(); \
@@ -65,7 +65,7 @@ async fn save(browser: &Browser, name: &str) {
     println!("{}", path.display());
 }
 
-/// Times between frames while a contact sheet of 16 pictures plays, and while nothing moves.
+/// Frame times while a contact sheet of 16 pictures plays, and while nothing moves.
 #[tokio::test]
 #[ignore = "measures; scripts/frame-times runs it"]
 async fn frame_times() {
@@ -76,10 +76,10 @@ async fn frame_times() {
     let measure = "const done = arguments[0], times = []; let last = 0; \
         const frame = now => { if (last) times.push(now - last); last = now; times.length < 240 ? requestAnimationFrame(frame) : done(times); }; \
         requestAnimationFrame(frame)";
-    let still = browser.client.execute_async(measure, Vec::new()).await.unwrap();
+    let idle = browser.client.execute_async(measure, Vec::new()).await.unwrap();
     let playing = format!("document.querySelector('#draw [data-part=play]').click(); {measure}");
     let playing = browser.client.execute_async(&playing, Vec::new()).await.unwrap();
-    for (name, times) in [("nothing moves", still), ("16 pictures play", playing)] {
+    for (name, times) in [("nothing moves", idle), ("16 pictures play", playing)] {
         println!("{name}: {}", summary(&times));
     }
     browser.close().await;

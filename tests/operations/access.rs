@@ -31,7 +31,9 @@ fn basic(key: &str) -> String {
 #[tokio::test]
 async fn without_a_key_the_api_is_closed() {
     let server = closed(PublicPaths::default()).await;
-    for path in ["/api/v1/models", "/api/v1/nothing", "/v1/models", "/metrics", "/", "/static/base.css"] {
+    for path in
+        ["/api/v1/models", "/api/v1/nothing", "/v1/models", "/metrics", "/", "/static/styles/base.css"]
+    {
         let response = server.get(path).await;
         let challenges: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
         assert_eq!(
@@ -87,7 +89,7 @@ async fn parts_other_than_the_api_can_be_opened_and_health_closed() {
         ("/health/ready", 401),
         ("/metrics", 200),
         ("/", 200),
-        ("/static/base.css", 200),
+        ("/static/styles/base.css", 200),
         ("/api/v1/models", 401),
         ("/nothing", 404),
     ] {

@@ -220,7 +220,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let (server, _script) = Server::with_web_options(Options { write_timeout: SHORT, ..site() }).await;
     let (_read, mut write) = connect(server.address).await.into_split();
     // Answers of some 100 MB, which nobody takes.
-    let requests = "GET /static/base.css HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let requests = "GET /static/styles/base.css HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let asking = tokio::spawn(async move {
         for _ in 0..100 {
             if write.write_all(requests.as_bytes()).await.is_err() {

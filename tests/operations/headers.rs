@@ -15,7 +15,7 @@ async fn with_id(server: &Server, path: &str, id: &str) -> Response {
 #[tokio::test]
 async fn every_answer_has_the_requests_id_or_a_new_one() {
     let (server, _script) = Server::with_web_options(site()).await;
-    for path in ["/", "/api/v1/models", "/nothing", "/api/v1/generations", "/static/base.css"] {
+    for path in ["/", "/api/v1/models", "/nothing", "/api/v1/generations", "/static/styles/base.css"] {
         assert_eq!(with_id(&server, path, "abc-1/2").await.headers()["x-request-id"], "abc-1/2", "{path}");
     }
     let mut made = HashSet::new();

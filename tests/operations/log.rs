@@ -26,7 +26,7 @@ async fn log_of(format: &str) -> (String, Value) {
     let job: Value = create.header("x-request-id", "find-me").send().await.unwrap().json().await.unwrap();
     let events = format!("http://{address}{}", job["links"]["events"].as_str().unwrap());
     assert!(reqwest::get(events).await.unwrap().text().await.unwrap().contains("event: completed"));
-    assert_eq!(reqwest::get(format!("http://{address}/static/base.css")).await.unwrap().status(), 200);
+    assert_eq!(reqwest::get(format!("http://{address}/static/styles/base.css")).await.unwrap().status(), 200);
     drop(server);
     (reading.join().unwrap(), job)
 }

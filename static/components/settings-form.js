@@ -1,0 +1,214 @@
+// @ts-check
+/** The settings: one or several classes, seed, count, sampling parameters, presets. Reads and validates them. */
+import { byId } from "../lib/dom.js";
+import { model } from "../lib/model.js";
+import { parseSeeds, randomSeed } from "../lib/seeds.js";
+import { pictureCount } from "../lib/settings.js";
+import { clearError, field, pairWithSlider, setValue, showError, validateNumber } from "./fields.js";
+
+/** @typedef {import("../lib/settings.js").Settings} Settings */
+
+const SAMPLING = ["guidance", "temperature", "top_k", "top_p"];
+
+/** What each preset changes of the defaults. @type {Record<string, Record<string, number>>} */
+const PRESETS = {
+  default: {},
+  plain: { guidance: 4, temperature: 0.7 },
+  varied: { guidance: 1, temperature: 1.2 },
+  greedy: { temperature: 0 },
+  unguided: { guidance: 0 },
+};
+
+export class SettingsForm {
+  /** @param {{onSubmit: () => void, onChange: () => void}} events */
+  constructor({ onSubmit, onChange }) {
+    this.root = /** @type {HTMLFormElement} */ (byId("settings"));
+    this.onChange = onChange;
+    this.lock = /** @type {HTMLButtonElement} */ (byId("lock-seed"));
+    this.several = field("several");
+    this.classInputs = /** @type {HTMLInputElement[]} */ ([...this.root.querySelectorAll("input[name=class]")]);
+    this.presets = /** @type {HTMLButtonElement[]} */ ([...this.root.querySelectorAll("[data-preset]")]);
+    this.root.addEventListener("submit", (event) => {
+      event.preventDefault();
+      onSubmit();
+    });
+    this.#listen();
+    this.#updateClassInputs();
+    this.#changed();
+  }
+
+  #listen() {
+    const changed = () => this.#changed();
+    for (const id of [...SAMPLING, "count", "from_step"]) pairWithSlider(id, changed);
+    for (const input of this.classInputs) {
+      input.addEventListener("change", () => {
+        clearError("class");
+        changed();
+      });
+    }
+    for (const button of this.presets) {
+      button.addEventListener("click", () => {
+        for (const [id, value] of Object.entries(this.#presetValues(button.dataset.preset))) setValue(id, value);
+        changed();
+      });
+    }
+    for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (this.root.querySelectorAll("[data-increment]"))) {
+      button.addEventListener("click", () => {
+        const { value, min, max } = field("count");
+        const next = (Math.round(Number(value)) || 1) + Number(button.dataset.increment);
+        setValue("count", Math.max(Number(min), Math.min(Number(max), next)));
+        changed();
+      });
+    }
+    byId("reset").addEventListener("click", () => this.reset());
+    byId("random-seed").addEventListener("click", () => {
+      setValue("seed", randomSeed());
+      this.#setSeedLocked(true);
+    });
+    this.lock.addEventListener("click", () => {
+      if (!this.seedLocked && field("seed").value.trim() === "") setValue("seed", randomSeed());
+      this.#setSeedLocked(!this.seedLocked);
+    });
+    field("seed").addEventListener("input", () => {
+      this.#setSeedLocked(field("seed").value.trim() !== "");
+      clearError("seed");
+      changed();
+    });
+    this.several.addEventListener("change", () => this.#updateClassInputs());
+    byId("all-classes").addEventListener("click", () => {
+      for (const input of this.classInputs) input.checked = true;
+      changed();
+    });
+  }
+
+  #changed() {
+    for (const button of this.presets) {
+      const values = Object.entries(this.#presetValues(button.dataset.preset));
+      button.setAttribute("aria-pressed", String(values.every(([id, value]) => Number(field(id).value) === value)));
+    }
+    this.onChange();
+  }
+
+  /** All sampling parameters of a preset. @param {string} [name] @returns {Record<string, number>} */
+  #presetValues(name) {
+    return { ...this.samplingDefaults, ...PRESETS[name ?? ""] };
+  }
+
+  /** The model's defaults. @returns {Record<string, number>} */
+  get samplingDefaults() {
+    return Object.fromEntries(SAMPLING.map((id) => [id, Number(field(id).dataset.default)]));
+  }
+
+  /** Whether the next run keeps the seed. */
+  get seedLocked() {
+    return this.lock.getAttribute("aria-pressed") === "true";
+  }
+
+  /** @param {boolean} locked */
+  #setSeedLocked(locked) {
+    this.lock.setAttribute("aria-pressed", String(locked));
+    clearError("seed");
+  }
+
+  /** Radio buttons for one class, check boxes for several. */
+  #updateClassInputs() {
+    const several = this.several.checked;
+    let found = false;
+    for (const input of this.classInputs) {
+      if (!several && found) input.checked = false;
+      found ||= input.checked;
+      input.type = several ? "checkbox" : "radio";
+    }
+    byId("all-classes").hidden = !several;
+    this.#changed();
+  }
+
+  /** Names of all classes of the model. */
+  get classes() {
+    return this.classInputs.map(({ value }) => value);
+  }
+
+  /** Names of the chosen classes. */
+  get chosenClasses() {
+    return this.classInputs.filter(({ checked }) => checked).map(({ value }) => value);
+  }
+
+  /**
+   * The settings to send; null if there are errors, which are then shown beside their fields.
+   * @param {{single?: boolean}} [options] `single`: one class, one seed and one picture of it, whatever else is set
+   * @returns {Settings | null}
+   */
+  read({ single = false } = {}) {
+    const seedField = field("seed");
+    if (!this.seedLocked || seedField.value.trim() === "") setValue("seed", randomSeed());
+    /** @type {[string, string][]} */
+    const errors = [];
+    const classes = single ? this.chosenClasses.slice(0, 1) : this.chosenClasses;
+    if (!classes.length) errors.push(["class", "Choose a class."]);
+    const { seeds, error: seedError } = parseSeeds(seedField.value, Number(seedField.dataset.max));
+    if (seedError) errors.push(["seed", seedError]);
+    for (const id of [...SAMPLING, ...(single ? [] : ["count"])]) {
+      const error = validateNumber(field(id));
+      if (error) errors.push([id, error]);
+    }
+    const settings = {
+      classes,
+      seeds: single ? seeds.slice(0, 1) : seeds,
+      count: single ? 1 : field("count").valueAsNumber,
+      guidance: field("guidance").valueAsNumber,
+      temperature: field("temperature").valueAsNumber,
+      top_k: field("top_k").valueAsNumber,
+      top_p: field("top_p").valueAsNumber,
+    };
+    const pictures = pictureCount(settings);
+    if (!errors.length && pictures > model.maxPictures) {
+      errors.push(["count", `That makes ${pictures} pictures; the limit is ${model.maxPictures}.`]);
+    }
+    return this.showErrors(errors) ? null : settings;
+  }
+
+  /** Shows errors beside their fields and focuses the first field. @param {[string, string][]} errors field and error @returns {boolean} whether there are any */
+  showErrors(errors) {
+    for (const id of ["class", "seed", "count", "to", "from_step", ...SAMPLING]) clearError(id);
+    for (const [id, error] of errors) showError(id, error);
+    const [first] = errors[0] ?? [];
+    if (first) (field(first) ?? this.classInputs[0]).focus();
+    return errors.length > 0;
+  }
+
+  /** Shows the server's errors beside their fields. Returns those of fields that the form doesn't have. @param {import("../lib/api.js").FieldError[]} errors */
+  showServerErrors(errors) {
+    return errors.filter(({ field: id, allowed }) => !showError(id, `Invalid value. Allowed: ${allowed}.`));
+  }
+
+  reset() {
+    for (const id of [...SAMPLING, "count"]) setValue(id, field(id).dataset.default ?? "");
+    setValue("seed", "");
+    this.#setSeedLocked(false);
+    this.#changed();
+  }
+
+  /** Fills the form from an address of this page; invalid values are ignored. @param {string} address */
+  apply(address) {
+    const query = new URL(address, location.href).searchParams;
+    const classes = query.getAll("class").filter((name) => this.classes.includes(name));
+    if (classes.length) {
+      this.several.checked = classes.length > 1;
+      for (const input of this.classInputs) input.type = "checkbox";
+      for (const input of this.classInputs) input.checked = classes.includes(input.value);
+      this.#updateClassInputs();
+    }
+    for (const id of SAMPLING) setValue(id, field(id).dataset.default ?? "");
+    setValue("count", 1);
+    for (const id of [...SAMPLING, "count"]) {
+      const text = query.get(id) ?? "";
+      if (text !== "" && !validateNumber(field(id), text)) setValue(id, text);
+    }
+    const seeds = query.getAll("seed").join(",");
+    if (seeds && !parseSeeds(seeds, Number(field("seed").dataset.max)).error) {
+      setValue("seed", seeds.replaceAll(",", ", "));
+      this.#setSeedLocked(true);
+    }
+    this.#changed();
+  }
+}

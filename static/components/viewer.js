@@ -1,0 +1,150 @@
+// @ts-check
+/**
+ * Shows one or two pictures step by step: panels, timeline, colour modes, inspected cell. Two pictures show the same
+ * step and mark the same cell.
+ */
+import { part, parts } from "../lib/dom.js";
+import { model } from "../lib/model.js";
+import { Picture } from "../lib/picture.js";
+import { describeDrawnStep } from "../lib/step-description.js";
+import { entropyChart } from "./charts.js";
+import { Inspector } from "./inspector.js";
+import { PicturePanels } from "./picture-panels.js";
+import { Player } from "./player.js";
+import { Timeline } from "./timeline.js";
+
+/** @typedef {import("./token-grid.js").Cell} Cell */
+
+/** Both ends of the colour scale. */
+const LEGENDS = {
+  code: ["", "similar codes, similar colours"],
+  entropy: ["certain", `${model.codeBits.toFixed(0)} bits`],
+  change: ["same code", "distant code"],
+  difference: ["same code", "distant code"],
+};
+
+/** Seed of the noise that is shown before anything is drawn. */
+const INITIAL_SEED = 7;
+
+export class Viewer {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+    /** Called when another step is shown. @type {(step: number, fadeMs: number) => void} */
+    this.onStep = () => {};
+    /** What the timeline's bars show. @type {(pictures: Picture[], cell: Cell | null) => import("./timeline.js").Chart} */
+    this.chart = entropyChart;
+    /** The sentences about a step. @type {(step: number, picture: Picture) => string} */
+    this.describe = describeDrawnStep;
+    this.panels = parts(root, "panels").map((element) => new PicturePanels(element, (cell, how) => this.#select(cell, how)));
+    this.inspectors = parts(root, "inspector").map((element) => new Inspector(element));
+    this.announcement = /** @type {HTMLElement} */ (part(root, "announcement"));
+    this.legend = /** @type {HTMLElement} */ (part(root, "legend"));
+    this.legendLow = /** @type {HTMLElement} */ (part(root, "legend-low"));
+    this.legendHigh = /** @type {HTMLElement} */ (part(root, "legend-high"));
+    /** One for each group of panels. */
+    this.pictures = this.panels.map(() => new Picture({ label: "", seed: INITIAL_SEED }));
+    /** The pictures that must all have a step before it is shown. @type {Picture[]} */
+    this.synchronized = [];
+    /** The inspected cell. @type {Cell | null} */
+    this.cell = null;
+    this.timeline = new Timeline(root, {
+      onSeek: (step) => this.player.seek(step),
+      onToggle: () => this.player.toggle(),
+      onSpeed: (speed) => this.player.setSpeed(speed),
+    });
+    this.player = new Player({
+      firstStep: () => Math.max(...this.pictures.map(({ firstStep }) => firstStep)),
+      lastStep: () => this.lastStep,
+      stepCount: model.stepCount,
+      onStep: (step, fadeMs) => this.#showStep(step, fadeMs),
+      onPlaying: (playing) => this.timeline.setPlaying(playing),
+    });
+    const colorModes = part(root, "color-modes");
+    colorModes.addEventListener("change", () => this.#readColorMode(colorModes));
+    this.#readColorMode(colorModes);
+    root.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** The last step that can be shown. */
+  get lastStep() {
+    return Math.min(...[...this.pictures, ...this.synchronized].map(({ lastStep }) => lastStep));
+  }
+
+  /** Follows pictures of a new run, from before their first step. @param {Picture[]} pictures @param {Picture[]} [synchronized] all pictures of the run */
+  follow(pictures, synchronized = pictures) {
+    this.pictures = pictures;
+    this.synchronized = synchronized;
+    this.player.reset();
+  }
+
+  /** Shows other pictures of the same run, at the step that is shown. @param {Picture[]} pictures */
+  swap(pictures) {
+    this.pictures = pictures;
+    this.#showStep(Math.min(this.player.step, this.lastStep), 0);
+  }
+
+  /** Steps have arrived. @param {boolean} [skip] show the last one without playing the others */
+  update(skip = false) {
+    if (skip) this.player.skipToLast();
+    else this.player.update();
+    this.#showTimeline();
+  }
+
+  /** @param {number} step @param {number} fadeMs */
+  #showStep(step, fadeMs) {
+    this.panels.forEach((panels, i) => {
+      const { steps, seed } = this.pictures[i];
+      const other = this.pictures[1 - i]?.steps[step];
+      if (steps[step]) panels.show(steps, step, fadeMs, other);
+      else panels.showNoise(seed);
+    });
+    this.#showInspectors();
+    this.#showTimeline();
+    this.onStep(step, fadeMs);
+  }
+
+  #showTimeline() {
+    this.timeline.show(this.player.step, this.lastStep, this.chart(this.pictures, this.cell));
+  }
+
+  /** @returns {string[]} sentences about the inspected cell */
+  #showInspectors() {
+    const { step } = this.player;
+    return this.inspectors.map((inspector, i) => {
+      const { steps } = this.pictures[i];
+      inspector.showStep(steps[step] ? step : 0, steps[step] ? this.describe(step, this.pictures[i]) : "");
+      return inspector.showCell(this.cell, steps, step);
+    });
+  }
+
+  /** @param {Cell | null} cell @param {{pinned: boolean, byKeyboard: boolean}} how */
+  #select(cell, { pinned, byKeyboard }) {
+    this.cell = cell;
+    for (const panels of this.panels) panels.mark(cell, pinned);
+    const sentences = this.#showInspectors();
+    this.#showTimeline();
+    // Announced only to keyboard users: every move of a mouse would be spoken.
+    if (byKeyboard) this.announcement.textContent = sentences.join(". ");
+  }
+
+  /** @param {HTMLElement} colorModes */
+  #readColorMode(colorModes) {
+    const checked = /** @type {HTMLInputElement | null} */ (colorModes.querySelector("input[type=radio]:checked"));
+    const colorMode = /** @type {import("./picture-panels.js").ColorMode} */ (checked?.value ?? "code");
+    const showNumbers = /** @type {HTMLInputElement} */ (part(colorModes, "show-numbers")).checked;
+    for (const panels of this.panels) Object.assign(panels, { colorMode, showNumbers });
+    this.legend.dataset.mode = colorMode;
+    [this.legendLow.textContent, this.legendHigh.textContent] = LEGENDS[colorMode];
+    this.#showStep(this.player.step, 0);
+  }
+
+  /** On the play button, arrow keys step; elsewhere they have other meanings. @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (event.target !== this.timeline.playButton || event.ctrlKey || event.metaKey || event.altKey) return;
+    const offset = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!offset) return;
+    event.preventDefault();
+    this.player.seek(this.player.step + offset);
+  }
+}

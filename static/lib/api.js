@@ -1,0 +1,109 @@
+// @ts-check
+/** All requests to the server; errors become sentences for people. Event streams are in stream.js. */
+
+/**
+ * @typedef {{class: string, seed: number, count: number, guidance: number, temperature: number, top_k?: number, top_p?: number, image?: string, from_step?: number}} GenerationRequest
+ * @typedef {{field: string, value: unknown, allowed: unknown}} FieldError
+ * @typedef {{self: string, events: string}} Links
+ * @typedef {{id: string, status: string, model: string, class: string, seed: number, links: Links}} Accepted
+ * @typedef {{index: number, png_base64: string, url?: string}} GeneratedImage
+ * @typedef {{id: string, status: string, class: string, seed: number, detail?: string, images?: GeneratedImage[]}} Generation
+ */
+
+export const GENERATIONS = "/api/v1/generations";
+
+const UNREACHABLE = "The server can’t be reached. Check that it is running, then try again.";
+
+/** A refused or failed request. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {{status?: number, errors?: FieldError[], retryAfter?: number}} [details]
+   */
+  constructor(message, { status = 0, errors = [], retryAfter = 0 } = {}) {
+    super(message);
+    this.name = "ApiError";
+    /** HTTP status; 0 if there was no response. */
+    this.status = status;
+    this.errors = errors;
+    /** Seconds that the server asks to wait; 0 if it doesn't say. */
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {object} request @returns {Promise<Accepted>} */
+export const createGeneration = (request) => post(GENERATIONS, request);
+
+/** @param {string} url @returns {Promise<Generation>} */
+export const getGeneration = (url) => send(url);
+
+/** @param {string} url */
+export const cancelGeneration = (url) => send(url, { method: "DELETE" });
+
+/**
+ * @param {string} url of the generation
+ * @param {{which: string, scale: number, index: number}} query
+ * @returns {Promise<Blob>} a GIF
+ */
+export async function getAnimation(url, { which, scale, index }) {
+  const response = await getFile(`${url}/animation.gif?which=${which}&scale=${scale}&index=${index}`);
+  return response.blob();
+}
+
+/** A picture of a class. @param {string} url @returns {Promise<Blob>} */
+export async function getPicture(url) {
+  const response = await getFile(url);
+  return response.blob();
+}
+
+/**
+ * @typedef {{step: number, tokens: number[][], noisy: string, clean: string}} TokenizedStep
+ * @typedef {{model: string, seed: number, steps: TokenizedStep[], input: {png_base64: string}, reconstruction: {png_base64: string}}} Tokenization
+ */
+
+/** @param {{image: string, seed: number, model: string}} request `image` is a data URL @returns {Promise<Tokenization>} */
+export const createTokenization = (request) => post("/api/v1/tokenizations", request);
+
+/** @param {string} url @param {object} body */
+const post = (url, body) =>
+  send(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+
+/** @param {string} url @param {RequestInit} [init] @returns {Promise<any>} the response's JSON */
+async function send(url, init) {
+  const response = await fetchOrThrow(url, { cache: "no-store", ...init });
+  const body = await response.json().catch(() => null);
+  if (response.ok) return body;
+  const { title, detail, errors } = body ?? {};
+  throw new ApiError(detail || title || `The server answered with status ${response.status}.`, {
+    status: response.status,
+    errors: Array.isArray(errors) ? errors : [],
+    retryAfter: parseRetryAfter(response.headers.get("retry-after")),
+  });
+}
+
+/** @param {string} url */
+async function getFile(url) {
+  const response = await fetchOrThrow(url);
+  if (!response.ok) throw new ApiError(`The server answered with status ${response.status}.`, { status: response.status });
+  return response;
+}
+
+/** @param {string} url @param {RequestInit} [init] */
+async function fetchOrThrow(url, init) {
+  try {
+    return await fetch(url, init);
+  } catch {
+    throw new ApiError(UNREACHABLE);
+  }
+}
+
+/** Retry-After is either seconds or a date. @param {string | null} header @returns {number} seconds */
+function parseRetryAfter(header) {
+  if (!header) return 0;
+  const seconds = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : 0;
+}

@@ -1,0 +1,47 @@
+// @ts-check
+/** A picture that is being drawn, with the data of every step received so far. */
+import { decodePng } from "./images.js";
+
+/**
+ * @typedef {object} Step
+ * @property {number[][]} tokens         code per position, h rows of w
+ * @property {number[][]} [entropy]      bits per position
+ * @property {number[][]} [probability]  of the drawn code
+ * @property {{codes: number[][][], probabilities: number[][][]}} [alternatives]  the most likely codes per position
+ * @property {CanvasImageSource} noisy
+ * @property {CanvasImageSource} clean
+ *
+ * @typedef {Omit<Step, "noisy" | "clean"> & {noisy: string, clean: string}} StepMessage  as the server sends it: previews are data URLs
+ */
+
+/** Decodes the previews of a step. @param {StepMessage} message @returns {Promise<Step>} */
+export async function decodeStep(message) {
+  const [noisy, clean] = await Promise.all([decodePng(message.noisy), decodePng(message.clean)]);
+  return { ...message, noisy, clean };
+}
+
+export class Picture {
+  /** @param {{label: string, seed: number, firstStep?: number}} options `firstStep`: later than 1 for variations */
+  constructor({ label, seed, firstStep = 1 }) {
+    this.label = label;
+    this.seed = seed;
+    this.firstStep = firstStep;
+    /** @type {Step[]} by step number */
+    this.steps = [];
+    /** The finished picture: a PNG's data URL. */
+    this.png = "";
+  }
+
+  /** The last step up to which none is missing; 0 before the first. */
+  get lastStep() {
+    let step = this.firstStep - 1;
+    while (this.steps[step + 1]) step++;
+    return step < this.firstStep ? 0 : step;
+  }
+
+  /** Mean entropy over the positions, in bits. @param {number} step */
+  meanEntropy(step) {
+    const bits = this.steps[step]?.entropy?.flat();
+    return bits?.length ? bits.reduce((sum, x) => sum + x, 0) / bits.length : undefined;
+  }
+}

@@ -1,0 +1,247 @@
+// @ts-check
+/**
+ * A run is what one submission starts: a job for each class and seed, followed together until all have ended. It is the
+ * one place that holds the state of drawing; components get its pictures and its state from it. Its links can be saved,
+ * so that a reloaded page follows the same jobs.
+ */
+import { ApiError, cancelGeneration, createGeneration } from "./api.js";
+import { pngDataUrl } from "./images.js";
+import { decodeStep, Picture } from "./picture.js";
+import { followGeneration } from "./stream.js";
+
+/**
+ * @typedef {import("./api.js").GenerationRequest} GenerationRequest
+ * @typedef {import("./api.js").Links} Links
+ * @typedef {"submitting" | "queued" | "running" | "completed" | "failed" | "canceled" | "gone"} RunState `gone`: the server doesn't have it (any more)
+ * @typedef {{position?: number, eta_seconds?: number}} QueueInfo
+ *
+ * @typedef {object} Job
+ * @property {GenerationRequest} request
+ * @property {Links | null} links        once it is accepted
+ * @property {number} firstIndex         index of its first picture among those of the run
+ * @property {"waiting" | "queued" | "running" | "completed"} state `waiting`: not followed yet
+ * @property {QueueInfo} [queue]         while it is queued
+ *
+ * @typedef {object} Listener
+ * @property {() => void} [onState]
+ * @property {() => void} [onStep]
+ *
+ * @typedef {{jobs: {body: GenerationRequest, links: Links | null}[], ended: boolean}} SavedRun   jobs without links are still to be submitted
+ */
+
+/** Browsers open at most six connections to a server, over all tabs. The events of a job can be read later, so the other jobs wait. */
+const MAX_STREAMS = 2;
+
+const FINAL_STATES = new Set(["completed", "failed", "canceled", "gone"]);
+
+export class Run {
+  /** @param {GenerationRequest[]} requests */
+  constructor(requests) {
+    /** @type {Set<Listener>} */
+    this.listeners = new Set();
+    /** @type {RunState} */
+    this.state = "submitting";
+    this.connected = true;
+    /** Why it failed. */
+    this.detail = "";
+    /** The error that ended it, if submitting failed. @type {ApiError | null} */
+    this.error = null;
+    this.startTime = performance.now();
+    /** Duration, once it has ended. */
+    this.seconds = 0;
+    /** Restored after a reload: the viewer has seen its steps. */
+    this.restored = false;
+    /** It had ended before the reload. */
+    this.endedBefore = false;
+    /** @type {Picture[]} */
+    this.pictures = [];
+    /** @type {Job[]} */
+    this.jobs = requests.map((request) => {
+      const job = /** @type {Job} */ ({ request, links: null, firstIndex: this.pictures.length, state: "waiting" });
+      for (let i = 0; i < request.count; i++) {
+        this.pictures.push(new Picture({ label: request.class, seed: request.seed, firstStep: (request.from_step ?? 0) + 1 }));
+      }
+      return job;
+    });
+    /** What stops the open streams. @type {Set<() => void>} */
+    this.streams = new Set();
+    /** Steps are decoded one after the other, in the order of their arrival. */
+    this.decoding = Promise.resolve();
+  }
+
+  /** @param {SavedRun} saved */
+  static restore(saved) {
+    const run = new Run(saved.jobs.map(({ body }) => body));
+    run.jobs.forEach((job, i) => {
+      job.links = saved.jobs[i].links;
+    });
+    run.restored = true;
+    run.endedBefore = saved.ended;
+    return run;
+  }
+
+  /** What {@link Run.restore} needs. @returns {SavedRun} */
+  save() {
+    const jobs = this.jobs.filter(({ links }) => links || !this.ended).map(({ request, links }) => ({ body: request, links }));
+    return { jobs, ended: this.ended };
+  }
+
+  /** @param {Listener} listener @returns {() => void} removes it */
+  subscribe(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  get ended() {
+    return FINAL_STATES.has(this.state);
+  }
+
+  /** The queue position of the first job that is queued. */
+  get queue() {
+    return this.jobs.find(({ queue }) => queue)?.queue;
+  }
+
+  /** The job of a picture. @param {number} index */
+  jobOf(index) {
+    return this.jobs.findLast(({ firstIndex }) => firstIndex <= index) ?? this.jobs[0];
+  }
+
+  /** Index of a picture among those of its job. @param {number} index */
+  indexInJob(index) {
+    return index - this.jobOf(index).firstIndex;
+  }
+
+  /** Submits the jobs that the server doesn't have yet, and follows all of them. @param {string} model */
+  async start(model) {
+    this.#setState("submitting");
+    try {
+      for (const job of this.jobs) {
+        job.links ??= await this.#submit({ model, alternatives: true, ...job.request });
+        // Canceled while it was submitted.
+        if (this.ended) return this.#cancelJobs();
+        if (this.state === "submitting") this.#setState("queued");
+        if (this.streams.size < MAX_STREAMS) this.#followNext();
+      }
+    } catch (error) {
+      this.error = error instanceof ApiError ? error : new ApiError(String(error));
+      this.detail = this.error.message;
+      this.#end("failed");
+      this.#cancelJobs();
+    }
+  }
+
+  /** Submits a job. If the server refuses it for now but has accepted others of the run, waits and tries again.
+   * @param {object} request @returns {Promise<Links | null>} `null`: the run has ended meanwhile */
+  async #submit(request) {
+    while (!this.ended) {
+      try {
+        return (await createGeneration(request)).links;
+      } catch (error) {
+        const wait = error instanceof ApiError && error.status === 429 ? error.retryAfter : 0;
+        if (!wait || !this.jobs.some(({ links }) => links)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+      }
+    }
+    return null;
+  }
+
+  cancel() {
+    if (this.ended) return;
+    this.#end("canceled");
+    this.#cancelJobs();
+  }
+
+  /** Closes the streams; the jobs continue on the server. */
+  detach() {
+    for (const stop of this.streams) stop();
+    this.streams.clear();
+  }
+
+  #followNext() {
+    const job = this.jobs.find(({ state }) => state === "waiting");
+    if (!job?.links || this.ended) return;
+    job.state = "queued";
+    const stop = followGeneration(job.links, {
+      queued: (queue) => {
+        job.queue = queue;
+        this.#setState(this.state);
+      },
+      started: () => {
+        job.state = "running";
+        this.#setState("running");
+      },
+      step: (event) => {
+        this.decoding = this.decoding.then(() => this.#addStep(event, job.firstIndex));
+      },
+      completed: (generation) => {
+        this.streams.delete(stop);
+        this.decoding = this.decoding.then(() => this.#completeJob(job, generation));
+        this.#followNext();
+      },
+      failed: ({ detail }) => {
+        this.detail = detail || "The server gave no reason.";
+        this.#end("failed");
+        this.#cancelJobs();
+      },
+      canceled: () => this.#end("canceled"),
+      gone: () => this.#end("gone"),
+      disconnected: () => this.#setConnected(false),
+      reconnected: () => this.#setConnected(true),
+    });
+    this.streams.add(stop);
+  }
+
+  /** @param {{step: number, images: any[]}} event @param {number} firstIndex */
+  async #addStep({ step, images }, firstIndex) {
+    try {
+      const decoded = await Promise.all(images.map(decodeStep));
+      decoded.forEach((data, i) => {
+        const picture = this.pictures[firstIndex + images[i].index];
+        if (picture) picture.steps[step] = data;
+      });
+      if (this.state === "queued") this.#setState("running");
+      for (const { onStep } of this.listeners) onStep?.();
+    } catch {
+      this.detail = `The pictures of step ${step} can’t be read.`;
+      this.#end("failed");
+    }
+  }
+
+  /** @param {Job} job @param {import("./api.js").Generation} generation */
+  #completeJob(job, generation) {
+    job.state = "completed";
+    job.queue = undefined;
+    for (const { index, png_base64 } of generation.images ?? []) {
+      const picture = this.pictures[job.firstIndex + index];
+      if (picture) picture.png = pngDataUrl(png_base64);
+    }
+    if (this.jobs.every(({ state }) => state === "completed")) this.#end("completed");
+  }
+
+  #cancelJobs() {
+    for (const { links, state } of this.jobs) {
+      // A job that is unknown or can't be reached needs no cancellation.
+      if (links && state !== "completed") cancelGeneration(links.self).catch(() => {});
+    }
+  }
+
+  /** @param {RunState} state */
+  #end(state) {
+    if (this.ended) return;
+    this.seconds = (performance.now() - this.startTime) / 1000;
+    this.detach();
+    this.#setState(state);
+  }
+
+  /** @param {boolean} connected */
+  #setConnected(connected) {
+    this.connected = connected;
+    this.#setState(this.state);
+  }
+
+  /** @param {RunState} state */
+  #setState(state) {
+    this.state = state;
+    for (const { onState } of this.listeners) onState?.();
+  }
+}

@@ -1,0 +1,149 @@
+// @ts-check
+/** The view that encodes a picture to token grids, one for each step, and draws variations from its first steps. */
+import { entropyChart, errorChart } from "../components/charts.js";
+import { field, validateNumber } from "../components/fields.js";
+import { ImageInput } from "../components/image-input.js";
+import { Sheet } from "../components/sheet.js";
+import { StepStrip } from "../components/step-strip.js";
+import { ApiError, createTokenization } from "../lib/api.js";
+import { byId, part } from "../lib/dom.js";
+import { decodePng, pngDataUrl, rmsDifference, tokenImage } from "../lib/images.js";
+import { model, tokensPerStep } from "../lib/model.js";
+import { decodeStep, Picture } from "../lib/picture.js";
+import { Run } from "../lib/run.js";
+import { randomSeed } from "../lib/seeds.js";
+import { toRequests } from "../lib/settings.js";
+import { describeDrawnStep, describeEncodedStep } from "../lib/step-description.js";
+import { RunView } from "./run-view.js";
+
+/**
+ * @typedef {import("../components/image-input.js").InputImage} InputImage
+ * @typedef {object} EncodedImage
+ * @property {string} dataUrl    the picture as the model sees it: a PNG
+ * @property {number} seed       of the noise
+ * @property {Picture} picture   its steps
+ * @property {number[]} errors   RMS error of the clean preview at each step; 1 is black against white
+ */
+
+export class TokenizeView extends RunView {
+  /** @param {import("./view.js").Page} page */
+  constructor(page) {
+    const root = /** @type {HTMLElement} */ (byId("tokenize"));
+    super(page, root);
+    this.viewer.onStep = (step, fadeMs) => this.#onStep(step, fadeMs);
+    this.viewer.chart = (pictures, cell) => (this.encoded && !this.run ? errorChart(this.encoded.errors) : entropyChart(pictures, cell));
+    this.viewer.describe = (step, picture) => (picture.steps[step]?.entropy ? describeDrawnStep(step, picture) : describeEncodedStep(step));
+    this.input = /** @type {HTMLImageElement} */ (part(root, "input"));
+    this.inputNote = /** @type {HTMLElement} */ (part(root, "input-note"));
+    this.reconstruction = /** @type {HTMLImageElement} */ (part(root, "reconstruction"));
+    this.reconstructionNote = /** @type {HTMLElement} */ (part(root, "reconstruction-note"));
+    this.imageInput = new ImageInput(part(root, "image-input"), {
+      onImage: (image) => this.encode(image),
+      onError: (error) => this.status.show("idle", error),
+      isActive: () => document.body.dataset.view === "tokenize",
+    });
+    this.strip = new StepStrip(part(root, "step-strip"), (step) => this.viewer.lastStep && this.viewer.player.seek(step));
+    this.sheet = new Sheet(part(root, "sheet-section"), (index) => this.run && this.viewer.swap([this.run.pictures[index]]));
+    /** The last picture given. Responses to earlier ones are ignored. @type {InputImage | null} */
+    this.inputImage = null;
+    /** @type {EncodedImage | null} */
+    this.encoded = null;
+    /** Steps that the variations keep. */
+    this.keptSteps = 0;
+  }
+
+  /** Repeats what failed: encoding or drawing. */
+  retry() {
+    if (this.inputImage && !this.encoded) this.encode(this.inputImage);
+    else this.submit();
+  }
+
+  /** @param {InputImage} inputImage */
+  async encode(inputImage) {
+    if (this.running) return;
+    this.inputImage = inputImage;
+    this.encoded = null;
+    const seed = this.page.form.seedLocked ? Number.parseInt(field("seed").value, 10) || 0 : randomSeed();
+    this.status.show("running", "Encoding…");
+    try {
+      const tokenization = await createTokenization({ model: model.name, image: inputImage.dataUrl, seed });
+      const steps = await Promise.all(tokenization.steps.map(decodeStep));
+      const dataUrl = pngDataUrl(tokenization.input.png_base64);
+      const bitmap = await decodePng(dataUrl);
+      if (inputImage !== this.inputImage) return;
+      const picture = new Picture({ label: "", seed });
+      tokenization.steps.forEach(({ step }, i) => {
+        picture.steps[step] = steps[i];
+      });
+      this.encoded = { dataUrl, seed, picture, errors: picture.steps.map(({ clean }) => rmsDifference(clean, bitmap)) };
+      this.#showEncoded(this.encoded, inputImage.note, pngDataUrl(tokenization.reconstruction.png_base64));
+    } catch (error) {
+      if (inputImage !== this.inputImage) return;
+      const { message, retryAfter } = error instanceof ApiError ? error : new ApiError("The server’s response can’t be read.");
+      this.status.showError(message, retryAfter);
+    }
+  }
+
+  /** @param {EncodedImage} encoded @param {string} note @param {string} reconstruction a PNG's data URL */
+  #showEncoded({ dataUrl, seed, picture, errors }, note, reconstruction) {
+    this.run?.detach();
+    this.run = null;
+    this.input.src = dataUrl;
+    this.inputNote.textContent = `${model.imageSize} × ${model.imageSize} pixels. ${note}`;
+    this.reconstruction.src = reconstruction;
+    const error = errors[model.stepCount];
+    this.reconstructionNote.textContent = `${model.stepCount} × ${tokensPerStep} tokens, RMS error ${(100 * error).toFixed(1)} %.`;
+    this.sheet.setPictures([], []);
+    picture.steps.forEach(({ tokens }, step) => this.strip.show(step, tokenImage(tokens)));
+    this.viewer.follow([picture]);
+    this.viewer.update();
+    this.status.show("completed", `Encoded with the noise of seed ${seed}. Choose a class, then press Draw variations.`);
+    this.page.updateButtons();
+  }
+
+  submit() {
+    if (this.running) return;
+    if (!this.encoded) {
+      this.status.show("idle", "First drop, paste, choose or draw a picture.");
+      byId("file").focus();
+      return;
+    }
+    const { dataUrl, seed, picture } = this.encoded;
+    const { form } = this.page;
+    const { seedLocked } = form;
+    const settings = form.read();
+    if (!settings) return;
+    const error = validateNumber(field("from_step"));
+    if (form.showErrors(error ? [["from_step", error]] : [])) return;
+    this.keptSteps = field("from_step").valueAsNumber;
+    // The noise that the picture was encoded with, unless the user has chosen a seed.
+    const seeds = seedLocked ? settings.seeds : [seed];
+    if (!seedLocked) field("seed").value = String(seed);
+    const requests = toRequests({ ...settings, seeds });
+    const run = new Run(requests.map((request) => ({ ...request, image: dataUrl, from_step: this.keptSteps })));
+    for (const [index, variation] of run.pictures.entries()) {
+      // The first picture of a job with this seed has the same noise, so its kept steps are those of the encoded picture.
+      if (run.indexInJob(index) > 0 || variation.seed !== seed) continue;
+      variation.firstStep = 1;
+      for (let step = 1; step <= this.keptSteps; step++) variation.steps[step] = picture.steps[step];
+    }
+    this.setRun(run);
+    this.sheet.setPictures(run.pictures, run.pictures.map(({ label }, index) => `${label} · ${run.indexInJob(index) + 1}`));
+    this.startRun([run.pictures[0]], run.pictures);
+    this.page.scrollIntoView(part(this.root, "viewer"));
+  }
+
+  runningText() {
+    return `Continuing from step ${this.keptSteps}.`;
+  }
+
+  showCompleted() {
+    this.status.show("completed", `Steps 1 to ${this.keptSteps} come from your picture, ${this.keptSteps + 1} to ${model.stepCount} from the model.`);
+  }
+
+  /** @param {number} step @param {number} fadeMs */
+  #onStep(step, fadeMs) {
+    this.strip.setCurrent(step);
+    this.sheet.showStep(step, fadeMs);
+  }
+}

@@ -1,0 +1,19 @@
+// @ts-check
+/**
+ * What a view and the page around it expect of each other.
+ *
+ * @typedef {object} Page
+ * @property {import("../components/settings-form.js").SettingsForm} form
+ * @property {() => void} updateButtons                    a run has started or ended
+ * @property {(address: string) => void} setAddress        replaces the page's address
+ * @property {(text: string) => void} showNotice           "" hides the notice
+ * @property {(element: HTMLElement) => void} scrollIntoView
+ *
+ * @typedef {object} View
+ * @property {boolean} running
+ * @property {() => void} submit
+ * @property {() => void} cancel
+ * @property {() => void} [onFormChange]
+ * @property {(linked: boolean) => void} [onShow]          linked: the page was opened at the view's address
+ */
+export {};

@@ -1,0 +1,114 @@
+//! The settings form, and the page's address.
+
+use serde_json::json;
+
+use super::site::{Site, bytes_of};
+
+const SETTINGS: &str = "return ['seed', 'guidance', 'temperature', 'top_k', 'top_p', 'count'] \
+    .map(id => document.getElementById(id).value)";
+
+#[tokio::test]
+async fn a_link_restores_every_setting_and_draws_the_identical_picture() {
+    let site = Site::open("/").await;
+    site.click("#class-8").await;
+    for (field, value) in [
+        ("seed", "12"),
+        ("guidance", "3"),
+        ("temperature", "0.8"),
+        ("top_k", "40"),
+        ("top_p", "0.9"),
+        ("count", "2"),
+    ] {
+        site.fill(&format!("#{field}"), value).await;
+    }
+    site.click("#submit").await;
+    site.until_state("draw", "completed").await;
+    let saved = "return document.querySelector('[data-part=download]').href";
+    let first = site.script(saved).await;
+    let link = site.script("return location.href").await;
+
+    // In another tab, whose session storage is empty.
+    let window = site.client.new_window(true).await.unwrap();
+    site.client.switch_to_window(window.handle).await.unwrap();
+    site.goto(link.as_str().unwrap()).await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.script(SETTINGS).await, json!(["12", "3", "0.8", "40", "0.9", "2"]));
+    assert_eq!(site.text("#draw [data-part=title]").await, "Bag");
+    let second = site.script(saved).await;
+    assert_eq!(bytes_of(first.as_str().unwrap()), bytes_of(second.as_str().unwrap()));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn the_seed_is_random_for_each_run_unless_locked() {
+    let site = Site::open("/").await;
+    let seed = "return document.getElementById('seed').value";
+    let draw = async || {
+        site.run("draw").await;
+        site.script(seed).await
+    };
+    let (first, second) = (draw().await, draw().await);
+    assert_ne!(first, second);
+    site.click("#lock-seed").await;
+    assert_eq!(draw().await, second);
+    site.click("#random-seed").await;
+    let random = site.script(seed).await;
+    assert_ne!(random, second);
+    assert_eq!(draw().await, random);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn presets_and_reset_set_the_sliders() {
+    let site = Site::open("/?guidance=7&temperature=3&top_k=5&count=4").await;
+    assert_eq!(site.script(SETTINGS).await, json!(["", "7", "3", "5", "1", "4"]));
+    site.click("[data-preset=greedy]").await;
+    assert_eq!(site.script(SETTINGS).await, json!(["", "2", "0", "256", "1", "4"]));
+    assert_eq!(
+        site.script("return document.querySelector('[data-preset=greedy]').ariaPressed").await,
+        json!("true")
+    );
+    site.click("#reset").await;
+    assert_eq!(site.script(SETTINGS).await, json!(["", "2", "1.1", "256", "1", "1"]));
+    assert_eq!(site.script("return document.getElementById('temperature-range').value").await, json!("1.1"));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn invalid_settings_in_the_address_are_listed_without_a_layout_shift() {
+    let site =
+        Site::open("/?class=hat&seed=-1&temperature=99&count=x&top_k=0&vary=%3Cb%3E&view=nowhere&utm=1")
+            .await;
+    let notice = site.text("#notice").await;
+    for word in ["hat", "-1", "99", "“x”", "“0”", "<b>", "nowhere", "0 to 5", "Ankle boot"] {
+        assert!(notice.contains(word), "{word}: {notice}");
+    }
+    assert!(!notice.contains("utm"), "{notice}");
+    site.until_loaded("draw").await;
+    assert_eq!(site.script("return window.layoutShifts").await, json!([]));
+    site.click("#submit").await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.text("#notice").await, "");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn invalid_fields_show_the_allowed_range_and_nothing_is_sent() {
+    let site = Site::open("/").await;
+    site.fill("#temperature", "9").await;
+    site.fill("#seed", "seven").await;
+    site.click("#submit").await;
+    assert_eq!(site.text("#temperature-error").await, "Enter a number from 0 to 5.");
+    assert!(site.text("#seed-error").await.contains("“seven” isn’t a seed"));
+    assert_eq!(site.script("return document.activeElement.id").await, json!("seed"));
+    site.fill("#seed", "1-9").await;
+    site.fill("#temperature", "1").await;
+    site.fill("#count", "3").await;
+    site.click("#submit").await;
+    assert!(site.text("#count-error").await.contains("27 pictures"));
+    assert_eq!(
+        site.script("return document.querySelector('#draw .status').dataset.state").await,
+        json!("idle")
+    );
+    site.close().await;
+}
