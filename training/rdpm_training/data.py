@@ -68,6 +68,7 @@ def load_emoji(data: DataConfig, seed: int) -> Dataset:
         styles = file["style_names"].tolist() if "style_names" in file else []
         pairs = torch.from_numpy(file["held_out_pairs"]) if styles else torch.zeros_like(test)
         train = ~test & ~pairs
+        subjects = _subjects(file, train) if styles else []
         vocabulary, descriptions = _read_descriptions(file, train) if styles else (Vocabulary([]), None)
     images = halve_size(sources)
 
@@ -80,7 +81,7 @@ def load_emoji(data: DataConfig, seed: int) -> Dataset:
             raise DataError("[data]: variants must be 0 for a data set with styles and words")
         flippable = class_flippable[labels[train]]
         train_split = AugmentedSplit(images[train], labels[train], sources[train], flippable, data.variants, seed)
-    return Dataset(train_split, split(test), classes, styles, vocabulary, split(pairs) if styles else None)
+    return Dataset(train_split, split(test), classes, styles, vocabulary, split(pairs) if styles else None, subjects)
 
 
 def _read_descriptions(file: Mapping[str, np.ndarray], train: Tensor) -> tuple[Vocabulary, Descriptions]:
@@ -91,6 +92,19 @@ def _read_descriptions(file: Mapping[str, np.ndarray], train: Tensor) -> tuple[V
     styles = torch.from_numpy(file["styles"])
     emoji = torch.from_numpy(np.unique(file["bases"], return_inverse=True)[1])
     return vocabulary, Descriptions(styles, vocabulary.encode(names), vocabulary.encode(keywords), emoji)
+
+
+def _subjects(file: Mapping[str, np.ndarray], train: Tensor) -> list[list[str]]:
+    """For each class the names of its training emoji, without skin tones and genders where there is a plain form."""
+    names: dict[tuple[int, str], str] = {}
+    for row in train.nonzero().flatten().tolist():
+        key = (int(file["labels"][row]), str(file["bases"][row]))
+        name = str(file["names"][row]).rpartition(" (")[0]
+        names[key] = min(names.get(key, name), name, key=lambda candidate: (len(candidate), candidate))
+    return [
+        sorted({name for (label, _), name in names.items() if label == wanted})
+        for wanted in range(len(file["classes"]))
+    ]
 
 
 def halve_size(images: Tensor) -> Tensor:

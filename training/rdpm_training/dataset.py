@@ -46,6 +46,7 @@ class Dataset:
     styles: list[str] = field(default_factory=list)
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary([]))
     pairs: Split | None = None  # held-out pairs of an emoji and a style
+    subjects: list[list[str]] = field(default_factory=list)  # names of what each class shows in training
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
-"""Stage `export`: writes `weights/NAME`: `config.json` and `model.safetensors` for the server, the model card, and the
-stages' reports, which `restore` reads."""
+"""Stage `export`: writes `weights/NAME` for the server: `config.json`, `model.safetensors` and, for a model that knows
+words, `vocabulary.json`; beside them the model card and the stages' reports, which `restore` reads."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from torch import Tensor
 
 from . import codebook_stage, data, denoiser_stage, model_card, runs, tokenizer_stage, trajectory
 from .config import Config, ConfigError
+from .dataset import Dataset
 from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
+WORDS_FORMAT_VERSION = 2  # of a model that knows styles and words
+VOCABULARY = "vocabulary.json"
 # The denoiser's tensors that have another name in the weights file, where they are a linear layer.
 RENAMED = {"output": "output.weight", "bias": "output.bias"}
 REPORTS = "training"  # name of the JSON file with the reports of the training stages
 WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
-def describe(config: Config, classes: list[str]) -> dict[str, object]:
+def describe(config: Config, classes: list[str], styles: list[str] | None = None) -> dict[str, object]:
     """The content of `config.json`; `src/model/config.rs` reads it."""
     d, t = config.denoiser, config.tokenizer
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": WORDS_FORMAT_VERSION if styles else FORMAT_VERSION,
         "name": config.name,
         "title": config.title,
         "image": {"size": config.data.image_size, "channels": config.data.channels},
@@ -34,6 +37,7 @@ def describe(config: Config, classes: list[str]) -> dict[str, object]:
         "tokenizer": {"widths": t.widths, "blocks": t.blocks},
         "denoiser": {"width": d.width, "layers": d.layers, "heads": d.heads},
         "classes": classes,
+        **({"styles": styles} if styles else {}),
         "sampling": {"guidance": config.sampling.guidance, "temperature": config.sampling.temperature},
     }
 
@@ -47,14 +51,29 @@ def tensors(tokenizer: Tokenizer, codebook: Tensor, denoiser: Denoiser) -> dict[
     return {name: tensor.detach().float().contiguous().clone() for name, tensor in sorted(named.items())}
 
 
-def write(config: Config, classes: list[str], tensors: dict[str, Tensor], target: Path) -> None:
-    """Writes the two files that the server needs."""
+def describe_words(dataset: Dataset) -> dict[str, object]:
+    """The content of `vocabulary.json`: the words by index, and for each class the names of what it can show.
+
+    A request for a class alone draws a subject from its list.
+    """
+    subjects = dict(zip(dataset.classes, dataset.subjects, strict=True))
+    return {"words": dataset.vocabulary.words, "subjects": subjects}
+
+
+def write(
+    config: Config,
+    classes: list[str],
+    tensors: dict[str, Tensor],
+    target: Path,
+    styles: list[str] | None = None,
+) -> None:
+    """Writes `config.json` and `model.safetensors`."""
     # A running server may have the old file mapped, so it is replaced, not overwritten.
     new = target / "model.safetensors.new"
     save_file(tensors, new)
     new.chmod(0o644)  # safetensors makes it readable by its owner only
     new.replace(target / "model.safetensors")
-    (target / "config.json").write_text(json.dumps(describe(config, classes), indent=2) + "\n")
+    (target / "config.json").write_text(json.dumps(describe(config, classes, styles), indent=2) + "\n")
 
 
 def export(config: Config, folder: Path, to: Path | None = None) -> None:
@@ -70,10 +89,13 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
         )
     target = to or WEIGHTS / config.name
     target.mkdir(parents=True, exist_ok=True)
-    classes = data.load(config.data, config.seed).classes
+    dataset = data.load(config.data, config.seed)
+    classes = dataset.classes
     tokenizer = tokenizer_stage.trained(config, folder)
     denoiser = denoiser_stage.trained(config, folder, len(classes))
-    write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target)
+    write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target, dataset.styles)
+    if dataset.styles:
+        (target / VOCABULARY).write_text(json.dumps(describe_words(dataset), indent=1, ensure_ascii=False) + "\n")
     reports = {stage: runs.read_report(folder, stage) for stage in model_card.TRAINING_STAGES}
     runs.write_report(target, REPORTS, {stage: report for stage, report in reports.items() if report})
     model_card.write(config, folder, target)

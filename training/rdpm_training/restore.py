@@ -34,7 +34,8 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         raise ConfigError(f"{folder} already has a run ({', '.join(existing)}); choose another folder with --run")
 
     exported_config, codebook, denoiser, tokenizer = weights_folder.load(source)
-    expected = json.loads(json.dumps(export.describe(config, exported_config["classes"])))
+    described = export.describe(config, exported_config["classes"], exported_config.get("styles"))
+    expected = json.loads(json.dumps(described))
     if differing := sorted(key for key in expected if expected[key] != exported_config.get(key)):
         raise ConfigError(f"{source} belongs to another configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})

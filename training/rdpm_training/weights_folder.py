@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .denoiser import Denoiser
-from .export import RENAMED
+from .export import RENAMED, VOCABULARY
 from .tokenizer import Tokenizer
 
 
@@ -19,7 +19,10 @@ def load(folder: Path) -> tuple[dict, Tensor, Denoiser, Tokenizer]:
     tensors = load_file(folder / "model.safetensors")
     codebook = tensors.pop("codebook")
     schedule, positions = config["trajectory"]["schedule"], config["latent"]["grid"] ** 2
-    denoiser = Denoiser(codebook, schedule, positions, len(config["classes"]), **config["denoiser"]).fold()
+    styles = len(config.get("styles", []))
+    words = len(json.loads((folder / VOCABULARY).read_text())["words"]) if styles else 0
+    classes = len(config["classes"])
+    denoiser = Denoiser(codebook, schedule, positions, classes, **config["denoiser"], styles=styles, words=words).fold()
     denoiser.load_state_dict(
         {name: tensors.pop("denoiser." + RENAMED.get(name, name)) for name in denoiser.state_dict()}
     )

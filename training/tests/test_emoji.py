@@ -25,6 +25,7 @@ from rdpm_training import (
     restore,
     runs,
     tokenizer_stage,
+    weights_folder,
 )
 from rdpm_training import config as configuration
 from rdpm_training.conditions import Vocabulary
@@ -287,6 +288,22 @@ def test_run_with_words_continues_from_a_kept_checkpoint(
     assert kept["ema"].keys() == state.keys()
     for name, tensor in state.items():
         torch.testing.assert_close(kept["ema"][name], tensor, rtol=1 / 128, atol=1e-6)
+    # Exported with its words, it is restored as it is.
+    export.export(worded, run, tmp_path / "words")
+    described = json.loads((tmp_path / "words" / "config.json").read_text())
+    assert (described["format_version"], described["styles"]) == (2, ["listed", "named", "folder"])
+    listed = json.loads((tmp_path / "words" / "vocabulary.json").read_text())
+    assert listed["words"] == data.load(worded.data, worded.seed).vocabulary.words
+    assert set(listed["subjects"]) == {"Heart", "Cook", "Flag"}
+    assert listed["subjects"]["Cook"] == ["cook"] and "red heart" not in listed["subjects"]["Heart"]
+    _, _, exported, _ = weights_folder.load(tmp_path / "words")
+    original = denoiser_stage.trained(worded, run, 3).state_dict()
+    assert original.keys() == exported.state_dict().keys() and "style.weight" in original
+    assert all(exported.state_dict()[name].equal(tensor) for name, tensor in original.items())
+    again = tmp_path / "again"
+    restore.restore(worded, again, tmp_path / "words")
+    assert "word.weight" in runs.load(again / "denoiser.pt")["ema"]
+
     longer = dataclasses.replace(worded, denoiser=dataclasses.replace(worded.denoiser, updates=8))
     denoiser_stage.train(longer, elsewhere)
     assert runs.load(elsewhere / "denoiser.pt")["update"] == 8
