@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use image::{DynamicImage, GrayImage, Rgb, RgbImage};
-use rdpm::model::sampler::sample_code;
+use rdpm::model::code_sampling::sample_code;
 use rdpm::model::{Model, SamplingSettings, trajectory};
 
 struct Parity {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use image::DynamicImage;
-use rdpm::model::sampler::sample_code;
+use rdpm::model::code_sampling::sample_code;
 use rdpm::model::{Model, Sampler, SamplerState, SamplingSettings, Step};
 
 fn model() -> Model {

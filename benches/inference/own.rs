@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use candle_core::{Device, Tensor};
 use image::DynamicImage;
-use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, sampler, trajectory};
+use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, random};
 use serde::Deserialize;
 
 use crate::contender::{Measured, ProductRate};
@@ -120,11 +120,11 @@ pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<
     let (size, channels) = (config.image.size, config.image.channels);
     let (mut eps, mut uniforms, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for image in 0..batch {
-        let mut generator = trajectory::generator(image as u64, 0);
-        eps.extend(trajectory::noise(&mut generator, n * c));
+        let mut generator = random::generator(image as u64, 0);
+        eps.extend(random::standard_normal(&mut generator, n * c));
         let mut own = vec![0.0; config.steps() * n * codes];
         for position in own.chunks_exact_mut(codes) {
-            sampler::fill_uniform(&mut generator, position);
+            random::fill_uniform(&mut generator, position);
         }
         uniforms.push(Tensor::from_vec(own, (config.steps(), n, codes), &Device::Cpu)?);
         labels.push(class(model, image) as i64);

@@ -1,74 +1,79 @@
-//! `config.json`: all that rebuilds a model, beside its tensors.
+//! `config.json`: the description of a model, from which its networks are built.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::error::ModelError;
 
-/// The format this version reads and `training/` writes.
+/// The format version that this program reads and `training/` writes.
 pub const FORMAT_VERSION: u32 = 1;
 /// The file's name in a weights folder.
 pub const CONFIG_FILE: &str = "config.json";
 
-/// A model, described.
+/// A model's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub format_version: u32,
-    /// Short name, also the folder's and the API's (`fashion-mnist`).
+    /// Name in the API and of the folder (`fashion-mnist`).
     pub name: String,
-    /// Name for people (`Fashion-MNIST`).
+    /// Title to display (`Fashion-MNIST`).
     pub title: String,
-    pub image: Image,
-    pub latent: Latent,
-    pub trajectory: Trajectory,
-    pub tokenizer: Tokenizer,
-    pub denoiser: Denoiser,
-    /// Class names; a class's index is its place here.
+    pub image: ImageConfig,
+    pub latent: LatentConfig,
+    pub trajectory: TrajectoryConfig,
+    pub tokenizer: TokenizerConfig,
+    pub denoiser: DenoiserConfig,
+    /// Class names, in order of their indices.
     pub classes: Vec<String>,
-    /// Settings used where a request is silent.
-    pub sampling: Sampling,
+    /// Defaults of requests.
+    pub sampling: SamplingDefaults,
 }
 
-/// The pictures the model makes: `size` × `size` pixels.
+/// The images that the model generates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Image {
+pub struct ImageConfig {
+    /// Width and height in pixels.
     pub size: usize,
     /// 1 (grey) or 3 (RGB).
     pub channels: usize,
 }
 
-/// The latent: a `grid` × `grid` square of positions with `channels` numbers each.
+/// The latent: `grid` × `grid` positions of `channels` numbers each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Latent {
+pub struct LatentConfig {
+    /// h = w, 1 to 256.
     pub grid: usize,
+    /// c, 1 to 64.
     pub channels: usize,
 }
 
-/// The discrete diffusion: its codebook's size V and its schedule `s_0 … s_T` (T + 1 numbers).
+/// The discrete diffusion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Trajectory {
+pub struct TrajectoryConfig {
+    /// V, the size of the codebook, 2 to 65,536.
     pub codes: usize,
+    /// s_0 … s_T: T + 1 numbers that rise from 0 to 1.
     pub schedule: Vec<f64>,
 }
 
 /// Sizes of the convolutional VAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tokenizer {
-    /// Channels at half, quarter, … resolution: one to four levels.
+pub struct TokenizerConfig {
+    /// Channels at half, quarter, … resolution: one to four levels, each a multiple of 8 up to 4,096.
     pub widths: Vec<usize>,
-    /// Residual blocks at each level.
+    /// Number of residual blocks at each level, up to 64.
     pub blocks: Vec<usize>,
 }
 
-impl Tokenizer {
-    /// By how much an image shrinks: by two for each level.
-    pub fn shrink(&self) -> usize {
+impl TokenizerConfig {
+    /// The factor between image size and latent grid: two for each level.
+    pub fn downsampling(&self) -> usize {
         1 << self.widths.len()
     }
 }
@@ -76,32 +81,37 @@ impl Tokenizer {
 /// Sizes of the transformer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Denoiser {
+pub struct DenoiserConfig {
+    /// d, 1 to 8,192; a multiple of `heads`.
     pub width: usize,
+    /// 1 to 256.
     pub layers: usize,
+    /// Attention heads, at least 1.
     pub heads: usize,
 }
 
-/// Default sampling settings.
+/// Defaults of sampling settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sampling {
+pub struct SamplingDefaults {
+    /// Guidance scale w, 0 to 20.
     pub guidance: f64,
+    /// 0 to 5.
     pub temperature: f64,
 }
 
 impl Config {
-    /// Reads and checks `FOLDER/config.json`.
+    /// Reads and validates `FOLDER/config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Read`] where the file can't be read, [`ModelError::Config`] with the key at fault otherwise.
+    /// [`ModelError::Read`] if the file can't be read; [`ModelError::Config`], which names the key, if it is invalid.
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ModelError::Read { path: path.clone(), source })?;
         let config: Self = serde_json::from_str(&text)
             .map_err(|error| ModelError::Config { path: path.clone(), reason: error.to_string() })?;
-        config.check().map_err(|reason| ModelError::Config { path, reason })?;
+        config.validate().map_err(|reason| ModelError::Config { path, reason })?;
         Ok(config)
     }
 
@@ -115,13 +125,13 @@ impl Config {
         self.latent.grid * self.latent.grid
     }
 
-    /// Index of a class by its name, whatever the case.
+    /// Index of a class by its name. ASCII case and surrounding white space are ignored.
     pub fn class_index(&self, name: &str) -> Option<usize> {
         let name = name.trim();
         self.classes.iter().position(|class| class.eq_ignore_ascii_case(name))
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn validate(&self) -> Result<(), String> {
         let Self { name, image, latent, trajectory, tokenizer, denoiser, classes, sampling, .. } = self;
         let ensure = |holds: bool, reason: String| if holds { Ok(()) } else { Err(reason) };
         ensure(
@@ -146,11 +156,11 @@ impl Config {
                 tokenizer.widths, tokenizer.blocks
             ),
         )?;
-        let shrink = tokenizer.shrink();
+        let downsampling = tokenizer.downsampling();
         ensure(
-            (1..=256).contains(&latent.grid) && image.size == shrink * latent.grid,
+            (1..=256).contains(&latent.grid) && image.size == downsampling * latent.grid,
             format!(
-                "image.size is {} and latent.grid {}; size must be {shrink} × grid",
+                "image.size is {} and latent.grid {}; size must be {downsampling} × grid",
                 image.size, latent.grid
             ),
         )?;

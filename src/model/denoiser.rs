@@ -1,8 +1,9 @@
 //! The denoiser: a bidirectional transformer that predicts the next step's codes. Mirrors
 //! `training/rdpm_training/denoiser.py`.
 //!
-//! It sees z_{t−1}, the timestep t and the class y, never eps: z_{t−1} and eps together would determine v. Adaptive layer
-//! norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv 2310.00426).
+//! Its inputs are z_{t−1}, the timestep t and the class y. eps must not be one, because z_{t−1} and eps together determine
+//! v. Adaptive layer norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv
+//! 2310.00426).
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
@@ -12,22 +13,22 @@ use super::config::Config;
 use super::trajectory::Schedule;
 
 pub(super) const NORM_EPS: f32 = 1e-6;
-/// Shift, scale and gate, for attention and for the MLP.
-pub(super) const CHUNKS: usize = 6;
+/// Rows of d numbers that a layer's modulation has: shift, scale and gate, for attention and for the MLP.
+pub(super) const MODULATION_ROWS: usize = 6;
 
-/// Layer norm without own parameters, then the condition's scale and shift.
-struct Modulate {
+/// Adaptive layer norm: layer norm without weights of its own, then the condition's scale and shift.
+struct AdaLayerNorm {
     ones: Tensor,
     zeros: Tensor,
 }
 
-impl Modulate {
+impl AdaLayerNorm {
     fn new(width: usize, vb: &VarBuilder) -> Result<Self> {
         let ones = Tensor::ones(width, vb.dtype(), vb.device())?;
         Ok(Self { zeros: ones.zeros_like()?, ones })
     }
 
-    /// (b, n, d), (b, 1, d), (b, 1, d) to (b, n, d).
+    /// x (b, n, d), shift and scale (b, 1, d) to (b, n, d).
     fn forward(&self, x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
         let x = layer_norm(x, &self.ones, &self.zeros, NORM_EPS)?;
         x.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)
@@ -36,12 +37,14 @@ impl Modulate {
 
 struct Block {
     heads: usize,
-    modulate: Modulate,
+    norm: AdaLayerNorm,
     qkv: Linear,
     proj: Linear,
+    /// First layer of the MLP, d to 4d.
     up: Linear,
+    /// Second layer of the MLP, 4d to d.
     down: Linear,
-    /// What this layer adds to the shared modulation, (6d,).
+    /// This layer's addition to the shared modulation, (6d,).
     offset: Tensor,
 }
 
@@ -49,25 +52,25 @@ impl Block {
     fn new(width: usize, heads: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             heads,
-            modulate: Modulate::new(width, &vb)?,
+            norm: AdaLayerNorm::new(width, &vb)?,
             qkv: linear(width, 3 * width, vb.pp("qkv"))?,
             proj: linear(width, width, vb.pp("proj"))?,
             up: linear(width, 4 * width, vb.pp("up"))?,
             down: linear(4 * width, width, vb.pp("down"))?,
-            offset: vb.get(CHUNKS * width, "offset")?,
+            offset: vb.get(MODULATION_ROWS * width, "offset")?,
         })
     }
 
-    /// x (b, n, d), modulation (b, 6d) to (b, n, d).
+    /// x (b, n, d) and the shared modulation (b, 6d) to (b, n, d).
     fn forward(&self, x: &Tensor, modulation: &Tensor) -> Result<Tensor> {
         let modulation = modulation.broadcast_add(&self.offset)?.unsqueeze(1)?; // (b, 1, 6d)
-        let chunks = modulation.chunk(CHUNKS, D::Minus1)?; // six of (b, 1, d)
+        let chunks = modulation.chunk(MODULATION_ROWS, D::Minus1)?; // six of (b, 1, d)
         let [shift1, scale1, gate1, shift2, scale2, gate2] = &chunks[..] else {
             candle_core::bail!("modulation has {} chunks", chunks.len())
         };
-        let attended = self.attention(&self.modulate.forward(x, shift1, scale1)?)?;
+        let attended = self.attention(&self.norm.forward(x, shift1, scale1)?)?;
         let x = (x + attended.broadcast_mul(gate1)?)?;
-        let h = self.up.forward(&self.modulate.forward(&x, shift2, scale2)?)?.silu()?; // (b, n, 4d)
+        let h = self.up.forward(&self.norm.forward(&x, shift2, scale2)?)?.silu()?; // (b, n, 4d)
         let h = self.down.forward(&h)?; // (b, n, d)
         x + h.broadcast_mul(gate2)?
     }
@@ -76,22 +79,22 @@ impl Block {
     fn attention(&self, x: &Tensor) -> Result<Tensor> {
         let (b, n, d) = x.dims3()?;
         let size = d / self.heads;
-        let qkv = self.qkv.forward(x)?.reshape((b, n, 3, self.heads, size))?;
+        let qkv = self.qkv.forward(x)?.reshape((b, n, 3, self.heads, size))?; // (b, n, 3, heads, d / heads)
         let qkv = qkv.permute((2, 0, 3, 1, 4))?.contiguous()?; // (3, b, heads, n, d / heads)
         let (q, k, v) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
         let scores = (q.matmul(&k.t()?)? * (size as f64).powf(-0.5))?; // (b, heads, n, n)
         let attended = softmax_last_dim(&scores)?.matmul(&v)?; // (b, heads, n, d / heads)
-        self.proj.forward(&attended.transpose(1, 2)?.flatten_from(2)?)
+        self.proj.forward(&attended.transpose(1, 2)?.flatten_from(2)?) // (b, n, d)
     }
 }
 
-/// 1 / standard deviation of x_t for t = 0..=T: the network sees unit variance at every step.
+/// 1 / standard deviation of x_t for t = 0..=T, which gives the network inputs of unit variance at every step.
 pub(super) fn input_scale(schedule: &Schedule) -> Vec<f32> {
     let scale = |t| (schedule.alpha(t).powi(2) + schedule.beta(t).powi(2)).sqrt().recip();
     (0..=schedule.steps()).map(scale).collect()
 }
 
-/// The transformer.
+/// The denoiser's transformer.
 pub struct Denoiser {
     input: Linear,
     position: Tensor,
@@ -101,7 +104,7 @@ pub struct Denoiser {
     modulation: Linear,
     blocks: Vec<Block>,
     last: Linear,
-    modulate: Modulate,
+    norm: AdaLayerNorm,
     output: Linear,
     input_scale: Vec<f32>,
     null_class: u32,
@@ -117,25 +120,25 @@ impl Denoiser {
             timestep: vb.get((steps, width), "timestep.weight")?,
             label: vb.get((classes + 1, width), "label.weight")?,
             condition: linear(width, width, vb.pp("condition"))?,
-            modulation: linear(width, CHUNKS * width, vb.pp("modulation"))?,
+            modulation: linear(width, MODULATION_ROWS * width, vb.pp("modulation"))?,
             blocks: (0..config.denoiser.layers)
                 .map(|i| Block::new(width, config.denoiser.heads, blocks.pp(i)))
                 .collect::<Result<_>>()?,
             last: linear(width, 2 * width, vb.pp("final"))?,
-            modulate: Modulate::new(width, &vb)?,
+            norm: AdaLayerNorm::new(width, &vb)?,
             output: linear(width, config.trajectory.codes, vb.pp("output"))?,
             input_scale: input_scale(schedule),
             null_class: classes as u32,
         })
     }
 
-    /// The class index that stands for "any class": what classifier-free guidance starts from.
+    /// The class index that stands for "no class" in classifier-free guidance: the number of classes.
     pub fn null_class(&self) -> u32 {
         self.null_class
     }
 
-    /// z = z_{t−1} (b, n, c); for each of the b images its step t in 1..=T and its class, or [`Self::null_class`].
-    /// Returns logits (b, n, V) for C_t, in the numbers that the weights were loaded in.
+    /// z = z_{t−1} (b, n, c), the timestep t in 1..=T and the class y (or [`Self::null_class`]) of each image, to logits
+    /// (b, n, V) for C_t, in the number format of the weights.
     pub fn forward(&self, z: &Tensor, t: &[usize], y: &[u32]) -> Result<Tensor> {
         let (b, device) = (z.dim(0)?, z.device());
         let scale: Vec<f32> = t.iter().map(|&t| self.input_scale[t - 1]).collect();
@@ -152,6 +155,6 @@ impl Denoiser {
             x = block.forward(&x, &modulation)?;
         }
         let last = self.last.forward(&condition)?.unsqueeze(1)?.chunk(2, D::Minus1)?; // two of (b, 1, d)
-        self.output.forward(&self.modulate.forward(&x, &last[0], &last[1])?)
+        self.output.forward(&self.norm.forward(&x, &last[0], &last[1])?)
     }
 }

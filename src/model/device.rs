@@ -1,25 +1,25 @@
-//! Which device computes.
+//! Compute devices and number formats.
 
 use candle_core::{DType, Device, DeviceLocation};
 use serde::Serialize;
 
-use super::ModelError;
+use super::error::ModelError;
 
-/// The numbers in which a GPU computes the transformer. Drawing, the tokenizer and everything on a CPU are f32 always.
+/// The number format in which a GPU computes the transformer. Sampling, the tokenizer and everything on a CPU use f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// The tokens are a CPU's, but for near ties.
+    /// Gives the same tokens as a CPU, except for near ties.
     #[default]
     F32,
-    /// Half the memory, and tensor cores where the GPU has them; 8 bits of precision.
+    /// Half the memory, and tensor cores if the GPU has them; 8 bits of precision.
     Bf16,
-    /// The same with 11 bits, and a range that ends at 65,504.
+    /// As bf16, with 11 bits of precision and values up to 65,504.
     F16,
 }
 
 impl Precision {
-    /// By name: f32, bf16 or f16.
+    /// Parses `f32`, `bf16` or `f16`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "f32" => Some(Self::F32),
@@ -38,29 +38,29 @@ impl Precision {
     }
 }
 
-/// Opens `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`. Call it on the thread that will use
-/// the device.
+/// Opens a device: `auto` (CUDA if available, otherwise the CPU), `cpu`, `cuda` or `cuda:N`. Call it on the thread that
+/// will use the device.
 ///
 /// # Errors
-/// [`ModelError::Device`] where the name is none of these, or the device named isn't there.
+/// [`ModelError::Device`] if the name is none of these or the device isn't available.
 pub fn open_device(name: &str) -> Result<Device, ModelError> {
-    let fault = |reason: String| ModelError::Device { requested: name.into(), reason };
+    let error = |reason: String| ModelError::Device { requested: name.into(), reason };
     match name {
         "cpu" => Ok(Device::Cpu),
-        // Built without CUDA, or built with it but no GPU answers: the CPU serves.
+        // Built without CUDA, or with CUDA on a machine without a GPU.
         "auto" => Ok(cuda(0).unwrap_or_else(|reason| {
-            tracing::info!(reason, "no CUDA device; the CPU computes");
+            tracing::info!(reason, "no CUDA device; using the CPU");
             Device::Cpu
         })),
-        "cuda" => cuda(0).map_err(fault),
+        "cuda" => cuda(0).map_err(error),
         _ => match name.strip_prefix("cuda:").map(str::parse) {
-            Some(Ok(ordinal)) => cuda(ordinal).map_err(fault),
-            _ => Err(fault("allowed are auto, cpu, cuda and cuda:N".into())),
+            Some(Ok(ordinal)) => cuda(ordinal).map_err(error),
+            _ => Err(error("allowed are auto, cpu, cuda and cuda:N".into())),
         },
     }
 }
 
-/// `cpu` or `cuda:N`.
+/// Name of a device: `cpu` or `cuda:N`.
 pub fn device_name(device: &Device) -> String {
     match device.location() {
         DeviceLocation::Cpu => "cpu".into(),
@@ -73,7 +73,7 @@ fn cuda(ordinal: usize) -> Result<Device, String> {
     if !cfg!(feature = "cuda") {
         return Err("this program was built without CUDA (cargo build --features cuda)".into());
     }
-    // cudarc panics where the driver's library is missing.
+    // cudarc panics if the driver's library is missing.
     match std::panic::catch_unwind(|| Device::new_cuda(ordinal)) {
         Ok(Ok(device)) => Ok(device),
         Ok(Err(error)) => Err(error.to_string()),

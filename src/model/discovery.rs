@@ -1,21 +1,21 @@
-//! Which models a folder of weights has.
+//! Finds the models in a folder of weights.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::ModelError;
 use super::config::{CONFIG_FILE, Config};
+use super::error::ModelError;
 
-/// A model's folder.
+/// A folder with a `config.json`.
 #[derive(Debug)]
 pub struct ModelFolder {
     pub path: PathBuf,
-    /// What it has, or why it can't be used.
+    /// The model's configuration, or why the model can't be used.
     pub config: Result<Config, ModelError>,
 }
 
 impl ModelFolder {
-    /// The model's name; where its configuration can't be read, its folder's.
+    /// The model's name; the folder's name if the configuration can't be used.
     pub fn name(&self) -> String {
         match &self.config {
             Ok(config) => config.name.clone(),
@@ -24,11 +24,11 @@ impl ModelFolder {
     }
 }
 
-/// The models in `weights`: itself, where it has a `config.json`, or its sub-folders that have one, by the folders' names.
-/// Of two models of the same name the second can't be used.
+/// Finds the models in `weights`: the folder itself if it has a `config.json`, otherwise those of its subfolders that have
+/// one, sorted by path. If two models have the same name, the second can't be used.
 ///
 /// # Errors
-/// [`ModelError::Read`] where the folder can't be read.
+/// [`ModelError::Read`] if the folder can't be read.
 pub fn discover_models(weights: &Path) -> Result<Vec<ModelFolder>, ModelError> {
     let mut folders = Vec::new();
     if weights.join(CONFIG_FILE).is_file() {
@@ -61,7 +61,7 @@ pub fn discover_models(weights: &Path) -> Result<Vec<ModelFolder>, ModelError> {
 }
 
 fn folder_name(folder: &Path) -> String {
-    // `.` and `weights/..` have a name, too.
+    // Resolves paths without a name of their own, such as `.` and `weights/..`.
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -1,20 +1,20 @@
-//! The layer's one error type.
+//! The error type of the model layer.
 
 use std::path::PathBuf;
 
-/// What can go wrong between a weights folder and an image.
+/// An error of the model layer.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// A file of the weights folder is missing or can't be read.
+    /// A file or folder is missing or can't be read.
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    /// `config.json` is no valid configuration; `reason` names the key and what is allowed.
+    /// `config.json` is invalid; `reason` names the key and the allowed values.
     #[error("{}: {reason}", path.display())]
     Config { path: PathBuf, reason: String },
-    /// The tensors don't fit the configuration; `reason` names the tensor, the expected and the found shape.
+    /// The tensors don't match the configuration; `reason` names the tensor, the expected and the actual shape.
     #[error("{}: {reason}", path.display())]
     Weights { path: PathBuf, reason: String },
-    /// The requested device isn't there.
+    /// The requested device isn't available.
     #[error("device {requested:?}: {reason}")]
     Device { requested: String, reason: String },
     /// A sampling setting is out of range.
@@ -23,15 +23,15 @@ pub enum ModelError {
     /// An input image can't be used.
     #[error("image: {0}")]
     Image(String),
-    /// A tensor operation failed (out of memory, a fault of the device).
+    /// A tensor operation failed, for example for lack of device memory.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
 }
 
 impl ModelError {
-    /// Whether the device had too little memory: the same with fewer images may well work.
+    /// Whether the device ran out of memory. The same operation may succeed with fewer images.
     pub fn is_out_of_memory(&self) -> bool {
-        // candle hands the driver's and cuBLAS's own words on, as text only.
+        // candle passes the messages of the driver and of cuBLAS on as text only.
         let Self::Tensor(error) = self else { return false };
         let text = error.to_string();
         ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory"]

@@ -1,95 +1,103 @@
-//! Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): the passes that images need, and what becomes of them.
+//! Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): the batch of denoiser inputs that images need, and the
+//! combination of the outputs.
 //!
 //! Guided logits are u + w (l − u): l with the class, u without. Where w is 1 or 0 only one of them is computed.
 
 use candle_core::{Result, Tensor};
 
-use super::SamplingSettings;
+use super::sampling_settings::SamplingSettings;
 
-/// The denoiser's passes for a batch of images.
-pub(super) struct Passes {
-    /// z_{t−1} of each pass, n · c numbers.
+/// A batch of denoiser inputs: one or two rows for each image, depending on its guidance scale.
+pub(super) struct GuidanceBatch {
+    /// z_{t−1} of each row, (rows, n, c).
     pub z: Vec<f32>,
-    /// The step t in 1..=T of each pass.
+    /// The timestep t in 1..=T of each row.
     pub t: Vec<usize>,
-    /// The class of each pass.
+    /// The class of each row.
     pub y: Vec<u32>,
-    /// w of each image and its number of passes, one or two: its class's comes first.
-    images: Vec<(f32, usize)>,
+    images: Vec<ImageRows>,
 }
 
-impl Passes {
-    /// For images with these running latents z_{t−1}, steps t and settings. `null` is the class that stands for none.
-    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null: u32) -> Self {
-        let mut all = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), images: Vec::new() };
-        for &(latent, step, settings) in images {
+/// The rows of one image; the one with its class comes first.
+struct ImageRows {
+    /// Guidance scale w.
+    guidance: f32,
+    /// 1 or 2.
+    count: usize,
+}
+
+impl GuidanceBatch {
+    /// Makes the batch for images with these running latents z_{t−1} (n · c numbers), timesteps t and settings.
+    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null_class: u32) -> Self {
+        let mut batch = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), images: Vec::new() };
+        for &(z, t, settings) in images {
             let class = settings.class() as u32;
-            let labels: &[u32] = match settings.guidance() {
-                0.0 => &[null],
+            let classes: &[u32] = match settings.guidance() {
+                0.0 => &[null_class],
                 1.0 => &[class],
-                _ => &[class, null],
+                _ => &[class, null_class],
             };
-            for &label in labels {
-                all.z.extend_from_slice(latent);
-                all.t.push(step);
-                all.y.push(label);
+            for &class in classes {
+                batch.z.extend_from_slice(z);
+                batch.t.push(t);
+                batch.y.push(class);
             }
-            all.images.push((settings.guidance() as f32, labels.len()));
+            batch.images.push(ImageRows { guidance: settings.guidance() as f32, count: classes.len() });
         }
-        all
+        batch
     }
 
-    /// Number of passes.
-    pub fn count(&self) -> usize {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
         self.t.len()
     }
 
-    /// The logits of all passes, to be guided image by image.
-    pub fn by_image<'a>(&self, mut logits: &'a mut [f32]) -> Vec<Unguided<'a>> {
-        let len = logits.len() / self.count().max(1);
-        let take = |&(guidance, passes): &(f32, usize)| {
-            let (own, rest) = std::mem::take(&mut logits).split_at_mut(passes * len);
+    /// Splits logits (rows, n, V) by image, on the host.
+    pub fn split<'a>(&self, mut logits: &'a mut [f32]) -> Vec<UnguidedLogits<'a>> {
+        let len = logits.len() / self.rows().max(1);
+        let take = |rows: &ImageRows| {
+            let (own, rest) = std::mem::take(&mut logits).split_at_mut(rows.count * len);
             logits = rest;
-            let (with_class, without) = own.split_at_mut(len);
-            Unguided { with_class, without, guidance }
+            let (conditional, unconditional) = own.split_at_mut(len);
+            UnguidedLogits { conditional, unconditional, guidance: rows.guidance }
         };
         self.images.iter().map(take).collect()
     }
 
-    /// The same where the logits are a tensor on a device: (passes, n, V) to (b, n, V).
+    /// Guides logits on a device: (rows, n, V) to (b, n, V).
     pub fn guide(&self, logits: &Tensor) -> Result<Tensor> {
-        let (mut with_class, mut without, mut next) = (Vec::new(), Vec::new(), 0);
-        for &(_, passes) in &self.images {
-            with_class.push(next);
-            next += passes as u32;
-            without.push(next - 1);
+        let (mut conditional, mut unconditional, mut next) = (Vec::new(), Vec::new(), 0);
+        for rows in &self.images {
+            conditional.push(next);
+            next += rows.count as u32;
+            unconditional.push(next - 1);
         }
-        if with_class == without {
+        if conditional == unconditional {
             return Ok(logits.clone());
         }
         let (b, device) = (self.images.len(), logits.device());
         let select = |rows: Vec<u32>| logits.index_select(&Tensor::from_vec(rows, b, device)?, 0);
-        let (l, u) = (select(with_class)?, select(without)?);
-        let w: Vec<f32> = self.images.iter().map(|(guidance, _)| *guidance).collect();
+        let (l, u) = (select(conditional)?, select(unconditional)?); // (b, n, V)
+        let w: Vec<f32> = self.images.iter().map(|rows| rows.guidance).collect();
         let w = Tensor::from_vec(w, (b, 1, 1), device)?;
         &u + (l - &u)?.broadcast_mul(&w)?
     }
 }
 
-/// One image's logits, n · V numbers of each pass.
-pub(super) struct Unguided<'a> {
-    with_class: &'a mut [f32],
-    /// Empty where there is but one pass.
-    without: &'a [f32],
+/// One image's logits before guidance, (n, V) each.
+pub(super) struct UnguidedLogits<'a> {
+    conditional: &'a mut [f32],
+    /// Empty where the image has one row only.
+    unconditional: &'a [f32],
     guidance: f32,
 }
 
-impl<'a> Unguided<'a> {
-    /// Guided logits, in the place of the first pass's.
+impl<'a> UnguidedLogits<'a> {
+    /// Guided logits (n, V), in place of the conditional ones.
     pub fn guide(self) -> &'a mut [f32] {
-        for (l, u) in self.with_class.iter_mut().zip(self.without) {
+        for (l, u) in self.conditional.iter_mut().zip(self.unconditional) {
             *l = u + self.guidance * (*l - u);
         }
-        self.with_class
+        self.conditional
     }
 }

@@ -1,39 +1,49 @@
-//! The model layer: everything about RDPM that is mathematics, and nothing else.
+//! The model layer: RDPM in tensors, from weights to images. It knows no jobs, no files of pictures and no HTTP.
 //!
-//! The paper (arXiv 2412.18390) is public only as its abstract and reviews; what it fixes is: Gaussian noise introduced
-//! progressively into a VAE's latent and encoded *recurrently* into vector-quantized tokens, a transformer that
-//! predicts the next timestep's codes with cross-entropy, and sampling from standard Gaussian noise in about ten
-//! steps. Everything beyond that is this project's choice.
+//! The paper (arXiv 2412.18390) is public only as its abstract and reviews. They say: Gaussian noise is introduced
+//! progressively into a VAE's latent and encoded *recurrently* into vector-quantized tokens; a transformer predicts the
+//! next timestep's codes with cross-entropy; sampling starts from standard Gaussian noise and takes about ten steps.
+//! Everything beyond that is this project's choice.
 //!
 //! Letters used in this layer:
 //!
-//! - `v`: latent of an image, shape (n, c): n = h·w positions, c channels, mean 0 and variance 1 per channel
+//! - `v`: the latent of an image, shape (n, c): n = h·w positions, c channels, mean 0 and variance 1 per channel
 //!   over the training set.
-//! - `T` steps, a schedule `0 = s_0 < … < s_T = 1`, `alpha_t = s_t`, `beta_t = 1 − s_t`.
-//! - `eps` ~ N(0, I), shape (n, c), and the noisy latent `x_t = alpha_t · v + beta_t · eps`: `x_0` is noise, `x_T` the
+//! - `T` steps; a schedule `0 = s_0 < … < s_T = 1`; `alpha_t = s_t`, `beta_t = 1 − s_t`.
+//! - `eps` ~ N(0, I), shape (n, c); the noisy latent `x_t = alpha_t · v + beta_t · eps`: `x_0` is noise, `x_T` the
 //!   image.
-//! - codebook `e`, shape (V, c); code grid `C_t`, h × w codes below V; running latent
+//! - codebook `e`, shape (V, c); token grid `C_t`, h × w codes below V; running latent
 //!   `z_t = z_{t−1} + e[C_t]`, `z_0 = eps`.
-//! - `b` is a batch's size, `d` the transformer's width.
+//! - `b`: batch size; `d`: the transformer's width.
 //!
-//! Reading order: [`config`], [`trajectory`] (the diffusion), [`tokenizer`] and [`denoiser`] (the networks),
-//! [`sampler`] (from noise to image), [`Model`] (all of it, loaded).
+//! Reading order. Each file imports only files named before it:
+//!
+//! 1. `error`, [`config`] (`config.json`), `weights` (`model.safetensors`), `discovery` (folders of models), `device`
+//! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
+//!    `model_info`
+//! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
+//! 4. `sampling_settings`, `guidance`, `step`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
+//! 5. `networks`, `image_processor`, `rdpm` ([`Model`]), [`sampler`] ([`Sampler`]: from noise to images)
 
+pub mod code_sampling;
 pub mod config;
 mod cpu;
 pub mod denoiser;
 mod device;
+mod device_sampling;
 mod discovery;
 mod error;
 mod guidance;
-mod gumbel;
-mod info;
+mod image_processor;
+mod model_info;
 mod networks;
 mod palette;
-mod pixels;
+pub mod random;
 mod rdpm;
 pub mod sampler;
-mod settings;
+mod sampler_state;
+mod sampling_settings;
+mod step;
 pub mod tokenizer;
 pub mod trajectory;
 mod weights;
@@ -42,9 +52,11 @@ pub use config::Config;
 pub use device::{Precision, device_name, open_device};
 pub use discovery::{ModelFolder, discover_models};
 pub use error::ModelError;
-pub use info::ModelInfo;
-pub use pixels::preprocess;
+pub use image_processor::preprocess;
+pub use model_info::ModelInfo;
 pub use rdpm::{Model, Preview, Tokenization};
-pub use sampler::{Alternatives, Sampler, SamplerState, Step};
-pub use settings::SamplingSettings;
+pub use sampler::Sampler;
+pub use sampler_state::SamplerState;
+pub use sampling_settings::SamplingSettings;
+pub use step::{Alternatives, Step};
 pub use weights::WEIGHTS_FILE;

@@ -1,6 +1,6 @@
-//! Encoder, decoder and denoiser on the device at hand, behind one interface of plain numbers.
+//! Encoder, decoder and denoiser behind one interface of plain numbers.
 //!
-//! A CPU runs `cpu`'s, every other device candle's.
+//! A CPU runs the networks of `cpu`, every other device those that candle computes (`tokenizer`, `denoiser`).
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,42 +9,49 @@ use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::config::Config;
+use super::cpu;
+use super::denoiser;
 use super::device::Precision;
-use super::guidance::Passes;
-use super::sampler::{SamplerState, Step};
+use super::device_sampling;
+use super::guidance::GuidanceBatch;
+use super::sampler_state::SamplerState;
+use super::step::Step;
+use super::tokenizer;
 use super::trajectory::Schedule;
-use super::{cpu, denoiser, gumbel, tokenizer};
 
-/// The networks. Pictures are (size, size, channels) in −1..1, latents (n, c), logits (n, V), each b times.
+/// The networks. Images are (size, size, channels) in −1..1, latents (n, c), logits (n, V); a batch has b of them.
 pub enum Networks {
-    Cpu(Box<Cpu>),
-    Candle(Box<Candle>),
+    Cpu(Box<CpuNetworks>),
+    Candle(Box<CandleNetworks>),
 }
 
-/// What runs on a CPU.
-pub struct Cpu {
+/// Networks optimized for a CPU.
+pub struct CpuNetworks {
     encoder: cpu::Encoder,
     decoder: cpu::Decoder,
     denoiser: cpu::Denoiser,
-    /// Room for a step's logits, kept from step to step: fresh memory costs a page fault every 4 kB.
+    /// A step's logits, reused by the next step: freshly allocated memory costs a page fault every 4 kB.
     logits: Mutex<Vec<f32>>,
+    /// V.
     codes: usize,
 }
 
-/// What candle runs.
-pub struct Candle {
+/// Networks that candle computes, on any device.
+pub struct CandleNetworks {
     encoder: tokenizer::Encoder,
     decoder: tokenizer::Decoder,
     denoiser: denoiser::Denoiser,
     device: Device,
+    /// (size, size, channels)
     image: (usize, usize, usize),
+    /// (n, c)
     latent: (usize, usize),
 }
 
 impl Networks {
-    /// The fastest there are for a CPU.
+    /// Builds the networks optimized for a CPU.
     pub fn cpu(config: &Config, schedule: &Schedule, vb: VarBuilder) -> Result<Self> {
-        Ok(Self::Cpu(Box::new(Cpu {
+        Ok(Self::Cpu(Box::new(CpuNetworks {
             encoder: cpu::Encoder::new(config, vb.clone())?,
             decoder: cpu::Decoder::new(config, vb.clone())?,
             denoiser: cpu::Denoiser::new(config, schedule, vb.pp("denoiser"))?,
@@ -53,7 +60,7 @@ impl Networks {
         })))
     }
 
-    /// candle's, which run on any device.
+    /// Builds the networks that candle computes, on the device of `vb`.
     pub fn candle(
         config: &Config,
         schedule: &Schedule,
@@ -61,7 +68,7 @@ impl Networks {
         precision: Precision,
     ) -> Result<Self> {
         let size = config.image.size;
-        Ok(Self::Candle(Box::new(Candle {
+        Ok(Self::Candle(Box::new(CandleNetworks {
             encoder: tokenizer::Encoder::new(config, vb.clone())?,
             decoder: tokenizer::Decoder::new(config, vb.clone())?,
             denoiser: denoiser::Denoiser::new(
@@ -75,7 +82,7 @@ impl Networks {
         })))
     }
 
-    /// The class index that stands for "any class": what classifier-free guidance starts from.
+    /// The class index that stands for "no class" in classifier-free guidance.
     pub fn null_class(&self) -> u32 {
         match self {
             Self::Cpu(cpu) => cpu.denoiser.null_class(),
@@ -83,45 +90,45 @@ impl Networks {
         }
     }
 
-    /// Guided logits for C_t, n · V numbers for each image.
-    pub fn logits(&self, passes: &Passes) -> Result<Vec<Vec<f32>>> {
+    /// Guided logits for C_t: (n, V) for each image.
+    pub fn logits(&self, batch: &GuidanceBatch) -> Result<Vec<Vec<f32>>> {
         let mut logits = match self {
             Self::Cpu(cpu) => {
                 let mut logits = Vec::new();
-                cpu.denoiser.forward(&passes.z, &passes.t, &passes.y, &mut logits)?;
+                cpu.denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
                 logits
             }
-            Self::Candle(candle) => candle.logits(passes)?.flatten_all()?.to_vec1()?,
+            Self::Candle(candle) => candle.logits(batch)?.flatten_all()?.to_vec1()?,
         };
-        Ok(passes.by_image(&mut logits).into_iter().map(|image| image.guide().to_vec()).collect())
+        Ok(batch.split(&mut logits).into_iter().map(|image| image.guide().to_vec()).collect())
     }
 
-    /// Draws C_t for each image. `passes` are these states'.
-    pub fn draw(&self, passes: &Passes, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
+    /// Samples C_t for each image. `batch` must have been made from these states, in this order.
+    pub fn sample(&self, batch: &GuidanceBatch, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
         match self {
             Self::Cpu(cpu) => {
                 let mut logits = cpu.logits.lock().unwrap_or_else(PoisonError::into_inner);
-                let logits = cpu.denoiser.forward(&passes.z, &passes.t, &passes.y, &mut logits)?;
-                let images = states.par_iter_mut().zip(passes.by_image(logits));
-                Ok(images.map(|(state, image)| state.draw(image.guide(), cpu.codes)).collect())
+                let logits = cpu.denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
+                let images = states.par_iter_mut().zip(batch.split(logits));
+                Ok(images.map(|(state, image)| state.sample(image.guide(), cpu.codes)).collect())
             }
-            Self::Candle(candle) => candle.draw(passes, states),
+            Self::Candle(candle) => candle.sample(batch, states),
         }
     }
 
-    /// The standardized latent v of a picture.
-    pub fn encode(&self, picture: Vec<f32>) -> Result<Vec<f32>> {
+    /// Encodes an image (size, size, channels) to its standardized latent v, (n, c).
+    pub fn encode(&self, image: Vec<f32>) -> Result<Vec<f32>> {
         match self {
-            Self::Cpu(cpu) => cpu.encoder.forward(&picture),
+            Self::Cpu(cpu) => cpu.encoder.forward(&image),
             Self::Candle(candle) => {
-                let picture = Tensor::from_vec(picture, candle.image, &candle.device)?;
-                let picture = picture.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?; // (1, channels, size, size)
-                candle.encoder.forward(&picture)?.flatten_all()?.to_vec1()
+                let image = Tensor::from_vec(image, candle.image, &candle.device)?;
+                let image = image.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?; // (1, channels, size, size)
+                candle.encoder.forward(&image)?.flatten_all()?.to_vec1()
             }
         }
     }
 
-    /// Pictures of b latents, about −1..1 (not clamped).
+    /// Decodes latents (b, n, c) to images (b, size, size, channels), about −1..1 (not clamped).
     pub fn decode(&self, latents: Vec<f32>) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(cpu) => cpu.decoder.forward(&latents),
@@ -129,23 +136,24 @@ impl Networks {
                 let (n, c) = candle.latent;
                 let shape = (latents.len() / (n * c), n, c);
                 let latents = Tensor::from_vec(latents, shape, &candle.device)?;
-                candle.decoder.forward(&latents)?.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()
+                let images = candle.decoder.forward(&latents)?; // (b, channels, size, size)
+                images.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1() // (b, size, size, channels)
             }
         }
     }
 }
 
-impl Candle {
-    /// (passes, n, V)
-    fn logits(&self, passes: &Passes) -> Result<Tensor> {
+impl CandleNetworks {
+    /// Logits (rows, n, V) in f32.
+    fn logits(&self, batch: &GuidanceBatch) -> Result<Tensor> {
         let (n, c) = self.latent;
-        let z = Tensor::from_slice(&passes.z, (passes.count(), n, c), &self.device)?;
-        self.denoiser.forward(&z, &passes.t, &passes.y)?.to_dtype(DType::F32)
+        let z = Tensor::from_slice(&batch.z, (batch.rows(), n, c), &self.device)?;
+        self.denoiser.forward(&z, &batch.t, &batch.y)?.to_dtype(DType::F32)
     }
 
-    /// Only what was drawn leaves the device.
-    fn draw(&self, passes: &Passes, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
-        let logits = passes.guide(&self.logits(passes)?)?;
+    /// Samples on the device: only the samples are copied to the host.
+    fn sample(&self, batch: &GuidanceBatch, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
+        let logits = batch.guide(&self.logits(batch)?)?;
         let (b, n, codes) = logits.dims3()?;
         let mut uniforms = vec![0.0; b * n * codes];
         uniforms
@@ -153,7 +161,7 @@ impl Candle {
             .zip(states.par_iter_mut())
             .for_each(|(uniforms, state)| state.fill_uniform(uniforms));
         let uniforms = Tensor::from_vec(uniforms, (b, n, codes), &self.device)?;
-        let wishes: Vec<_> = states.iter().map(|state| state.wish()).collect();
-        gumbel::draw(&logits, &uniforms, &wishes)
+        let specs: Vec<_> = states.iter().map(|state| state.sample_spec()).collect();
+        device_sampling::sample(&logits, &uniforms, &specs)
     }
 }

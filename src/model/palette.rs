@@ -1,31 +1,31 @@
-//! Colours for codes: near codes, near colours.
+//! Colours of codes: codes with near vectors have near colours.
 //!
-//! The codebook's vectors are projected on their three principal axes; the strongest becomes lightness, the next two
+//! The codebook's vectors are projected on their three principal axes. The first becomes the lightness, the other two the
 //! hue and chroma in OKLab (Ottosson 2020), where equal distances look equally large.
 
 use super::trajectory::Codebook;
 
-/// sRGB colours of the V codes.
+/// The sRGB colours of the V codes.
 pub fn colors(codebook: &Codebook) -> Vec<[u8; 3]> {
     let axes = principal_axes(codebook);
     let coordinates: Vec<[f32; 3]> =
-        codebook.vectors().chunks_exact(codebook.channels()).map(|vector| axes_of(vector, &axes)).collect();
-    // Each axis is scaled by its own spread, so that all three are used; the few far codes are clamped.
-    let mut spread = [0f32; 3];
+        codebook.vectors().chunks_exact(codebook.channels()).map(|vector| project(vector, &axes)).collect();
+    // Scale each axis by its own standard deviation, so that all three are used, and clamp the few outliers.
+    let mut deviation = [0f32; 3];
     for axis in 0..3 {
         let sum: f32 = coordinates.iter().map(|point| point[axis] * point[axis]).sum();
-        spread[axis] = (sum / coordinates.len() as f32).sqrt().max(f32::MIN_POSITIVE);
+        deviation[axis] = (sum / coordinates.len() as f32).sqrt().max(f32::MIN_POSITIVE);
     }
     coordinates
         .iter()
         .map(|point| {
-            let unit = |axis: usize| (point[axis] / (2.2 * spread[axis])).clamp(-1.0, 1.0);
+            let unit = |axis: usize| (point[axis] / (2.2 * deviation[axis])).clamp(-1.0, 1.0);
             oklab_to_srgb(0.66 + 0.24 * unit(0), 0.15 * unit(1), 0.15 * unit(2))
         })
         .collect()
 }
 
-/// `#rrggbb`.
+/// A colour in CSS notation, `#rrggbb`.
 pub fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
@@ -34,7 +34,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn axes_of(vector: &[f32], axes: &[Vec<f32>]) -> [f32; 3] {
+fn project(vector: &[f32], axes: &[Vec<f32>]) -> [f32; 3] {
     let mut point = [0.0; 3];
     for (coordinate, axis) in point.iter_mut().zip(axes) {
         *coordinate = dot(vector, axis);
@@ -48,18 +48,18 @@ fn principal_axes(codebook: &Codebook) -> Vec<Vec<f32>> {
     let channels = codebook.channels();
     let mut axes: Vec<Vec<f32>> = Vec::new();
     for start in 0..channels.min(3) {
-        // Any start that isn't orthogonal to the axis does; a fixed one makes the colours reproducible.
+        // Any start that isn't orthogonal to the axis converges; a fixed one makes the colours reproducible.
         let mut axis: Vec<f32> =
             (0..channels).map(|i| if i == start { 1.0 } else { 0.1 + 0.01 * i as f32 }).collect();
         for _ in 0..ITERATIONS {
             let mut next = vec![0.0; channels];
             for vector in codebook.vectors().chunks_exact(channels) {
-                let along = dot(vector, &axis);
-                next.iter_mut().zip(vector).for_each(|(next, x)| *next += along * x);
+                let projection = dot(vector, &axis);
+                next.iter_mut().zip(vector).for_each(|(next, x)| *next += projection * x);
             }
-            for found in &axes {
-                let along = dot(&next, found);
-                next.iter_mut().zip(found).for_each(|(next, x)| *next -= along * x);
+            for earlier in &axes {
+                let projection = dot(&next, earlier);
+                next.iter_mut().zip(earlier).for_each(|(next, x)| *next -= projection * x);
             }
             let norm = dot(&next, &next).sqrt();
             if norm <= f32::EPSILON {

@@ -1,4 +1,4 @@
-//! The whole model, loaded on its device.
+//! The whole model, loaded on its device: networks, codebook and schedule behind one type.
 
 use std::path::Path;
 
@@ -8,36 +8,51 @@ use image::DynamicImage;
 
 use super::config::Config;
 use super::device::{Precision, device_name};
-use super::guidance::Passes;
+use super::error::ModelError;
+use super::guidance::GuidanceBatch;
+use super::image_processor::{denormalize, normalize, preprocess};
 use super::networks::Networks;
-use super::sampler::{SamplerState, Step};
+use super::palette;
+use super::random;
+use super::sampler_state::SamplerState;
+use super::sampling_settings::SamplingSettings;
+use super::step::Step;
 use super::trajectory::{self, Codebook, Schedule};
-use super::weights::Weights;
-use super::{ModelError, SamplingSettings, palette, pixels};
+use super::weights::{Weights, load_values};
 
-/// Two looks at a drawing in the making.
+/// Two previews of an image that is being sampled.
 #[derive(Debug, Clone)]
 pub struct Preview {
     /// The running latent z_t, decoded.
     pub noisy: DynamicImage,
-    /// The image it points at: (z_t − beta_t · eps) / alpha_t, decoded.
+    /// The estimate of the final image: (z_t − beta_t · eps) / alpha_t, decoded.
     pub clean: DynamicImage,
 }
 
-/// An image, tokenized.
+/// An image, encoded to token grids.
 #[derive(Debug, Clone)]
 pub struct Tokenization {
-    /// The image as the model saw it.
+    /// The image after preprocessing.
     pub input: DynamicImage,
     /// C_1 … C_T, n codes each, row by row.
     pub tokens: Vec<Vec<u32>>,
-    /// Both looks at z_1 … z_T. The last ones are the reconstruction: no noise is left then.
+    /// Previews of z_1 … z_T. Both of the last are the reconstruction, as no noise is left then.
     pub previews: Vec<Preview>,
-    /// Width and height of the image before it was cropped to a square and scaled to the model's size, where it was.
+    /// Width and height in pixels before preprocessing, if it changed them.
     pub resized_from: Option<(u32, u32)>,
 }
 
-/// A loaded model. Make and use it on one thread: CUDA's streams are per thread.
+/// A running latent, from which previews are decoded.
+struct RunningLatent<'a> {
+    /// z_t, n · c numbers.
+    z: &'a [f32],
+    /// n · c numbers.
+    eps: &'a [f32],
+    /// The timestep t, 0..=T.
+    t: usize,
+}
+
+/// A loaded model. Create and use it on one thread: CUDA streams are per thread.
 pub struct Model {
     config: Config,
     schedule: Schedule,
@@ -52,13 +67,14 @@ impl Model {
     /// Loads a weights folder (`config.json`, `model.safetensors`) onto a device, in f32.
     ///
     /// # Errors
-    /// [`ModelError::Read`], [`ModelError::Config`], or [`ModelError::Weights`] that names the tensor, the expected and
-    /// the found shape.
+    /// - [`ModelError::Read`] if a file can't be read.
+    /// - [`ModelError::Config`] if `config.json` is invalid.
+    /// - [`ModelError::Weights`] if a tensor is missing, has another shape than the configuration says, or isn't used.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
         Self::load_with_precision(folder, device, Precision::F32)
     }
 
-    /// The same with the transformer in a GPU's other numbers. A CPU has but f32.
+    /// Loads a weights folder, with the transformer in this precision if the device is a GPU. A CPU always uses f32.
     ///
     /// # Errors
     /// As in [`Model::load`].
@@ -73,7 +89,8 @@ impl Model {
         }
     }
 
-    /// The same by candle, on a CPU too: the plain implementation, which a CPU's own is held to.
+    /// Loads a weights folder into the networks that candle computes, even on a CPU. Tests compare the CPU's own
+    /// networks with these.
     ///
     /// # Errors
     /// As in [`Model::load`].
@@ -98,144 +115,75 @@ impl Model {
         let vb = weights.var_builder();
         let channels = config.latent.channels;
         let build = || {
-            let vectors = vb.get((config.trajectory.codes, channels), "codebook")?;
-            let codebook = Codebook::new(vectors.flatten_all()?.to_vec1()?, channels);
-            Ok((codebook, networks(&config, &schedule, vb.clone())?))
+            let vectors = load_values(&vb, (config.trajectory.codes, channels), "codebook")?;
+            Ok((Codebook::new(vectors, channels), networks(&config, &schedule, vb.clone())?))
         };
-        let (codebook, networks) = build().map_err(|error| weights.fault(error))?;
+        let (codebook, networks) = build().map_err(|error| weights.error(error))?;
         let weight_count = weights.finish()?;
         let (palette, device) = (palette::colors(&codebook), device.clone());
         Ok(Self { config, schedule, codebook, networks, palette, device, weight_count })
     }
 
-    /// The configuration it was built from.
+    /// The configuration from `config.json`.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The device it runs on: `cpu` or `cuda:N`.
+    /// Name of the device: `cpu` or `cuda:N`.
     pub fn device(&self) -> String {
         device_name(&self.device)
     }
 
-    /// Number of learned numbers in the weight file.
+    /// Number of weights in `model.safetensors`.
     pub fn weight_count(&self) -> usize {
         self.weight_count
     }
 
-    /// e.
+    /// The codebook e.
     pub fn codebook(&self) -> &Codebook {
         &self.codebook
     }
 
-    /// s_0 … s_T.
+    /// The schedule s_0 … s_T.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    /// CSS colours `#rrggbb` of the V codes: near codes, near colours.
+    /// CSS colours `#rrggbb` of the V codes; codes with near vectors have near colours.
     pub fn palette(&self) -> Vec<String> {
         self.palette.iter().map(|&color| palette::hex(color)).collect()
     }
 
-    /// A token grid as a picture, one pixel a position, in the palette's colours.
+    /// Draws a token grid as an image of h × w pixels, one for each code, in the palette's colours.
+    ///
+    /// # Panics
+    /// If `tokens` has fewer than n codes or a code isn't below V.
     pub fn token_image(&self, tokens: &[u32]) -> DynamicImage {
         let grid = self.config.latent.grid as u32;
-        let picture = image::RgbImage::from_fn(grid, grid, |x, y| {
+        let image = image::RgbImage::from_fn(grid, grid, |x, y| {
             image::Rgb(self.palette[tokens[(y * grid + x) as usize] as usize])
         });
-        DynamicImage::ImageRgb8(picture)
+        DynamicImage::ImageRgb8(image)
     }
 
-    /// Starts image number `index` of the request with this seed. Every image owns its generator, seeded by
-    /// (seed, index), so what else is in a batch changes nothing.
+    /// Starts image number `index` of a request with this seed.
+    ///
+    /// Every image has its own generator, seeded by (seed, index), so the other images of a batch don't affect it.
     pub fn start(&self, settings: &SamplingSettings, seed: u64, index: u32) -> SamplerState {
         let len = self.config.positions() * self.config.latent.channels;
         SamplerState::new(settings.clone(), seed, index, len, self.schedule.steps())
     }
 
-    /// Guided logits u + w (l − u) for C_t, n · V numbers for each image: from its running latent z_{t−1} (n · c
-    /// numbers), its step t in 1..=T and its settings.
+    /// Starts image number `index` of a request from z_k of another image: a variation of it.
     ///
-    /// The class-free pass of guidance is computed only for images that need it.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensor`].
-    pub fn logits(&self, images: &[(&[f32], usize, &SamplingSettings)]) -> Result<Vec<Vec<f32>>, ModelError> {
-        Ok(self.networks.logits(&Passes::new(images, self.networks.null_class()))?)
-    }
-
-    /// One step for each state, whatever their timesteps, classes and settings. Finished ones must not be among them.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensor`]; the states are then as they were.
-    pub fn step(&self, states: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
-        debug_assert!(states.iter().all(|state| !state.is_finished()));
-        let images: Vec<_> =
-            states.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
-        let passes = Passes::new(&images, self.networks.null_class());
-        let steps = self.networks.draw(&passes, states)?;
-        for (state, step) in states.iter_mut().zip(&steps) {
-            self.codebook.advance(&mut state.z, &step.tokens);
-            state.step = step.step;
-        }
-        Ok(steps)
-    }
-
-    /// Decodes both previews of each drawing (at least one step done).
+    /// The other image is tokenized with the noise of (seed, index), and the state is the one after its first `k` codes.
+    /// `k` is 1 to T − 1; the smaller it is, the more the variation may differ.
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
-    pub fn previews(&self, states: &[&SamplerState]) -> Result<Vec<Preview>, ModelError> {
-        let looks: Vec<_> = states.iter().map(|state| (&state.z[..], &state.eps[..], state.step)).collect();
-        self.look_at(&looks)
-    }
-
-    /// Decodes both previews of running latents: z_t, eps and t of each.
-    fn look_at(&self, latents: &[(&[f32], &[f32], usize)]) -> Result<Vec<Preview>, ModelError> {
-        let without_noise = |&(z, eps, t): &(&[f32], &[f32], usize)| -> Vec<f32> {
-            let t = t.max(1); // alpha_0 = 0: there is no clean preview of pure noise
-            let (alpha, beta) = (self.schedule.alpha(t), self.schedule.beta(t));
-            z.iter().zip(eps).map(|(z, eps)| (z - beta * eps) / alpha).collect()
-        };
-        let clean: Vec<Vec<f32>> = latents.iter().map(without_noise).collect();
-        let noisy = latents.iter().map(|(z, ..)| *z);
-        let mut images = self.decode(&noisy.chain(clean.iter().map(Vec::as_slice)).collect::<Vec<_>>())?;
-        let clean = images.split_off(latents.len());
-        Ok(images.into_iter().zip(clean).map(|(noisy, clean)| Preview { noisy, clean }).collect())
-    }
-
-    /// Decodes the running latent of each state: of a finished one, the image.
     ///
-    /// # Errors
-    /// [`ModelError::Tensor`].
-    pub fn images(&self, states: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
-        self.decode(&states.iter().map(|state| &state.z[..]).collect::<Vec<_>>())
-    }
-
-    /// Encodes an image recurrently into T token grids, from the noise that `seed` gives, and decodes them again. An
-    /// image of another size is cropped to its central square and scaled; transparency is laid on white.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensor`].
-    pub fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {
-        let size = self.config.image.size as u32;
-        let resized_from =
-            ((image.width(), image.height()) != (size, size)).then(|| (image.width(), image.height()));
-        let input = pixels::preprocess(image, &self.config.image);
-        let v = self.encode(&input)?;
-        let eps = trajectory::noise(&mut trajectory::generator(seed, 0), v.len());
-        let (tokens, latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
-        let looks: Vec<_> = (1..).zip(&latents).map(|(t, z)| (z.as_slice(), eps.as_slice(), t)).collect();
-        Ok(Tokenization { input, tokens, previews: self.look_at(&looks)?, resized_from })
-    }
-
-    /// Starts image number `index` of the request with this seed from z_k of an image that is tokenized with the noise
-    /// of (seed, index), as if the sampler had drawn its first k codes, 1 to T − 1: a variation of the image, the freer
-    /// the smaller k is.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensor`].
+    /// # Panics
+    /// If `k` isn't in 1..=T.
     pub fn start_from_image(
         &self,
         settings: &SamplingSettings,
@@ -245,23 +193,104 @@ impl Model {
         k: usize,
     ) -> Result<SamplerState, ModelError> {
         let mut state = self.start(settings, seed, index);
-        let v = self.encode(&pixels::preprocess(image, &self.config.image))?;
+        let v = self.encode(&preprocess(image, &self.config.image))?;
         let (_, mut latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &state.eps);
         state.z = latents.swap_remove(k - 1);
         state.step = k;
         Ok(state)
     }
 
-    /// The standardized latent v of an image, n · c numbers, after cropping and scaling as in [`Self::tokenize`].
+    /// Computes guided logits u + w (l − u) for C_t, (n, V) for each image, from its running latent z_{t−1} (n · c
+    /// numbers), its timestep t in 1..=T and its settings.
+    ///
+    /// Both l and u are computed only for images that need both.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn logits(&self, images: &[(&[f32], usize, &SamplingSettings)]) -> Result<Vec<Vec<f32>>, ModelError> {
+        Ok(self.networks.logits(&GuidanceBatch::new(images, self.networks.null_class()))?)
+    }
+
+    /// Advances each image by one step, whatever their timesteps, classes and settings. None may be finished.
+    ///
+    /// Returns one [`Step`] for each, in the same order.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`]; the latents and step numbers are then unchanged.
+    pub fn step(&self, states: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
+        debug_assert!(states.iter().all(|state| !state.is_finished()));
+        let images: Vec<_> =
+            states.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
+        let batch = GuidanceBatch::new(&images, self.networks.null_class());
+        let steps = self.networks.sample(&batch, states)?;
+        for (state, step) in states.iter_mut().zip(&steps) {
+            self.codebook.advance(&mut state.z, &step.tokens);
+            state.step = step.step;
+        }
+        Ok(steps)
+    }
+
+    /// Decodes both previews of each image. Each must have done at least one step.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn previews(&self, states: &[&SamplerState]) -> Result<Vec<Preview>, ModelError> {
+        let latents: Vec<_> = states
+            .iter()
+            .map(|state| RunningLatent { z: &state.z, eps: &state.eps, t: state.step })
+            .collect();
+        self.decode_previews(&latents)
+    }
+
+    fn decode_previews(&self, latents: &[RunningLatent]) -> Result<Vec<Preview>, ModelError> {
+        let without_noise = |latent: &RunningLatent| -> Vec<f32> {
+            let t = latent.t.max(1); // alpha_0 = 0: pure noise has no clean preview
+            let (alpha, beta) = (self.schedule.alpha(t), self.schedule.beta(t));
+            latent.z.iter().zip(latent.eps).map(|(z, eps)| (z - beta * eps) / alpha).collect()
+        };
+        let clean: Vec<Vec<f32>> = latents.iter().map(without_noise).collect();
+        let noisy = latents.iter().map(|latent| latent.z);
+        let mut images = self.decode(&noisy.chain(clean.iter().map(Vec::as_slice)).collect::<Vec<_>>())?;
+        let clean = images.split_off(latents.len());
+        Ok(images.into_iter().zip(clean).map(|(noisy, clean)| Preview { noisy, clean }).collect())
+    }
+
+    /// Decodes the running latent of each image: after the last step, the final image.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn images(&self, states: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
+        self.decode(&states.iter().map(|state| &state.z[..]).collect::<Vec<_>>())
+    }
+
+    /// Encodes an image recurrently into T token grids, from the noise of `seed`, and decodes its previews.
+    ///
+    /// The image may have any size: it is [preprocessed](preprocess).
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {
+        let size = self.config.image.size as u32;
+        let resized_from =
+            ((image.width(), image.height()) != (size, size)).then(|| (image.width(), image.height()));
+        let input = preprocess(image, &self.config.image);
+        let v = self.encode(&input)?;
+        let eps = random::standard_normal(&mut random::generator(seed, 0), v.len());
+        let (tokens, latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
+        let latents: Vec<_> = (1..).zip(&latents).map(|(t, z)| RunningLatent { z, eps: &eps, t }).collect();
+        Ok(Tokenization { input, tokens, previews: self.decode_previews(&latents)?, resized_from })
+    }
+
+    /// Encodes an image, which is [preprocessed](preprocess), to its standardized latent v: n · c numbers.
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn encode(&self, image: &DynamicImage) -> Result<Vec<f32>, ModelError> {
-        let fitting = pixels::preprocess(image, &self.config.image);
-        Ok(self.networks.encode(pixels::to_numbers(fitting, &self.config.image))?)
+        let input = preprocess(image, &self.config.image);
+        Ok(self.networks.encode(normalize(input, &self.config.image))?)
     }
 
-    /// Latents of n · c numbers to images.
+    /// Decodes latents of n · c numbers each to images of size × size pixels.
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
@@ -269,6 +298,6 @@ impl Model {
         if latents.is_empty() {
             return Ok(Vec::new());
         }
-        pixels::to_images(&self.networks.decode(latents.concat())?, &self.config.image)
+        denormalize(&self.networks.decode(latents.concat())?, &self.config.image)
     }
 }

@@ -1,7 +1,7 @@
-//! The tokenizer's networks: a small VAE that shrinks an image by two for each of its levels. Mirrors
-//! `training/rdpm_training/tokenizer.py`.
+//! The tokenizer's networks: the encoder and decoder of a small convolutional VAE that halves the resolution at each of
+//! its levels. Mirrors `training/rdpm_training/tokenizer.py`.
 //!
-//! Pixel-unshuffle brings the image to half resolution before the first convolution: none runs at full resolution.
+//! Pixel-unshuffle halves the resolution before the first convolution, so that none runs at full resolution.
 
 use candle_core::{Result, Tensor};
 use candle_nn::ops::{pixel_shuffle, pixel_unshuffle};
@@ -12,7 +12,7 @@ use super::config::Config;
 pub(super) const GROUPS: usize = 8;
 pub(super) const NORM_EPS: f64 = 1e-5;
 
-/// Names of the levels' weights, from half resolution down: of the blocks, and what `down` and `up` are followed by.
+/// Names of the levels' weights, largest resolution first: of the blocks, and the suffix of `down` and `up`.
 pub(super) const LEVELS: [(&str, &str); 4] = [
     ("half_blocks", ""),
     ("quarter_blocks", "_quarter"),
@@ -20,13 +20,13 @@ pub(super) const LEVELS: [(&str, &str); 4] = [
     ("sixteenth_blocks", "_sixteenth"),
 ];
 
-/// A 3 × 3 convolution that keeps the size.
+/// A 3 × 3 convolution that preserves the resolution.
 fn conv3(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Conv2d> {
     conv2d(inputs, outputs, 3, Conv2dConfig { padding: 1, ..Default::default() }, vb)
 }
 
-/// Widths of the largest and of the smallest resolution. (`Config` has checked that there are any.)
-pub(super) fn ends(widths: &[usize]) -> (usize, usize) {
+/// Widths of the largest and the smallest resolution. A valid configuration has at least one.
+pub(super) fn first_and_last(widths: &[usize]) -> (usize, usize) {
     (widths.first().copied().unwrap_or_default(), widths.last().copied().unwrap_or_default())
 }
 
@@ -60,16 +60,16 @@ impl Module for ResidualBlock {
     }
 }
 
-/// One resolution: its residual blocks and the convolution that leads to it (decoder) or away from it (encoder); the
-/// smallest resolution has no such convolution.
+/// One resolution: its residual blocks, and the convolution to the next smaller resolution (encoder) or from it (decoder).
+/// The smallest resolution has no such convolution.
 struct Level {
     blocks: Vec<ResidualBlock>,
     resample: Option<Conv2d>,
 }
 
 impl Level {
-    /// All levels, largest resolution first. `resample` makes the convolution named by its second argument between a
-    /// level's width and the next smaller level's.
+    /// Builds all levels, largest resolution first. `resample` builds the convolution between a level and the next smaller
+    /// one from their widths and the suffix of its name.
     fn all(
         config: &Config,
         vb: &VarBuilder,
@@ -89,7 +89,7 @@ impl Level {
             .collect()
     }
 
-    fn blocks(&self, mut x: Tensor) -> Result<Tensor> {
+    fn apply_blocks(&self, mut x: Tensor) -> Result<Tensor> {
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
@@ -97,7 +97,7 @@ impl Level {
     }
 }
 
-/// Images in −1..1 to standardized latents.
+/// The encoder: images in −1..1 to standardized latents.
 pub struct Encoder {
     stem: Conv2d,
     levels: Vec<Level>,
@@ -109,7 +109,7 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
-        let (first, last) = ends(&config.tokenizer.widths);
+        let (first, last) = first_and_last(&config.tokenizer.widths);
         let channels = config.latent.channels;
         let statistics = Statistics::new(channels, &vb)?;
         let vb = vb.pp("encoder");
@@ -126,11 +126,11 @@ impl Encoder {
         })
     }
 
-    /// (b, channels, size, size) to v (b, n, c): the posterior's mean, standardized.
+    /// Images (b, channels, size, size) to v (b, n, c): the posterior's mean, standardized.
     pub fn forward(&self, image: &Tensor) -> Result<Tensor> {
         let mut x = self.stem.forward(&pixel_unshuffle(image, 2)?)?; // (b, first, size/2, size/2)
         for level in &self.levels {
-            x = level.blocks(x)?;
+            x = level.apply_blocks(x)?;
             if let Some(down) = &level.resample {
                 x = down.forward(&x)?;
             }
@@ -141,7 +141,7 @@ impl Encoder {
     }
 }
 
-/// Standardized latents to images.
+/// The decoder: standardized latents to images.
 pub struct Decoder {
     stem: Conv2d,
     levels: Vec<Level>,
@@ -153,7 +153,7 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
-        let (first, last) = ends(&config.tokenizer.widths);
+        let (first, last) = first_and_last(&config.tokenizer.widths);
         let channels = config.latent.channels;
         let statistics = Statistics::new(channels, &vb)?;
         let vb = vb.pp("decoder");
@@ -169,17 +169,17 @@ impl Decoder {
         })
     }
 
-    /// v (b, n, c) to (b, channels, size, size), about −1..1 (not clamped).
+    /// v (b, n, c) to images (b, channels, size, size), about −1..1 (not clamped).
     pub fn forward(&self, v: &Tensor) -> Result<Tensor> {
         let (b, _, c) = v.dims3()?;
         let latent = v.broadcast_mul(&self.statistics.std)?.broadcast_add(&self.statistics.mean)?;
-        let latent = latent.transpose(1, 2)?.contiguous()?.reshape((b, c, self.grid, self.grid))?;
+        let latent = latent.transpose(1, 2)?.contiguous()?.reshape((b, c, self.grid, self.grid))?; // (b, c, h, w)
         let mut x = self.stem.forward(&latent)?; // (b, last, h, w)
         for level in self.levels.iter().rev() {
             if let Some(up) = &level.resample {
                 x = pixel_shuffle(&up.forward(&x)?, 2)?;
             }
-            x = level.blocks(x)?;
+            x = level.apply_blocks(x)?;
         } // (b, first, size/2, size/2)
         pixel_shuffle(&self.out.forward(&self.norm.forward(&x)?.silu()?)?, 2) // (b, channels, size, size)
     }

@@ -1,4 +1,4 @@
-//! `model.safetensors`: mapped into memory, and every tensor held to the configuration.
+//! `model.safetensors`: maps the file into memory and checks every tensor against the configuration.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,13 +10,13 @@ use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
-use super::ModelError;
 use super::config::CONFIG_FILE;
+use super::error::ModelError;
 
 /// The file's name in a weights folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 
-/// The tensors of a file, and which of them the networks have asked for.
+/// The tensors of a weights file.
 pub struct Weights {
     path: PathBuf,
     device: Device,
@@ -24,54 +24,54 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens `FOLDER/model.safetensors`. Each tensor is copied to the device when it is asked for, so that no more than
-    /// one is in memory beside what the networks make of them.
+    /// Opens `FOLDER/model.safetensors`. A tensor is copied to the device when a network requests it, so that at most one
+    /// is in memory besides the networks.
     ///
     /// # Errors
-    /// [`ModelError::Read`] where it can't be read, [`ModelError::Weights`] where it is truncated or no such file.
+    /// [`ModelError::Read`] if it can't be read; [`ModelError::Weights`] if it is truncated or not a safetensors file.
     pub fn open(folder: &Path, device: &Device) -> std::result::Result<Self, ModelError> {
         let path = folder.join(WEIGHTS_FILE);
         File::open(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
-        // SAFETY: the mapped file must not change. It is mapped only while a model is loaded; who writes a weights
-        // folder that is being served puts a new file in the old one's place, as `export` and every package manager do.
+        // SAFETY: the mapped file must not change. It is mapped only while a model is being loaded, and whoever updates
+        // a weights folder must replace the file instead of writing into it, as `export` and package managers do.
         match unsafe { MmapedSafetensors::new(&path) } {
             Ok(file) => {
-                let tensors = Tensors { file, used: Mutex::default() };
+                let tensors = Tensors { file, requested: Mutex::default() };
                 Ok(Self { path, device: device.clone(), tensors: Arc::new(tensors) })
             }
             Err(error) => {
-                let reason = format!("truncated, or no safetensors file ({error})");
+                let reason = format!("truncated or not a safetensors file ({error})");
                 Err(ModelError::Weights { path, reason })
             }
         }
     }
 
-    /// Hands out the tensors by name and shape.
+    /// A builder that gives networks their tensors by name and shape.
     pub fn var_builder(&self) -> VarBuilder<'static> {
-        let tensors: Box<dyn SimpleBackend> = Box::new(Handle(self.tensors.clone()));
+        let tensors: Box<dyn SimpleBackend> = Box::new(CheckedTensors(self.tensors.clone()));
         VarBuilder::from_backend(tensors, DType::F32, self.device.clone())
     }
 
-    /// A tensor that is missing or misshapen, as this layer's error.
-    pub fn fault(&self, error: Error) -> ModelError {
+    /// Converts an error about a missing tensor or a wrong shape.
+    pub fn error(&self, error: Error) -> ModelError {
         ModelError::Weights { path: self.path.clone(), reason: error.to_string() }
     }
 
-    /// Number of parameters.
+    /// Number of weights in the file.
     pub fn weight_count(&self) -> usize {
         let tensors = self.tensors.file.tensors();
         tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum()
     }
 
-    /// Number of parameters, once all networks are built.
+    /// Checks that the networks have used every tensor. Call it when all are built. Returns the number of weights.
     ///
     /// # Errors
-    /// [`ModelError::Weights`] naming a tensor that the configuration has no place for.
+    /// [`ModelError::Weights`] that names an unused tensor.
     pub fn finish(self) -> std::result::Result<usize, ModelError> {
-        let used = self.tensors.used();
+        let requested = self.tensors.requested();
         let mut tensors = self.tensors.file.tensors();
         tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if let Some((name, tensor)) = tensors.iter().find(|(name, _)| !used.contains(name)) {
+        if let Some((name, tensor)) = tensors.iter().find(|(name, _)| !requested.contains(name)) {
             let reason = format!(
                 "disagrees with {CONFIG_FILE}: tensor {name} {:?} has no place there",
                 tensor.shape()
@@ -82,21 +82,27 @@ impl Weights {
     }
 }
 
-/// A mapped file, and the names of the tensors that were asked for.
+/// Loads a tensor of this name and shape as numbers in host memory, row by row.
+pub(super) fn load_values<S: Into<Shape>>(vb: &VarBuilder, shape: S, name: &str) -> Result<Vec<f32>> {
+    vb.get(shape, name)?.flatten_all()?.to_vec1()
+}
+
+/// A mapped file, and the names of the tensors that networks have requested.
 struct Tensors {
     file: MmapedSafetensors,
-    used: Mutex<HashSet<String>>,
+    requested: Mutex<HashSet<String>>,
 }
 
 impl Tensors {
-    fn used(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requested(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Handle(Arc<Tensors>);
+/// The source of a [`VarBuilder`], which refuses tensors of a wrong shape.
+struct CheckedTensors(Arc<Tensors>);
 
-impl SimpleBackend for Handle {
+impl SimpleBackend for CheckedTensors {
     fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let tensor = self.get_unchecked(name, dtype, device)?;
         if tensor.shape() != &shape {
@@ -110,7 +116,7 @@ impl SimpleBackend for Handle {
         if !self.contains_tensor(name) {
             return Err(Error::CannotFindTensor { path: name.into() });
         }
-        self.0.used().insert(name.into());
+        self.0.requested().insert(name.into());
         self.0.file.load(name, device)?.to_dtype(dtype)
     }
 

@@ -1,4 +1,4 @@
-//! The denoiser of [`crate::model::denoiser`] on a CPU.
+//! The denoiser of [`crate::model::denoiser`], optimized for a CPU.
 
 use std::sync::OnceLock;
 
@@ -9,31 +9,32 @@ use rten_gemm::GemmExecutor;
 use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_vecmath::{Silu, Softmax};
 
-use super::linear::{Linear, product, view};
+use super::buffers::{BufferPool, scratch};
+use super::linear::{Linear, matmul, matrix_view};
 use super::norm::layer_norm;
-use super::{Shelf, room, weight};
 use crate::model::config::Config;
-use crate::model::denoiser::{CHUNKS, NORM_EPS, input_scale};
+use crate::model::denoiser::{MODULATION_ROWS, NORM_EPS, input_scale};
 use crate::model::trajectory::Schedule;
+use crate::model::weights::load_values;
 
-/// Sequences that a thread takes through the network together: two make matrix products efficient and still leave their
-/// activations in its cache.
-const TOGETHER: usize = 2;
+/// The maximum of sequences that a thread processes together: two make matrix products efficient, and their activations
+/// still fit into its cache.
+const SEQUENCES_PER_THREAD: usize = 2;
 
 struct Block {
     qkv: Linear,
     proj: Linear,
     up: Linear,
     down: Linear,
-    /// What this layer adds to the shared modulation, 6d.
+    /// This layer's addition to the shared modulation, (6d,).
     offset: Vec<f32>,
 }
 
-/// What a timestep and a class do to the network: for each layer six rows of d numbers (shift, scale, gate; shift, scale,
-/// gate) and two for the last one (shift, scale). 1 is added to the scales already.
+/// The modulation of all layers by a timestep and a class: six rows of d numbers for each layer (shift, scale, gate; shift,
+/// scale, gate) and two for the last one (shift, scale). Scales include the added 1.
 type Modulation = Vec<f32>;
 
-/// The transformer.
+/// The denoiser's transformer.
 pub struct Denoiser {
     gemm: GemmExecutor,
     width: usize,
@@ -41,9 +42,11 @@ pub struct Denoiser {
     positions: usize,
     channels: usize,
     input: Linear,
-    /// Position embedding and input bias, (n, d).
+    /// Position embedding plus input bias, (n, d).
     position: Vec<f32>,
+    /// (T, d)
     timestep: Vec<f32>,
+    /// (classes, d)
     label: Vec<f32>,
     condition: Linear,
     modulation: Linear,
@@ -51,18 +54,19 @@ pub struct Denoiser {
     blocks: Vec<Block>,
     output: Linear,
     input_scale: Vec<f32>,
+    /// Number of classes, including the null class.
     classes: usize,
-    /// For each timestep and class, made when it is first needed: it depends on nothing else.
+    /// For each timestep and class; computed on first use and cached, as they depend on nothing else.
     modulations: Vec<OnceLock<Modulation>>,
-    shelf: Shelf<Buffers>,
+    buffers: BufferPool<Buffers>,
 }
 
-/// Activations of the sequences that a thread works on; m = sequences · n.
+/// Reusable memory for the activations of a thread's sequences; m = sequences · n.
 #[derive(Default)]
 struct Buffers {
     /// (m, d): the residual stream.
     x: Vec<f32>,
-    /// (m, d): what a layer reads, and what it adds.
+    /// (m, d): input and output of a layer.
     h: Vec<f32>,
     /// (m, 3d), later (m, 4d).
     wide: Vec<f32>,
@@ -79,7 +83,7 @@ impl Denoiser {
         let (n, c) = (config.positions(), config.latent.channels);
         let linear = |inputs, outputs, name: &str| Linear::new(&gemm, inputs, outputs, &vb.pp(name));
         let input = linear(c, width, "input")?;
-        let mut position = weight(&vb, (n, width), "position")?;
+        let mut position = load_values(&vb, (n, width), "position")?;
         for row in position.chunks_exact_mut(width) {
             add(row, input.bias());
         }
@@ -91,7 +95,7 @@ impl Denoiser {
                 proj: linear(width, width, "proj")?,
                 up: linear(width, 4 * width, "up")?,
                 down: linear(4 * width, width, "down")?,
-                offset: weight(&vb, CHUNKS * width, "offset")?,
+                offset: load_values(&vb, MODULATION_ROWS * width, "offset")?,
             })
         };
         Ok(Self {
@@ -101,17 +105,17 @@ impl Denoiser {
             channels: c,
             input,
             position,
-            timestep: weight(&vb, (steps, width), "timestep.weight")?,
-            label: weight(&vb, (classes, width), "label.weight")?,
+            timestep: load_values(&vb, (steps, width), "timestep.weight")?,
+            label: load_values(&vb, (classes, width), "label.weight")?,
             condition: linear(width, width, "condition")?,
-            modulation: linear(width, CHUNKS * width, "modulation")?,
+            modulation: linear(width, MODULATION_ROWS * width, "modulation")?,
             last: linear(width, 2 * width, "final")?,
             blocks: (0..config.denoiser.layers).map(block).collect::<Result<_>>()?,
             output: linear(width, config.trajectory.codes, "output")?,
             input_scale: input_scale(schedule),
             classes,
             modulations: std::iter::repeat_with(OnceLock::new).take(steps * classes).collect(),
-            shelf: Shelf::new(),
+            buffers: BufferPool::new(),
             gemm,
         })
     }
@@ -121,8 +125,8 @@ impl Denoiser {
         self.classes as u32 - 1
     }
 
-    /// z_{t−1} of b images (b, n, c), the step t in 1..=T and the class of each, to logits (b, n, V) for C_t, which are
-    /// written to `logits` and returned; it grows where it must.
+    /// z_{t−1} of b images (b, n, c), the timestep t in 1..=T and the class y of each, to logits (b, n, V) for C_t. They
+    /// are written to the reusable buffer `logits`, which grows if necessary, and returned.
     pub fn forward<'a>(
         &self,
         z: &[f32],
@@ -130,33 +134,33 @@ impl Denoiser {
         y: &[u32],
         logits: &'a mut Vec<f32>,
     ) -> Result<&'a mut [f32]> {
-        let (latent, codes) = (self.positions * self.channels, self.positions * self.output.outputs);
-        // One sequence a thread before two: a single image with guidance is two sequences.
-        let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
-        let logits = room(logits, t.len() * codes);
+        let (latent_len, logits_len) = (self.positions * self.channels, self.positions * self.output.outputs);
+        // Use all threads before giving one two sequences: a single image with guidance is two sequences.
+        let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, SEQUENCES_PER_THREAD);
+        let logits = scratch(logits, t.len() * logits_len);
         logits
-            .par_chunks_mut(together * codes)
-            .zip(z.par_chunks(together * latent))
+            .par_chunks_mut(together * logits_len)
+            .zip(z.par_chunks(together * latent_len))
             .zip(t.par_chunks(together).zip(y.par_chunks(together)))
             .try_for_each(|((logits, z), (t, y))| {
                 let modulations: Vec<&[f32]> =
                     t.iter().zip(y).map(|(&t, &y)| self.modulation(t, y)).collect::<Result<_>>()?;
-                self.shelf.with(|buffers| self.sequences(z, t, &modulations, buffers, logits))
+                self.buffers.with(|buffers| self.forward_sequences(z, t, &modulations, buffers, logits))
             })?;
         Ok(logits)
     }
 
-    /// What timestep t and class y do.
+    /// The cached modulation of timestep t and class y.
     fn modulation(&self, t: usize, y: u32) -> Result<&[f32]> {
-        let place = &self.modulations[(t - 1) * self.classes + y as usize];
-        if let Some(made) = place.get() {
-            return Ok(made);
+        let cell = &self.modulations[(t - 1) * self.classes + y as usize];
+        if let Some(modulation) = cell.get() {
+            return Ok(modulation);
         }
-        let made = self.make_modulation(t, y)?;
-        Ok(place.get_or_init(|| made))
+        let modulation = self.compute_modulation(t, y)?;
+        Ok(cell.get_or_init(|| modulation))
     }
 
-    fn make_modulation(&self, t: usize, y: u32) -> Result<Modulation> {
+    fn compute_modulation(&self, t: usize, y: u32) -> Result<Modulation> {
         let (width, y) = (self.width, y as usize);
         let mut sum = self.timestep[(t - 1) * width..][..width].to_vec();
         add(&mut sum, &self.label[y * width..][..width]);
@@ -168,23 +172,23 @@ impl Denoiser {
         let mut condition = apply(&self.condition, &sum)?;
         Silu {}.map_mut(&mut condition);
         let shared = apply(&self.modulation, &condition)?;
-        let mut all = Vec::with_capacity((self.blocks.len() * CHUNKS + 2) * width);
+        let mut all = Vec::with_capacity((self.blocks.len() * MODULATION_ROWS + 2) * width);
         for block in &self.blocks {
             all.extend(shared.iter().zip(&block.offset).map(|(shared, offset)| shared + offset));
         }
         all.extend(apply(&self.last, &condition)?);
-        // Scales are every second of three rows, and the last row of all.
+        // Scales are the second of every three rows, and the very last row.
         for (number, row) in all.chunks_exact_mut(width).enumerate() {
-            let is_last = number == self.blocks.len() * CHUNKS + 1;
-            if is_last || (number < self.blocks.len() * CHUNKS && number % 3 == 1) {
+            let is_last = number == self.blocks.len() * MODULATION_ROWS + 1;
+            if is_last || (number < self.blocks.len() * MODULATION_ROWS && number % 3 == 1) {
                 row.iter_mut().for_each(|scale| *scale += 1.0);
             }
         }
         Ok(all)
     }
 
-    /// All layers for a few sequences, each with its own timestep and modulation.
-    fn sequences(
+    /// Applies all layers to a thread's sequences, each with its own timestep and modulation.
+    fn forward_sequences(
         &self,
         z: &[f32],
         t: &[usize],
@@ -227,39 +231,39 @@ impl Denoiser {
         self.input.add_to(gemm, &scaled, x)?;
 
         for (number, block) in self.blocks.iter().enumerate() {
-            let first = number * CHUNKS;
+            let first = number * MODULATION_ROWS;
             normalize(x, h, first);
-            let qkv = room(wide, m * 3 * d);
+            let qkv = scratch(wide, m * 3 * d);
             block.qkv.forward(gemm, h, qkv)?;
-            self.attention(qkv, room(scores, n * n), room(head, n * d / self.heads), &mut h[..m * d])?;
-            let attended = room(wide, m * d);
+            self.attention(qkv, scratch(scores, n * n), scratch(head, n * d / self.heads), &mut h[..m * d])?;
+            let attended = scratch(wide, m * d);
             block.proj.forward(gemm, h, attended)?;
             add_gated(x, attended, first + 2);
 
             normalize(x, h, first + 3);
-            let up = room(wide, m * 4 * d);
+            let up = scratch(wide, m * 4 * d);
             block.up.forward(gemm, h, up)?;
             Silu {}.map_mut(up);
             block.down.forward(gemm, up, h)?;
             add_gated(x, h, first + 5);
         }
-        normalize(x, h, self.blocks.len() * CHUNKS);
+        normalize(x, h, self.blocks.len() * MODULATION_ROWS);
         self.output.forward(gemm, h, logits)
     }
 
-    /// qkv (m, 3d) to (m, d).
+    /// Self-attention of each sequence: qkv (m, 3d) to `out` (m, d).
     fn attention(&self, qkv: &[f32], scores: &mut [f32], head: &mut [f32], out: &mut [f32]) -> Result<()> {
         let (d, n) = (self.width, self.positions);
         let size = d / self.heads;
         let alpha = (size as f32).powf(-0.5);
         for (qkv, out) in qkv.chunks_exact(n * 3 * d).zip(out.chunks_exact_mut(n * d)) {
             for number in 0..self.heads {
-                let part = |which: usize| view(&qkv[which * d + number * size..], n, size, 3 * d);
-                product(&self.gemm, part(0)?, part(1)?.transposed(), alpha, scores)?;
+                let part = |index: usize| matrix_view(&qkv[index * d + number * size..], n, size, 3 * d);
+                matmul(&self.gemm, part(0)?, part(1)?.transposed(), alpha, scores)?;
                 for row in scores.chunks_exact_mut(n) {
                     Softmax::new_mut(row).dispatch();
                 }
-                product(&self.gemm, view(scores, n, n, n)?, part(2)?, 1.0, head)?;
+                matmul(&self.gemm, matrix_view(scores, n, n, n)?, part(2)?, 1.0, head)?;
                 for (head, out) in head.chunks_exact(size).zip(out.chunks_exact_mut(d)) {
                     out[number * size..][..size].copy_from_slice(head);
                 }

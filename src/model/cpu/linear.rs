@@ -1,13 +1,13 @@
-//! Matrix products with packed weights.
+//! Linear layers and matrix products.
 
 use candle_core::{Error, Result};
 use candle_nn::VarBuilder;
 use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
-use super::weight;
+use crate::model::weights::load_values;
 
-/// y = x W + b, W and b packed for this CPU.
+/// A linear layer y = x W + b, with W packed for this CPU.
 pub(super) struct Linear {
     weights: PackedBMatrix<f32>,
     bias: Vec<f32>,
@@ -16,22 +16,22 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// From a `candle_nn::linear` of these sizes.
+    /// Loads the weights of a `candle_nn::linear` of these sizes.
     pub fn new(gemm: &GemmExecutor, inputs: usize, outputs: usize, vb: &VarBuilder) -> Result<Self> {
-        let weights = weight(vb, (outputs, inputs), "weight")?;
+        let weights = load_values(vb, (outputs, inputs), "weight")?;
         let weights = NdTensorView::from_data([outputs, inputs], weights.as_slice());
         let weights = gemm.prepack_b(weights.transposed());
-        Ok(Self { weights, bias: weight(vb, outputs, "bias")?, inputs, outputs })
+        Ok(Self { weights, bias: load_values(vb, outputs, "bias")?, inputs, outputs })
     }
 
-    /// From `weights`, a row of `bias.len()` numbers for each input.
+    /// Makes a layer from weights (inputs, outputs) and a bias (outputs).
     pub fn from_rows(gemm: &GemmExecutor, weights: &[f32], bias: Vec<f32>) -> Self {
         let (outputs, inputs) = (bias.len(), weights.len() / bias.len());
         let weights = gemm.prepack_b(NdTensorView::from_data([inputs, outputs], weights));
         Self { weights, bias, inputs, outputs }
     }
 
-    /// The bias, for those who add it themselves.
+    /// The bias, for callers of [`Self::add_to`].
     pub fn bias(&self) -> &[f32] {
         &self.bias
     }
@@ -39,15 +39,15 @@ impl Linear {
     /// x (m, inputs) to y (m, outputs).
     pub fn forward(&self, gemm: &GemmExecutor, x: &[f32], y: &mut [f32]) -> Result<()> {
         let bias = Some(BiasVector::Row(&self.bias));
-        self.product(gemm, x, y, GemmOptions { bias, ..Default::default() })
+        self.multiply(gemm, x, y, GemmOptions { bias, ..Default::default() })
     }
 
-    /// Adds x W, without the bias, to y.
+    /// Adds x W, without the bias, to y: x (m, inputs), y (m, outputs).
     pub fn add_to(&self, gemm: &GemmExecutor, x: &[f32], y: &mut [f32]) -> Result<()> {
-        self.product(gemm, x, y, GemmOptions { beta: 1.0, ..Default::default() })
+        self.multiply(gemm, x, y, GemmOptions { beta: 1.0, ..Default::default() })
     }
 
-    fn product(
+    fn multiply(
         &self,
         gemm: &GemmExecutor,
         x: &[f32],
@@ -59,8 +59,8 @@ impl Linear {
     }
 }
 
-/// A matrix inside a larger one: `rows` × `columns` numbers, rows `stride` apart.
-pub(super) fn view(
+/// A view of the matrix (rows, columns) whose rows begin `stride` numbers apart.
+pub(super) fn matrix_view(
     data: &[f32],
     rows: usize,
     columns: usize,
@@ -70,8 +70,8 @@ pub(super) fn view(
         .map_err(Error::wrap)
 }
 
-/// out = alpha · a b.
-pub(super) fn product(
+/// out = alpha · a b: a (m, k), b (k, n), out (m, n).
+pub(super) fn matmul(
     gemm: &GemmExecutor,
     a: NdTensorView<f32, 2>,
     b: NdTensorView<f32, 2>,

@@ -1,4 +1,4 @@
-//! Normalizations, each in one pass with what follows it.
+//! Normalizations, each fused with the operation that follows it.
 
 use std::mem::MaybeUninit;
 
@@ -7,17 +7,16 @@ use candle_nn::VarBuilder;
 use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_vecmath::{Normalize, NormalizeOptions, Silu, Sum, SumSquareSub};
 
-use super::weight;
+use crate::model::weights::load_values;
 
-/// Layer norm without own parameters, then a scale and a shift for each channel: rows of x (m, d) to rows at the end of
-/// y.
+/// Layer norm without weights of its own, then a scale and a shift for each channel. Appends the result of x (m, d) to y.
 pub(super) fn layer_norm(x: &[f32], y: &mut Vec<f32>, scale: &[f32], shift: &[f32], eps: f32) {
     debug_assert!(x.len().is_multiple_of(scale.len()));
     let len = y.len();
     y.reserve(x.len());
     let rows = x.chunks_exact(scale.len());
-    let room: &mut [MaybeUninit<f32>] = &mut y.spare_capacity_mut()[..x.len()];
-    for (x, y) in rows.zip(room.chunks_exact_mut(scale.len())) {
+    let out: &mut [MaybeUninit<f32>] = &mut y.spare_capacity_mut()[..x.len()];
+    for (x, y) in rows.zip(out.chunks_exact_mut(scale.len())) {
         let mean = Sum::new(x).dispatch() / x.len() as f32;
         let variance = SumSquareSub::new(x, mean).dispatch() / x.len() as f32;
         let options = NormalizeOptions {
@@ -29,12 +28,12 @@ pub(super) fn layer_norm(x: &[f32], y: &mut Vec<f32>, scale: &[f32], shift: &[f3
         };
         Normalize::new(x, y, options).dispatch();
     }
-    let whole = x.len() / scale.len() * scale.len();
-    // SAFETY: so many numbers have been written behind the old end.
-    unsafe { y.set_len(len + whole) };
+    let written = x.len() / scale.len() * scale.len();
+    // SAFETY: the loop has initialized this many numbers after the old end.
+    unsafe { y.set_len(len + written) };
 }
 
-/// Group norm and SiLU of pictures with channels last.
+/// Group norm, then SiLU, of images with channels last.
 pub(super) struct GroupNormSilu {
     scale: Vec<f32>,
     shift: Vec<f32>,
@@ -44,7 +43,7 @@ pub(super) struct GroupNormSilu {
 
 impl GroupNormSilu {
     pub fn new(groups: usize, channels: usize, eps: f64, vb: &VarBuilder) -> Result<Self> {
-        let (scale, shift) = (weight(vb, channels, "weight")?, weight(vb, channels, "bias")?);
+        let (scale, shift) = (load_values(vb, channels, "weight")?, load_values(vb, channels, "bias")?);
         Ok(Self { scale, shift, groups, eps })
     }
 
@@ -60,33 +59,35 @@ impl GroupNormSilu {
         Silu {}.map_mut(y);
     }
 
-    /// What this x's normalization comes to for each channel: a scale and a shift.
+    /// The scale and shift of each channel that normalize x (positions, channels).
     fn affine(&self, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let channels = self.scale.len();
-        let each = channels / self.groups;
+        let group_size = channels / self.groups;
         let count = (x.len() / self.groups) as f64;
-        let mean = self.by_group(&sums(x, channels, |x, _| x, &[]), count);
-        let means: Vec<f32> = mean.iter().flat_map(|&mean| std::iter::repeat_n(mean as f32, each)).collect();
-        let variance = self.by_group(&sums(x, channels, |x, mean| (x - mean) * (x - mean), &means), count);
-        let inverse = |channel: usize| (variance[channel / each] + self.eps).sqrt().recip() as f32;
+        let mean = self.group_means(&channel_sums(x, channels, |x, _| x, &[]), count);
+        let means: Vec<f32> =
+            mean.iter().flat_map(|&mean| std::iter::repeat_n(mean as f32, group_size)).collect();
+        let variance =
+            self.group_means(&channel_sums(x, channels, |x, mean| (x - mean) * (x - mean), &means), count);
+        let inverse = |channel: usize| (variance[channel / group_size] + self.eps).sqrt().recip() as f32;
         let scale: Vec<f32> = (0..channels).map(|channel| self.scale[channel] * inverse(channel)).collect();
         let shift =
             (0..channels).map(|channel| self.shift[channel] - means[channel] * scale[channel]).collect();
         (scale, shift)
     }
 
-    /// Sums of channels to means of groups.
-    fn by_group(&self, channels: &[f32], count: f64) -> Vec<f64> {
-        let each = channels.len() / self.groups;
+    /// The mean of each group from the sums of its channels; `count` is the numbers in a group.
+    fn group_means(&self, channels: &[f32], count: f64) -> Vec<f64> {
+        let group_size = channels.len() / self.groups;
         channels
-            .chunks_exact(each)
+            .chunks_exact(group_size)
             .map(|group| group.iter().map(|&sum| f64::from(sum)).sum::<f64>() / count)
             .collect()
     }
 }
 
-/// For each channel the sum of `term(x, mean)` over all positions; zero means where there are none.
-fn sums(x: &[f32], channels: usize, term: impl Fn(f32, f32) -> f32, means: &[f32]) -> Vec<f32> {
+/// For each channel the sum of `term(x, mean)` over all positions. If `means` is empty, they are zero.
+fn channel_sums(x: &[f32], channels: usize, term: impl Fn(f32, f32) -> f32, means: &[f32]) -> Vec<f32> {
     let zeros = vec![0.0; channels];
     let means = if means.is_empty() { &zeros } else { means };
     let mut sums = vec![0.0; channels];

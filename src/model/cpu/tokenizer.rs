@@ -1,16 +1,17 @@
-//! The tokenizer's networks of [`crate::model::tokenizer`] on a CPU, one picture a thread.
+//! The encoder and decoder of [`crate::model::tokenizer`], optimized for a CPU. Each image is decoded by one thread.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 use rten_gemm::GemmExecutor;
 
-use super::conv::{Conv3, Order, pixel_shuffle, pixel_unshuffle};
+use super::buffers::{BufferPool, scratch};
+use super::conv::{Conv3, OutputLayout, pixel_shuffle, pixel_unshuffle};
 use super::linear::Linear;
 use super::norm::GroupNormSilu;
-use super::{Shelf, room, weight};
 use crate::model::config::Config;
-use crate::model::tokenizer::{GROUPS, LEVELS, NORM_EPS, ends};
+use crate::model::tokenizer::{GROUPS, LEVELS, NORM_EPS, first_and_last};
+use crate::model::weights::load_values;
 
 /// x + conv(silu(norm(conv(silu(norm(x))))))
 struct ResidualBlock {
@@ -23,7 +24,7 @@ struct ResidualBlock {
 impl ResidualBlock {
     fn new(gemm: &GemmExecutor, width: usize, vb: &VarBuilder) -> Result<Self> {
         let norm = |name: &str| GroupNormSilu::new(GROUPS, width, NORM_EPS, &vb.pp(name));
-        let conv = |name: &str| Conv3::new(gemm, width, width, 1, Order::AsTrained, &vb.pp(name));
+        let conv = |name: &str| Conv3::new(gemm, width, width, 1, OutputLayout::ChannelMajor, &vb.pp(name));
         Ok(Self {
             norm1: norm("norm1")?,
             conv1: conv("conv1")?,
@@ -37,9 +38,15 @@ impl ResidualBlock {
     }
 
     /// x (size, size, width), in place.
-    fn forward(&self, gemm: &GemmExecutor, x: &mut [f32], size: usize, work: &mut Work) -> Result<()> {
-        let Work { normalized, result, columns } = work;
-        let (normalized, result) = (room(normalized, x.len()), room(result, x.len()));
+    fn forward(
+        &self,
+        gemm: &GemmExecutor,
+        x: &mut [f32],
+        size: usize,
+        buffers: &mut BlockBuffers,
+    ) -> Result<()> {
+        let BlockBuffers { normalized, result, columns } = buffers;
+        let (normalized, result) = (scratch(normalized, x.len()), scratch(result, x.len()));
         self.norm1.forward(x, normalized);
         self.conv1.forward(gemm, normalized, size, result, columns)?;
         self.norm2.forward(result, normalized);
@@ -51,29 +58,30 @@ impl ResidualBlock {
     }
 }
 
-/// Room for one picture's activations.
+/// Reusable memory for one image's activations.
 #[derive(Default)]
 struct Buffers {
     x: Vec<f32>,
     next: Vec<f32>,
-    work: Work,
+    block: BlockBuffers,
 }
 
+/// Reusable memory of a residual block; `columns` is for im2col.
 #[derive(Default)]
-struct Work {
+struct BlockBuffers {
     normalized: Vec<f32>,
     result: Vec<f32>,
     columns: Vec<f32>,
 }
 
-/// One resolution: its residual blocks and the convolution that leads to it or away from it, if any.
+/// One resolution: its residual blocks, and the convolution to the next smaller resolution (encoder) or from it (decoder).
 struct Level {
     width: usize,
     blocks: Vec<ResidualBlock>,
     resample: Option<Conv3>,
 }
 
-/// All levels, largest resolution first.
+/// Builds all levels, largest resolution first.
 fn levels(
     gemm: &GemmExecutor,
     config: &Config,
@@ -93,7 +101,7 @@ fn levels(
     (0..widths.len()).map(level).collect()
 }
 
-/// Images in −1..1 to standardized latents.
+/// The encoder: images in −1..1 to standardized latents.
 pub struct Encoder {
     gemm: GemmExecutor,
     stem: Conv3,
@@ -104,26 +112,34 @@ pub struct Encoder {
     std: Vec<f32>,
     size: usize,
     image_channels: usize,
-    shelf: Shelf<Buffers>,
+    buffers: BufferPool<Buffers>,
 }
 
 impl Encoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
         let gemm = GemmExecutor::new();
-        let (first, last) = ends(&config.tokenizer.widths);
+        let (first, last) = first_and_last(&config.tokenizer.widths);
         let channels = config.latent.channels;
-        let (mean, std) = (weight(&vb, channels, "latent_mean")?, weight(&vb, channels, "latent_std")?);
+        let (mean, std) =
+            (load_values(&vb, channels, "latent_mean")?, load_values(&vb, channels, "latent_std")?);
         let vb = vb.pp("encoder");
         let out = vb.pp("out");
-        // A 1 × 1 convolution is a matrix product; of its outputs only the posterior's mean is wanted.
-        let trained = weight(&out, (2 * channels, last, 1, 1), "weight")?;
+        // A 1 × 1 convolution is a matrix product. Only the posterior's mean, the first half of the outputs, is needed.
+        let weights = load_values(&out, (2 * channels, last, 1, 1), "weight")?;
         let rows: Vec<f32> =
-            (0..last * channels).map(|at| trained[at % channels * last + at / channels]).collect();
-        let bias = weight(&out, 2 * channels, "bias")?[..channels].to_vec();
+            (0..last * channels).map(|i| weights[i % channels * last + i / channels]).collect();
+        let bias = load_values(&out, 2 * channels, "bias")?[..channels].to_vec();
         Ok(Self {
-            stem: Conv3::new(&gemm, 4 * config.image.channels, first, 1, Order::AsTrained, &vb.pp("stem"))?,
+            stem: Conv3::new(
+                &gemm,
+                4 * config.image.channels,
+                first,
+                1,
+                OutputLayout::ChannelMajor,
+                &vb.pp("stem"),
+            )?,
             levels: levels(&gemm, config, &vb, |width, next, suffix| {
-                Conv3::new(&gemm, width, next, 2, Order::AsTrained, &vb.pp(format!("down{suffix}")))
+                Conv3::new(&gemm, width, next, 2, OutputLayout::ChannelMajor, &vb.pp(format!("down{suffix}")))
             })?,
             norm: GroupNormSilu::new(GROUPS, last, NORM_EPS, &vb.pp("norm"))?,
             out: Linear::from_rows(&gemm, &rows, bias),
@@ -131,36 +147,36 @@ impl Encoder {
             std,
             size: config.image.size,
             image_channels: config.image.channels,
-            shelf: Shelf::new(),
+            buffers: BufferPool::new(),
             gemm,
         })
     }
 
     /// An image (size, size, channels) to v (n, c): the posterior's mean, standardized.
     pub fn forward(&self, image: &[f32]) -> Result<Vec<f32>> {
-        self.shelf.with(|buffers| self.encode(image, buffers))
+        self.buffers.with(|buffers| self.encode(image, buffers))
     }
 
     fn encode(&self, image: &[f32], buffers: &mut Buffers) -> Result<Vec<f32>> {
         let gemm = &self.gemm;
-        let Buffers { x, next, work } = buffers;
+        let Buffers { x, next, block: block_buffers } = buffers;
         let mut size = self.size / 2;
         let halved = pixel_unshuffle(image, size, self.image_channels);
         let mut len = size * size * self.levels.first().map_or(0, |level| level.width);
-        self.stem.forward(gemm, &halved, size, room(x, len), &mut work.columns)?;
+        self.stem.forward(gemm, &halved, size, scratch(x, len), &mut block_buffers.columns)?;
         for (number, level) in self.levels.iter().enumerate() {
             for block in &level.blocks {
-                block.forward(gemm, &mut x[..len], size, work)?;
+                block.forward(gemm, &mut x[..len], size, block_buffers)?;
             }
-            if let (Some(down), Some(smaller)) = (&level.resample, self.levels.get(number + 1)) {
+            if let (Some(down), Some(next_level)) = (&level.resample, self.levels.get(number + 1)) {
                 let half = size.div_ceil(2);
-                let room = room(next, half * half * smaller.width);
-                down.forward(gemm, &x[..len], size, room, &mut work.columns)?;
-                (size, len) = (half, room.len());
+                let smaller = scratch(next, half * half * next_level.width);
+                down.forward(gemm, &x[..len], size, smaller, &mut block_buffers.columns)?;
+                (size, len) = (half, smaller.len());
                 std::mem::swap(x, next);
             }
         }
-        let normalized = room(&mut work.normalized, len);
+        let normalized = scratch(&mut block_buffers.normalized, len);
         self.norm.forward(&x[..len], normalized);
         let mut v = vec![0.0; size * size * self.mean.len()];
         self.out.forward(gemm, normalized, &mut v)?;
@@ -173,7 +189,7 @@ impl Encoder {
     }
 }
 
-/// Standardized latents to images.
+/// The decoder: standardized latents to images.
 pub struct Decoder {
     gemm: GemmExecutor,
     stem: Conv3,
@@ -184,30 +200,31 @@ pub struct Decoder {
     std: Vec<f32>,
     grid: usize,
     image: usize,
-    shelf: Shelf<Buffers>,
+    buffers: BufferPool<Buffers>,
 }
 
 impl Decoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
         let gemm = GemmExecutor::new();
-        let (first, last) = ends(&config.tokenizer.widths);
+        let (first, last) = first_and_last(&config.tokenizer.widths);
         let channels = config.latent.channels;
-        let (mean, std) = (weight(&vb, channels, "latent_mean")?, weight(&vb, channels, "latent_std")?);
+        let (mean, std) =
+            (load_values(&vb, channels, "latent_mean")?, load_values(&vb, channels, "latent_std")?);
         let vb = vb.pp("decoder");
         let conv =
             |inputs, outputs, order, name: &str| Conv3::new(&gemm, inputs, outputs, 1, order, &vb.pp(name));
         Ok(Self {
-            stem: conv(channels, last, Order::AsTrained, "stem")?,
+            stem: conv(channels, last, OutputLayout::ChannelMajor, "stem")?,
             levels: levels(&gemm, config, &vb, |width, next, suffix| {
-                conv(next, 4 * width, Order::ByPixel, &format!("up{suffix}"))
+                conv(next, 4 * width, OutputLayout::PixelMajor, &format!("up{suffix}"))
             })?,
             norm: GroupNormSilu::new(GROUPS, first, NORM_EPS, &vb.pp("norm"))?,
-            out: conv(first, 4 * config.image.channels, Order::ByPixel, "out")?,
+            out: conv(first, 4 * config.image.channels, OutputLayout::PixelMajor, "out")?,
             mean,
             std,
             grid: config.latent.grid,
             image: config.image.size * config.image.size * config.image.channels,
-            shelf: Shelf::new(),
+            buffers: BufferPool::new(),
             gemm,
         })
     }
@@ -219,36 +236,36 @@ impl Decoder {
         images
             .par_chunks_mut(self.image)
             .zip(v.par_chunks(latent))
-            .try_for_each(|(image, v)| self.shelf.with(|buffers| self.decode(v, image, buffers)))?;
+            .try_for_each(|(image, v)| self.buffers.with(|buffers| self.decode(v, image, buffers)))?;
         Ok(images)
     }
 
     fn decode(&self, v: &[f32], image: &mut [f32], buffers: &mut Buffers) -> Result<()> {
         let gemm = &self.gemm;
-        let Buffers { x, next, work } = buffers;
+        let Buffers { x, next, block: block_buffers } = buffers;
         let mut size = self.grid;
         let scale =
             |(at, v): (usize, &f32)| v * self.std[at % self.std.len()] + self.mean[at % self.mean.len()];
         let latent: Vec<f32> = v.iter().enumerate().map(scale).collect();
         let mut len = size * size * self.levels.last().map_or(0, |level| level.width);
-        self.stem.forward(gemm, &latent, size, room(x, len), &mut work.columns)?;
+        self.stem.forward(gemm, &latent, size, scratch(x, len), &mut block_buffers.columns)?;
         for level in self.levels.iter().rev() {
             if let Some(up) = &level.resample {
-                let wide = room(&mut work.result, size * size * 4 * level.width);
-                up.forward(gemm, &x[..len], size, wide, &mut work.columns)?;
-                pixel_shuffle(wide, size, room(next, wide.len()));
-                (size, len) = (2 * size, wide.len());
+                let upsampled = scratch(&mut block_buffers.result, size * size * 4 * level.width);
+                up.forward(gemm, &x[..len], size, upsampled, &mut block_buffers.columns)?;
+                pixel_shuffle(upsampled, size, scratch(next, upsampled.len()));
+                (size, len) = (2 * size, upsampled.len());
                 std::mem::swap(x, next);
             }
             for block in &level.blocks {
-                block.forward(gemm, &mut x[..len], size, work)?;
+                block.forward(gemm, &mut x[..len], size, block_buffers)?;
             }
         }
-        let normalized = room(&mut work.normalized, len);
+        let normalized = scratch(&mut block_buffers.normalized, len);
         self.norm.forward(&x[..len], normalized);
-        let wide = room(&mut work.result, image.len());
-        self.out.forward(gemm, normalized, size, wide, &mut work.columns)?;
-        pixel_shuffle(wide, size, image);
+        let upsampled = scratch(&mut block_buffers.result, image.len());
+        self.out.forward(gemm, normalized, size, upsampled, &mut block_buffers.columns)?;
+        pixel_shuffle(upsampled, size, image);
         Ok(())
     }
 }

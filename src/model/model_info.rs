@@ -1,26 +1,30 @@
-//! What a model's files say of it before any network is built.
+//! What can be said about a model from its files, before any network is built.
 
 use std::path::Path;
 
 use candle_core::Device;
 
+use super::config::Config;
+use super::error::ModelError;
+use super::palette;
 use super::trajectory::Codebook;
-use super::weights::Weights;
-use super::{Config, ModelError, palette};
+use super::weights::{Weights, load_values};
 
-/// What is being served, for people and programs.
+/// A model's description, readable without loading its networks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelInfo {
     pub config: Config,
-    /// CSS colours `#rrggbb` of the V codes: near codes, near colours.
+    /// CSS colours `#rrggbb` of the V codes; codes with near vectors have near colours.
     pub palette: Vec<String>,
-    /// Number of learned numbers.
+    /// Number of weights in `model.safetensors`.
     pub weight_count: usize,
 }
 
 impl ModelInfo {
-    /// Reads a weights folder. What it accepts may still turn out bad when the networks are built: of the tensors only
-    /// the codebook's shape is checked.
+    /// Reads a weights folder.
+    ///
+    /// Only the codebook's shape is checked. Other tensors may still not fit when [`Model::load`](super::Model::load)
+    /// builds the networks.
     ///
     /// # Errors
     /// As in [`Model::load`](super::Model::load).
@@ -28,9 +32,8 @@ impl ModelInfo {
         let config = Config::read(folder)?;
         let weights = Weights::open(folder, &Device::Cpu)?;
         let (codes, channels) = (config.trajectory.codes, config.latent.channels);
-        let vectors = weights.var_builder().get((codes, channels), "codebook");
-        let vectors = vectors.and_then(|vectors| vectors.flatten_all()?.to_vec1());
-        let vectors = vectors.map_err(|error| weights.fault(error))?;
+        let vectors = load_values(&weights.var_builder(), (codes, channels), "codebook");
+        let vectors = vectors.map_err(|error| weights.error(error))?;
         let colors = palette::colors(&Codebook::new(vectors, channels));
         let palette = colors.into_iter().map(palette::hex).collect();
         Ok(Self { config, palette, weight_count: weights.weight_count() })

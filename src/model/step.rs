@@ -1,0 +1,50 @@
+//! What one sampling step did to one image.
+
+/// The codes that one step sampled for one image, with the distributions they came from.
+///
+/// Vectors have n = h·w entries, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The timestep t, 1..=T.
+    pub step: usize,
+    /// C_t: the sampled codes, each below V.
+    pub tokens: Vec<u32>,
+    /// Entropy of each position's distribution in bits, 0 to log2 V.
+    pub entropy: Vec<f32>,
+    /// Probability of each sampled code under its distribution, 0 to 1.
+    pub probability: Vec<f32>,
+    /// The most probable codes of each position; `None` unless the sampler state records them.
+    pub alternatives: Option<Alternatives>,
+}
+
+/// The most probable codes of each position: n · min([`Alternatives::COUNT`], V) entries, position by position, in
+/// descending order of probability. The sampled code may or may not be among them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Alternatives {
+    /// Codes, each below V.
+    pub codes: Vec<u32>,
+    /// Probabilities, 0 to 1; 0 for codes that top-k, top-p or temperature 0 exclude.
+    pub probabilities: Vec<f32>,
+}
+
+impl Alternatives {
+    /// Number of codes recorded per position.
+    pub const COUNT: usize = 4;
+
+    /// Records the most probable codes of one position from its V logits (after top-k and top-p); `probability` converts
+    /// a logit.
+    pub(super) fn record(&mut self, logits: &[f32], probability: impl Fn(f32) -> f32) {
+        // In descending order; of equal logits the lower code comes first.
+        let mut best: Vec<u32> = Vec::with_capacity(Self::COUNT + 1);
+        for code in 0..logits.len() as u32 {
+            let logit = logits[code as usize];
+            let rank = best.partition_point(|&other| logits[other as usize] >= logit);
+            if rank < Self::COUNT {
+                best.insert(rank, code);
+                best.truncate(Self::COUNT);
+            }
+        }
+        self.probabilities.extend(best.iter().map(|&code| probability(logits[code as usize])));
+        self.codes.extend(best);
+    }
+}
