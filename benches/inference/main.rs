@@ -1,8 +1,8 @@
-//! How fast the model runs here, beside PyTorch and ONNX Runtime.
+//! Compares the speed of the model with PyTorch and ONNX Runtime.
 //!
-//! Every contender is a process of its own that loads the same weights and is handed the same noise; they take turns on
-//! the same machine, so that a slower minute hits all alike, each with the number of threads that suits it best. All must
-//! draw the same tokens. The Python side is `training/rdpm_training/benchmark_engine.py`.
+//! Every engine runs in a process of its own, loads the same weights and gets the same noise, and uses the number of
+//! threads that is fastest for it. The engines alternate, so that a slower minute of the machine affects all alike. All
+//! must sample the same tokens. The Python side is `training/rdpm_training/benchmark_engine.py`.
 //!
 //!     training/.venv/bin/pip install --editable 'training[bench]'
 //!     cargo bench --bench inference                       some minutes on two cores
@@ -10,31 +10,31 @@
 
 #[path = "../../tests/client/mod.rs"]
 mod client;
-mod contender;
+mod engine_process;
 mod memory;
-mod own;
 #[path = "../../tests/program/mod.rs"]
 mod program;
 mod report;
-mod start;
+mod rust_engine;
+mod server_start;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use contender::{Contender, Measured};
+use engine_process::{EngineProcess, Measurement};
 use rdpm::model::{Model, open_device};
-use report::Table;
+use report::ResultTable;
 use tempfile::TempDir;
 
-/// What can be measured.
+/// An implementation of the model to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Engine {
-    /// This program's networks on the device: on a CPU those of src/model/cpu.
+enum BenchmarkEngine {
+    /// This crate, with its networks for a CPU (src/model/cpu).
     Rdpm,
-    /// The same model by candle alone.
+    /// This crate, with the networks that candle computes.
     Candle,
-    /// PyTorch, eager, f32: what the others are compared with.
+    /// PyTorch, eager, f32: the reference of ratios.
     Eager,
     /// PyTorch with torch.compile, f32.
     Compile,
@@ -44,12 +44,12 @@ enum Engine {
     Onnx,
 }
 
-impl Engine {
-    fn is_own(self) -> bool {
+impl BenchmarkEngine {
+    fn is_rust(self) -> bool {
         matches!(self, Self::Rdpm | Self::Candle)
     }
 
-    /// By what the command line calls it.
+    /// Its name on the command line.
     fn name(self) -> &'static str {
         match self {
             Self::Rdpm => "rdpm",
@@ -62,38 +62,39 @@ impl Engine {
     }
 }
 
-/// Images per second, milliseconds per step, share of the machine's matrix product rate and memory of this program's
-/// networks, PyTorch and ONNX Runtime.
+/// Measures images per second, milliseconds per step, share of the machine's matrix product rate and memory of this
+/// crate, PyTorch and ONNX Runtime.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench inference --", max_term_width = 100)]
 struct Arguments {
-    /// What is measured.
+    /// Engines to measure.
     #[arg(long, value_delimiter = ',', default_value = "rdpm,candle,eager,compile,bf16,onnx")]
-    engines: Vec<Engine>,
-    /// Images drawn together.
+    engines: Vec<BenchmarkEngine>,
+    /// Batch sizes, in images.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
     batches: Vec<usize>,
-    /// Seconds that each measurement lasts; at least one batch is drawn.
+    /// Seconds per measurement; at least one batch is sampled.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// How often everything is measured, in turns.
+    /// Number of rounds; each measures every engine once.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Numbers of threads that each engine may choose from; by default 1 and the number of cores.
+    /// Numbers of threads to try for each engine. Default: 1 and the number of cores.
     #[arg(long, value_delimiter = ',')]
     threads: Vec<usize>,
-    /// Folder of the model, inside `weights/`.
+    /// Folder of the model in `weights/`.
     #[arg(long, default_value = "fashion-mnist")]
     model: String,
-    /// A Python with the packages of `training[bench]`.
+    /// A Python interpreter with the packages of `training[bench]`.
     #[arg(long, default_value = "training/.venv/bin/python")]
     python: PathBuf,
-    /// Be one of the contenders.
+    /// Serve measurements of this engine on standard input and output.
     #[arg(long, hide = true, requires = "inputs")]
-    contender: Option<Engine>,
+    serve_engine: Option<BenchmarkEngine>,
+    /// File with the inputs of the engines.
     #[arg(long, hide = true)]
     inputs: Option<PathBuf>,
-    /// Cargo says so.
+    /// Cargo passes this flag to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -106,121 +107,128 @@ impl Arguments {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = Arguments::parse();
-    if let Some(engine) = arguments.contender {
-        return own::serve(engine, &arguments.weights());
+    if let Some(engine) = arguments.serve_engine {
+        return rust_engine::serve(engine, &arguments.weights());
     }
     if arguments.threads.is_empty() {
         arguments.threads = vec![1, std::thread::available_parallelism()?.get()];
         arguments.threads.dedup();
     }
     let model = Model::load(&arguments.weights(), &open_device("cpu")?)?;
-    let place = TempDir::new()?;
-    let inputs = place.path().join("inputs.safetensors");
-    let largest = arguments.batches.iter().copied().max().context("--batches names none")?;
-    own::write_inputs(&model, largest, &inputs)?;
+    let directory = TempDir::new()?;
+    let inputs = directory.path().join("inputs.safetensors");
+    let largest = arguments.batches.iter().copied().max().context("--batches is empty")?;
+    rust_engine::write_inputs(&model, largest, &inputs)?;
 
     let mut bench = Bench::start(&arguments, &inputs)?;
     bench.choose_threads()?;
-    let mut rate = 0.0_f64;
+    let mut matmul_rate = 0.0_f64;
     for round in 0..arguments.rounds {
         bench.round(round)?;
-        rate = rate.max(bench.product_rate()?);
+        matmul_rate = matmul_rate.max(bench.matmul_rate()?);
     }
-    report::head(&model, &arguments, rate);
-    report::starts(&start::measure(&arguments.model)?);
-    let table = Table { model: &model, arguments: &arguments, rate, entries: &bench.entries };
+    report::print_header(&model, &arguments, matmul_rate);
+    report::print_starts(&server_start::measure(&arguments.model)?);
+    let table = ResultTable { model: &model, arguments: &arguments, matmul_rate, results: &bench.results };
     table.print();
     table.check_tokens()
 }
 
-/// One engine at one batch size.
-struct Entry {
-    engine: Engine,
+/// The measurements of one engine with one batch size.
+struct EngineResult {
+    engine: BenchmarkEngine,
     batch: usize,
-    /// Index of the contender with the best number of threads, and that number.
-    contender: usize,
+    /// Index of the process with the best number of threads, and that number.
+    process: usize,
     threads: usize,
-    measured: Vec<Measured>,
+    measurements: Vec<Measurement>,
 }
 
-/// All contenders: each engine with each number of threads.
+/// The processes: each engine with each number of threads.
 struct Bench<'a> {
     arguments: &'a Arguments,
-    contenders: Vec<Contender>,
-    entries: Vec<Entry>,
+    processes: Vec<EngineProcess>,
+    results: Vec<EngineResult>,
 }
 
-/// A batch that takes longer than this is drawn once: more would tell nothing new.
-const PATIENCE: f64 = 10.0;
+/// A batch that takes more seconds than this is measured once only.
+const SLOW_BATCH_SECONDS: f64 = 10.0;
 
-/// Of so many short measurements the best decides how many threads suit a contender.
-const TRIES: usize = 4;
+/// Number of short measurements per number of threads; the best of them counts.
+const THREAD_TRIALS: usize = 4;
 
 impl<'a> Bench<'a> {
     fn start(arguments: &'a Arguments, inputs: &Path) -> anyhow::Result<Self> {
-        let mut contenders = Vec::new();
+        let mut processes = Vec::new();
         for &engine in &arguments.engines {
             for &threads in &arguments.threads {
-                contenders.push(Contender::start(arguments, engine, threads, inputs)?);
+                processes.push(EngineProcess::start(arguments, engine, threads, inputs)?);
             }
         }
-        // All must be there before any is measured: who loads takes the others' time.
-        for contender in &mut contenders {
-            contender.product_rate(64)?;
+        // Wait until all have loaded before measuring any: loading would slow the others down.
+        for process in &mut processes {
+            process.matmul_rate(64)?;
         }
-        Ok(Self { arguments, contenders, entries: Vec::new() })
+        Ok(Self { arguments, processes, results: Vec::new() })
     }
 
-    /// The best rate of matrix products that anyone reaches, in operations per second.
-    fn product_rate(&mut self) -> anyhow::Result<f64> {
+    /// The best rate of matrix products that an engine reaches, in operations per second.
+    fn matmul_rate(&mut self) -> anyhow::Result<f64> {
         let mut best = 0.0_f64;
-        for contender in &mut self.contenders {
-            if matches!(contender.engine, Engine::Rdpm | Engine::Candle | Engine::Eager) {
-                best = best.max(contender.product_rate(1024)?);
+        for process in &mut self.processes {
+            if matches!(
+                process.engine,
+                BenchmarkEngine::Rdpm | BenchmarkEngine::Candle | BenchmarkEngine::Eager
+            ) {
+                best = best.max(process.matmul_rate(1024)?);
             }
         }
-        ensure!(best > 0.0, "one of rdpm, candle and eager must be measured: they say how fast products are");
+        ensure!(
+            best > 0.0,
+            "measure at least one of rdpm, candle and eager, which give the rate of matrix products"
+        );
         Ok(best)
     }
 
-    /// Warms every contender up and keeps the best for each engine and batch size.
+    /// Warms every process up and chooses the best number of threads for each engine and batch size.
     fn choose_threads(&mut self) -> anyhow::Result<()> {
         for &engine in &self.arguments.engines {
             for &batch in &self.arguments.batches {
-                let mut best: Option<(f64, Entry)> = None;
-                for (index, contender) in self.contenders.iter_mut().enumerate() {
-                    if contender.engine != engine {
+                let mut best: Option<(f64, EngineResult)> = None;
+                for (index, process) in self.processes.iter_mut().enumerate() {
+                    if process.engine != engine {
                         continue;
                     }
-                    let measured = contender.measure(batch, 0.0)?;
-                    let slow = measured.total() > PATIENCE;
-                    let mut seconds = if slow { measured.total() } else { f64::INFINITY };
-                    for _ in 0..if slow { 0 } else { TRIES } {
-                        let again = contender.measure(batch, self.arguments.seconds / 4.0)?;
-                        seconds = seconds.min(again.total());
+                    let first = process.measure(batch, 0.0)?;
+                    let slow = first.total() > SLOW_BATCH_SECONDS;
+                    let mut seconds = if slow { first.total() } else { f64::INFINITY };
+                    for _ in 0..if slow { 0 } else { THREAD_TRIALS } {
+                        let trial = process.measure(batch, self.arguments.seconds / 4.0)?;
+                        seconds = seconds.min(trial.total());
                     }
                     if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
-                        let measured = if slow { vec![measured] } else { Vec::new() };
-                        let threads = contender.threads;
-                        best = Some((seconds, Entry { engine, batch, contender: index, threads, measured }));
+                        let measurements = if slow { vec![first] } else { Vec::new() };
+                        let threads = process.threads;
+                        let result = EngineResult { engine, batch, process: index, threads, measurements };
+                        best = Some((seconds, result));
                     }
                 }
-                self.entries.extend(best.map(|(_, entry)| entry));
+                self.results.extend(best.map(|(_, result)| result));
             }
         }
         Ok(())
     }
 
-    /// Measures all once; who goes first changes from round to round.
+    /// Measures all once. Each round begins with another one.
     fn round(&mut self, round: usize) -> anyhow::Result<()> {
-        let count = self.entries.len();
+        let count = self.results.len();
         for number in 0..count {
-            let entry = &mut self.entries[(number + round) % count];
-            if entry.measured.first().is_some_and(|measured| measured.total() > PATIENCE) {
+            let result = &mut self.results[(number + round) % count];
+            if result.measurements.first().is_some_and(|first| first.total() > SLOW_BATCH_SECONDS) {
                 continue;
             }
-            let contender = &mut self.contenders[entry.contender];
-            entry.measured.push(contender.measure(entry.batch, self.arguments.seconds)?);
+            let process = &mut self.processes[result.process];
+            result.measurements.push(process.measure(result.batch, self.arguments.seconds)?);
         }
         Ok(())
     }

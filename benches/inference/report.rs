@@ -1,25 +1,25 @@
-//! What was measured, as text.
+//! Prints the results.
 
 use anyhow::ensure;
 use rdpm::model::{Config, Model};
 
-use crate::contender::Measured;
-use crate::start::Start;
-use crate::{Arguments, Engine, Entry};
+use crate::engine_process::Measurement;
+use crate::server_start::ServerStart;
+use crate::{Arguments, BenchmarkEngine, EngineResult};
 
-/// Where and how it runs.
-pub fn head(model: &Model, arguments: &Arguments, rate: f64) {
-    let given: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+/// Prints the command, the machine, the model and an explanation of the columns.
+pub fn print_header(model: &Model, arguments: &Arguments, matmul_rate: f64) {
+    let command: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let Arguments { seconds, rounds, .. } = arguments;
     let config = model.config();
-    println!("command     cargo bench --bench inference -- {}", given.join(" "));
+    println!("command     cargo bench --bench inference -- {}", command.join(" "));
     println!(
         "machine     {}, {cores} cores; the best 1024³ product runs at {:.0} GFLOP/s",
         processor(),
-        rate / 1e9
+        matmul_rate / 1e9
     );
-    println!("model       {}, {} parameters, {} steps", config.name, model.weight_count(), config.steps());
+    println!("model       {}, {} weights, {} steps", config.name, model.weight_count(), config.steps());
     println!(
         "settings    the model's own: guidance {}, temperature {}",
         config.sampling.guidance, config.sampling.temperature
@@ -28,20 +28,20 @@ pub fn head(model: &Model, arguments: &Arguments, rate: f64) {
         "measured    {rounds} rounds of {seconds} s for each line; medians over rounds, ratios within a round"
     );
     println!("images/s    from noise to pixels: all steps and the decoder");
-    println!("peak        share of that product rate that the steps' matrix products reach");
-    println!("memory      most that the process held");
-    println!("tokens      share that equals rdpm's\n");
+    println!("peak        share of that rate that the steps' matrix products reach");
+    println!("MiB         peak memory of the process");
+    println!("tokens      share that is equal to rdpm's\n");
 }
 
-/// The processor's name where the system says it.
+/// Name of the processor; the architecture if Linux doesn't report it.
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     line.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
 }
 
-/// How the server starts, and what it holds.
-pub fn starts(starts: &[Start]) {
+/// Prints how long the server takes to start, and its memory.
+pub fn print_starts(starts: &[ServerStart]) {
     let Some(middle) = starts.get(starts.len() / 2) else { return };
     let (fastest, slowest) = (&starts[0], &starts[starts.len() - 1]);
     let mebibytes = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
@@ -53,30 +53,31 @@ pub fn starts(starts: &[Start]) {
         1e3 * slowest.ready.as_secs_f64()
     );
     println!(
-        "resident    {:.0} MiB when ready, {:.0} MiB at most while it draws 8 images with previews\n",
-        mebibytes(middle.idle),
-        mebibytes(starts.iter().map(|start| start.drawing).max().unwrap_or_default())
+        "resident    {:.0} MiB when ready, {:.0} MiB at most while it generates 8 images with previews\n",
+        mebibytes(middle.idle_bytes),
+        mebibytes(starts.iter().map(|start| start.peak_bytes).max().unwrap_or_default())
     );
 }
 
-/// All entries, and what they are relative to.
-pub struct Table<'a> {
+/// All results, and what they are relative to.
+pub struct ResultTable<'a> {
     pub model: &'a Model,
     pub arguments: &'a Arguments,
-    pub rate: f64,
-    pub entries: &'a [Entry],
+    pub matmul_rate: f64,
+    pub results: &'a [EngineResult],
 }
 
-/// The engine that ratios are to, and the one whose tokens the others' must be.
-const REFERENCE: Engine = Engine::Eager;
-const OWN: Engine = Engine::Rdpm;
-/// Share of tokens that f32 engines must have in common: a sum in another order can turn a draw, and with it what
-/// follows in that image.
-const SAME: f64 = 0.99;
+/// The engine that speed is relative to.
+const SPEED_REFERENCE: BenchmarkEngine = BenchmarkEngine::Eager;
+/// The engine that tokens are compared with.
+const TOKEN_REFERENCE: BenchmarkEngine = BenchmarkEngine::Rdpm;
+/// The minimum share of equal tokens of f32 engines. A sum in another order can change a token at a near tie, and then
+/// all later ones of that image.
+const MIN_EQUAL_TOKENS: f64 = 0.99;
 
-impl Table<'_> {
+impl ResultTable<'_> {
     pub fn print(&self) {
-        let heads = [
+        let header = [
             "batch",
             "engine",
             "threads",
@@ -89,73 +90,74 @@ impl Table<'_> {
             "MiB",
             "tokens",
         ];
-        print(heads.map(str::to_owned));
+        print_row(header.map(str::to_owned));
         for &batch in &self.arguments.batches {
-            for entry in self.entries.iter().filter(|entry| entry.batch == batch) {
-                print(self.cells(entry));
+            for result in self.results.iter().filter(|result| result.batch == batch) {
+                print_row(self.cells(result));
             }
             println!();
         }
     }
 
-    fn cells(&self, entry: &Entry) -> [String; 11] {
-        let Entry { engine, batch, threads, .. } = entry;
+    fn cells(&self, result: &EngineResult) -> [String; 11] {
+        let EngineResult { engine, batch, threads, .. } = result;
         let steps = self.model.config().steps() as f64;
-        let milliseconds = |figure: fn(&Measured) -> f64| 1e3 * median(entry, figure);
-        let ratio = self.find(REFERENCE, *batch).map(|other| ratio(entry, other));
+        let milliseconds = |value: fn(&Measurement) -> f64| 1e3 * median(result, value);
+        let ratio = self.find(SPEED_REFERENCE, *batch).map(|reference| speed_ratio(result, reference));
         [
             batch.to_string(),
             engine.name().into(),
             threads.to_string(),
-            format!("{:.2}", *batch as f64 / median(entry, Measured::total)),
+            format!("{:.2}", *batch as f64 / median(result, Measurement::total)),
             ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")),
-            format!("{:.2}", milliseconds(|measured| measured.steps) / steps),
-            format!("{:.0} %", 100.0 * self.share_of_rate(entry)),
-            format!("{:.1}", milliseconds(|measured| measured.decode)),
-            format!("{:.1}", milliseconds(|measured| measured.encode)),
-            format!("{:.0}", median(entry, |measured| measured.peak_bytes as f64) / 1024.0 / 1024.0),
-            self.same_tokens(entry).map_or("-".into(), |share| format!("{:.2} %", 100.0 * share)),
+            format!("{:.2}", milliseconds(|measurement| measurement.steps) / steps),
+            format!("{:.0} %", 100.0 * self.share_of_peak(result)),
+            format!("{:.1}", milliseconds(|measurement| measurement.decode)),
+            format!("{:.1}", milliseconds(|measurement| measurement.encode)),
+            format!("{:.0}", median(result, |measurement| measurement.peak_bytes as f64) / 1024.0 / 1024.0),
+            self.equal_tokens(result).map_or("-".into(), |share| format!("{:.2} %", 100.0 * share)),
         ]
     }
 
     /// # Errors
-    /// Where an f32 engine drew other tokens.
+    /// If an f32 engine sampled other tokens than the reference.
     pub fn check_tokens(&self) -> anyhow::Result<()> {
-        for entry in self.entries.iter().filter(|entry| entry.engine != Engine::Bf16) {
-            if let Some(share) = self.same_tokens(entry) {
-                let name = entry.engine.name();
+        for result in self.results.iter().filter(|result| result.engine != BenchmarkEngine::Bf16) {
+            if let Some(share) = self.equal_tokens(result) {
+                let name = result.engine.name();
                 ensure!(
-                    share >= SAME,
-                    "{name} drew only {share:.4} of rdpm's tokens at batch {}",
-                    entry.batch
+                    share >= MIN_EQUAL_TOKENS,
+                    "only {share:.4} of {name}'s tokens are equal to rdpm's at batch {}",
+                    result.batch
                 );
             }
         }
         Ok(())
     }
 
-    fn find(&self, engine: Engine, batch: usize) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.engine == engine && entry.batch == batch)
+    fn find(&self, engine: BenchmarkEngine, batch: usize) -> Option<&EngineResult> {
+        self.results.iter().find(|result| result.engine == engine && result.batch == batch)
     }
 
-    /// Share of its tokens that are this program's.
-    fn same_tokens(&self, entry: &Entry) -> Option<f64> {
-        let own = &self.find(OWN, entry.batch)?.measured.first()?.tokens;
-        let other = &entry.measured.first()?.tokens;
-        let same = own.iter().zip(other).filter(|(a, b)| a == b).count();
-        Some(same as f64 / own.len().max(other.len()) as f64)
+    /// The share of tokens that are equal to the reference's.
+    fn equal_tokens(&self, result: &EngineResult) -> Option<f64> {
+        let expected = &self.find(TOKEN_REFERENCE, result.batch)?.measurements.first()?.tokens;
+        let tokens = &result.measurements.first()?.tokens;
+        let equal = expected.iter().zip(tokens).filter(|(a, b)| a == b).count();
+        // No tokens at all are no agreement.
+        Some(equal as f64 / expected.len().max(tokens.len()).max(1) as f64)
     }
 
-    /// Share of the machine's product rate that the steps' products reach.
-    fn share_of_rate(&self, entry: &Entry) -> f64 {
+    /// The share of the machine's matrix product rate that the steps reach.
+    fn share_of_peak(&self, result: &EngineResult) -> f64 {
         let config = self.model.config();
         let passes = if config.sampling.guidance == 1.0 { 1.0 } else { 2.0 };
-        let operations = operations(config) * passes * (entry.batch * config.steps()) as f64;
-        operations / median(entry, |measured| measured.steps) / self.rate
+        let operations = operations(config) * passes * (result.batch * config.steps()) as f64;
+        operations / median(result, |measurement| measurement.steps) / self.matmul_rate
     }
 }
 
-/// Operations of the matrix products of one pass of the denoiser: two for each multiply-add.
+/// Operations of the matrix products of one pass of the denoiser; a multiply-add counts as two.
 fn operations(config: &Config) -> f64 {
     let (d, layers) = (config.denoiser.width as f64, config.denoiser.layers as f64);
     let (n, c, codes) =
@@ -163,25 +165,27 @@ fn operations(config: &Config) -> f64 {
     2.0 * n * (c * d + layers * (12.0 * d * d + 2.0 * n * d) + d * codes)
 }
 
-fn print([batch, engine, cells @ ..]: [String; 11]) {
+fn print_row([batch, engine, cells @ ..]: [String; 11]) {
     let cells: String = cells.iter().map(|cell| format!("{cell:>11}")).collect();
     println!("{batch:>5}  {engine:<8}{cells}");
 }
 
-fn median(entry: &Entry, figure: impl Fn(&Measured) -> f64) -> f64 {
-    middle(entry.measured.iter().map(figure).collect())
+fn median(result: &EngineResult, value: impl Fn(&Measurement) -> f64) -> f64 {
+    median_of(result.measurements.iter().map(value).collect())
 }
 
-/// The median over rounds of how many times as fast it is; where one was measured once, that stands for all rounds.
-fn ratio(entry: &Entry, to: &Entry) -> f64 {
-    let (own, other) = (&entry.measured, &to.measured);
+/// The median over rounds of how many times as fast as the reference it is. An engine that was measured once only counts
+/// with that measurement in every round.
+fn speed_ratio(result: &EngineResult, reference: &EngineResult) -> f64 {
+    let (own, other) = (&result.measurements, &reference.measurements);
     let rounds = own.len().max(other.len());
-    let at = |measured: &[Measured], round: usize| measured[round.min(measured.len() - 1)].total();
-    middle((0..rounds).map(|round| at(other, round) / at(own, round)).collect())
+    let total =
+        |measurements: &[Measurement], round: usize| measurements[round.min(measurements.len() - 1)].total();
+    median_of((0..rounds).map(|round| total(other, round) / total(own, round)).collect())
 }
 
-fn middle(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let at = figures.len() / 2;
-    if figures.len() % 2 == 1 { figures[at] } else { (figures[at - 1] + figures[at]) / 2.0 }
+fn median_of(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }

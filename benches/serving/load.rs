@@ -1,7 +1,7 @@
-//! Load on a server over HTTP: closed loop (clients that ask again when they are served) and open loop (clients that
-//! come when they come).
+//! Generates load on a server over HTTP: closed loop (each client sends its next request when the last is completed) and
+//! open loop (requests arrive independently of completions).
 //!
-//! All of it runs on one thread, because the server needs the cores: messages are read no further than their names.
+//! It runs on one thread, because the server needs the cores, and of a message it reads the event name only.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -17,68 +17,71 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::client::{Api, Messages};
 
-/// What a load saw of a server.
+/// The results of a load.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct LoadResult {
     /// Images per second.
     pub throughput: f64,
-    /// The requests that arrived in the window and were served.
-    pub requests: Vec<Times>,
-    /// The requests that found the queue full.
+    /// The latencies of requests that arrived in the window and were completed.
+    pub requests: Vec<Latency>,
+    /// Number of requests that were refused because the queue was full.
     pub refused: usize,
-    /// The share of a core that making the load took, where the system says it.
-    pub effort: Option<f64>,
+    /// The share of a core that generating the load used; `None` if the system doesn't report it.
+    pub generator_cpu: Option<f64>,
 }
 
-/// How long a request waited, from its arrival.
+/// The latencies of a request, from its arrival.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// Until the first `step` event.
+pub struct Latency {
+    /// To the first `step` event.
     pub first_step: Duration,
-    /// Until the `completed` event, which has the image.
+    /// To the `completed` event, which contains the image.
     pub completed: Duration,
 }
 
-/// How to load a server.
-pub struct Load {
+/// A generator of load on one server.
+pub struct LoadGenerator {
     pub api: Api,
-    /// T.
+    /// T, the model's number of steps.
     pub steps: usize,
+    /// The model's number of classes.
     pub classes: usize,
+    /// The server's `--max-batch`.
     pub max_batch: usize,
-    /// How long is measured, after a warm-up.
+    /// Duration of the measurement, after a warm-up.
     pub window: Duration,
 }
 
-impl Load {
-    /// `clients` clients, each with one request in flight: post, follow the stream to its end, again.
+impl LoadGenerator {
+    /// Closed loop: `clients` clients, each with one request in flight.
     ///
-    /// The window opens when each client has been served once. Requests that arrive in it are followed to their ends.
-    pub async fn closed(&self, clients: usize, previews: bool) -> anyhow::Result<Seen> {
-        let effort = Effort::start();
-        let (served, opened) = (Cell::new(0), Cell::new(None::<Instant>));
-        let open = |now: Instant| opened.get().is_some_and(|opened| now < opened + self.window);
+    /// The window opens when each client's first request is completed. Requests that arrive in it are followed to their
+    /// ends.
+    pub async fn closed_loop(&self, clients: usize, previews: bool) -> anyhow::Result<LoadResult> {
+        let cpu = CpuUsage::start();
+        let (completed_clients, opened) = (Cell::new(0), Cell::new(None::<Instant>));
+        let is_open = |now: Instant| opened.get().is_some_and(|opened| now < opened + self.window);
         let steps = RefCell::new(Vec::new());
         let requests = RefCell::new(Vec::new());
         let on_step = |now| {
-            if open(now) {
+            if is_open(now) {
                 steps.borrow_mut().push(now);
             }
         };
         let client = async |client: usize| -> anyhow::Result<()> {
-            for turn in 0.. {
+            for iteration in 0.. {
                 let arrival = Instant::now();
                 if opened.get().is_some_and(|opened| arrival >= opened + self.window) {
                     break;
                 }
-                let times = self.request(turn * clients + client, previews, arrival, on_step).await?;
-                let times = times.context("the queue was full")?;
-                if open(arrival) {
-                    requests.borrow_mut().push(times);
+                let latency = self.request(iteration * clients + client, previews, arrival, on_step).await?;
+                let latency = latency.context("the queue was full")?;
+                if is_open(arrival) {
+                    requests.borrow_mut().push(latency);
                 }
-                if turn == 0 {
-                    served.set(served.get() + 1);
-                    if served.get() == clients {
+                if iteration == 0 {
+                    completed_clients.set(completed_clients.get() + 1);
+                    if completed_clients.get() == clients {
                         opened.set(Some(Instant::now()));
                     }
                 }
@@ -87,45 +90,46 @@ impl Load {
         };
         try_join_all((0..clients).map(client)).await?;
         let throughput = rate(&steps.into_inner(), clients.min(self.max_batch)) / self.steps as f64;
-        Ok(Seen { throughput, requests: requests.into_inner(), refused: 0, effort: effort.share() })
+        Ok(LoadResult { throughput, requests: requests.into_inner(), refused: 0, generator_cpu: cpu.share() })
     }
 
-    /// Requests that arrive `rate` times a second, independently of each other (a Poisson process, which many clients
-    /// together are, however many) and whether or not earlier ones have been served. The window opens after a quarter
-    /// of its length. Times count from a request's due arrival, so that a late start would show.
-    pub async fn open(&self, rate: f64, seed: u64) -> anyhow::Result<Seen> {
+    /// Open loop: requests arrive `rate` times per second as a Poisson process, whether or not earlier ones are completed.
+    ///
+    /// The window opens after a quarter of its length. Latencies count from a request's scheduled arrival, so that a late
+    /// start would show.
+    pub async fn open_loop(&self, rate: f64, seed: u64) -> anyhow::Result<LoadResult> {
         let opens = self.window / 4;
         let closes = opens + self.window;
-        let (effort, started) = (Effort::start(), Instant::now());
-        let (refused, drawn) = (Cell::new(0), Cell::new(0));
+        let (cpu, started) = (CpuUsage::start(), Instant::now());
+        let (refused, steps) = (Cell::new(0), Cell::new(0));
         let requests = RefCell::new(Vec::new());
         let client = async |(number, due): (usize, Duration)| -> anyhow::Result<()> {
             sleep_until(started + due).await;
             let on_step = |now: Instant| {
-                let open = now >= started + opens && now < started + closes;
-                drawn.set(drawn.get() + usize::from(open));
+                let is_open = now >= started + opens && now < started + closes;
+                steps.set(steps.get() + usize::from(is_open));
             };
             match self.request(number, false, started + due, on_step).await? {
-                Some(times) if due >= opens => requests.borrow_mut().push(times),
+                Some(latency) if due >= opens => requests.borrow_mut().push(latency),
                 Some(_) => {}
                 None => refused.set(refused.get() + 1),
             }
             Ok(())
         };
         try_join_all(arrivals(rate, closes, seed)?.into_iter().enumerate().map(client)).await?;
-        let throughput = drawn.get() as f64 / self.steps as f64 / self.window.as_secs_f64();
+        let throughput = steps.get() as f64 / self.steps as f64 / self.window.as_secs_f64();
         let requests = requests.into_inner();
-        Ok(Seen { throughput, requests, refused: refused.get(), effort: effort.share() })
+        Ok(LoadResult { throughput, requests, refused: refused.get(), generator_cpu: cpu.share() })
     }
 
-    /// One request for one image, followed to its end. `None` where the queue is full. `on_step` hears of each step.
+    /// Sends a request for one image and follows it to its end. `None` if the queue is full. Calls `on_step` for each step.
     async fn request(
         &self,
         number: usize,
         previews: bool,
         arrival: Instant,
         on_step: impl Fn(Instant),
-    ) -> anyhow::Result<Option<Times>> {
+    ) -> anyhow::Result<Option<Latency>> {
         let body = json!({"class": number % self.classes, "seed": number, "previews": previews});
         let response = self.api.post(&body).await?;
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -138,7 +142,7 @@ impl Load {
             response.text().await?
         );
         let job: Value = response.json().await?;
-        let path = job["links"]["events"].as_str().context("a job without events")?;
+        let path = job["links"]["events"].as_str().context("no link to the events")?;
         let mut messages = Messages::new(self.api.events(path, 0).await?.error_for_status()?);
         let (mut first_step, mut completed) = (None, None);
         while let Some(message) = messages.next().await? {
@@ -150,21 +154,22 @@ impl Load {
                 }
                 "completed" => completed = Some(now),
                 "queued" | "started" => {}
-                other => anyhow::bail!("a job ended with {other}"),
+                other => anyhow::bail!("unexpected event: {other}"),
             }
         }
-        let since = |time: Option<Instant>| time.map(|time| time - arrival).context("a stream ended early");
-        Ok(Some(Times { first_step: since(first_step)?, completed: since(completed)? }))
+        let since =
+            |time: Option<Instant>| time.map(|time| time - arrival).context("the event stream ended early");
+        Ok(Some(Latency { first_step: since(first_step)?, completed: since(completed)? }))
     }
 }
 
-/// What this thread works, which the server's threads can't meanwhile.
-struct Effort {
+/// The processor time of this thread, which the server's threads can't use meanwhile.
+struct CpuUsage {
     started: Instant,
     before: Option<f64>,
 }
 
-impl Effort {
+impl CpuUsage {
     fn start() -> Self {
         Self { started: Instant::now(), before: Self::seconds() }
     }
@@ -174,7 +179,7 @@ impl Effort {
         Some((Self::seconds()? - self.before?) / self.started.elapsed().as_secs_f64())
     }
 
-    /// Processor time of this thread, as Linux tells it.
+    /// Processor time of this thread in seconds, as Linux reports it.
     fn seconds() -> Option<f64> {
         let times = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         let nanoseconds: f64 = times.split_whitespace().next()?.parse().ok()?;
@@ -182,8 +187,8 @@ impl Effort {
     }
 }
 
-/// Events a second, of events that come about `batch` at a time: from the mean time of the first so many to the mean
-/// time of the last so many, because a batch more or less at the window's edges would be a few percent.
+/// The rate per second of events that occur about `batch` at a time: from the mean time of the first `batch` events to
+/// the mean time of the last, because a batch more or less at the window's edges would be an error of a few percent.
 fn rate(times: &[Instant], batch: usize) -> f64 {
     let Some((&first, between)) = times.first().zip(times.len().checked_sub(batch)) else { return f64::NAN };
     let mean = |times: &[Instant]| {

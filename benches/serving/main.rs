@@ -1,21 +1,20 @@
-//! What serving costs, and what batching step by step gains.
+//! Measures the overhead of the server over the sampler, and the gain of batching by step.
 //!
-//! Starts the server program twice, once as it is and once with `--batching job` (jobs are batched whole: none joins
-//! until all of a batch are done), and loads each over HTTP. Between its runs, so that a slower minute of the machine
-//! hits all alike, the bare batched sampler draws in this process: its throughput is what the server's is compared
-//! with.
+//! Starts the server twice, once with its default batching by step and once with `--batching job` (no job joins until all
+//! of a batch are done), and generates load on each over HTTP. The sampler alone, which the server's throughput is
+//! compared with, runs in this process. The systems alternate, so that a slower minute of the machine affects all alike.
 //!
 //!     cargo bench --bench serving                       about a quarter of an hour on two cores
 //!     cargo bench --bench serving -- --quick            a few seconds, to see that it works
 //!     cargo bench --bench serving -- --help
 
-mod bare;
 #[path = "../../tests/client/mod.rs"]
 mod client;
 mod load;
 #[path = "../../tests/program/mod.rs"]
 mod program;
 mod report;
+mod sampler_baseline;
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,27 +22,28 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use client::Api;
-use load::{Load, Seen};
+use load::{LoadGenerator, LoadResult};
 use program::Program;
 use rdpm::model::{Model, open_device};
-use report::{Row, Subject, Traffic};
+use report::{Arrivals, Row, System};
 use tokio::runtime::Runtime;
 
-/// What is measured under closed-loop load, and under open-loop load.
-const CLOSED: [Subject; 3] = [Subject::Bare, Subject::Step, Subject::Job];
-const OPEN: [Subject; 2] = [Subject::Step, Subject::Job];
+/// The systems measured in a closed loop.
+const CLOSED_LOOP: [System; 3] = [System::Sampler, System::StepBatching, System::JobBatching];
+/// The systems measured in an open loop.
+const OPEN_LOOP: [System; 2] = [System::StepBatching, System::JobBatching];
 
-/// Throughput and waiting times of the server, beside the bare sampler and beside batching of whole jobs.
+/// Measures throughput and latency of the server, compared with the sampler alone and with batching by job.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --bench serving --", max_term_width = 100)]
 struct Arguments {
-    /// Seconds that each measurement lasts, without its warm-up.
+    /// Seconds per measurement, without its warm-up.
     #[arg(long, default_value = "10", default_value_if("quick", "true", "2"))]
     seconds: f64,
-    /// How often everything is measured.
+    /// Number of rounds; each measures everything once.
     #[arg(long, default_value = "3", default_value_if("quick", "true", "1"), value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Closed loop: clients with one request in flight each.
+    /// Closed loop: numbers of clients with one request in flight each.
     #[arg(
         long,
         value_delimiter = ',',
@@ -51,22 +51,22 @@ struct Arguments {
         default_value_if("quick", "true", "1,4")
     )]
     clients: Vec<usize>,
-    /// Open loop: arrivals, as fractions of what the server drew with most clients.
+    /// Open loop: rates of arrivals, as fractions of the server's throughput with most clients.
     #[arg(long, value_delimiter = ',', default_value = "0.5,0.8", default_value_if("quick", "true", "0.5"))]
     fractions: Vec<f64>,
-    /// Images drawn together at most, by the servers and the bare sampler.
+    /// Maximum batch size in images, of the servers and the sampler.
     #[arg(long, default_value_t = 16)]
     max_batch: usize,
-    /// Folder of the model, inside `weights/`.
+    /// Folder of the model in `weights/`.
     #[arg(long, default_value = "fashion-mnist")]
     model: String,
-    /// Where to compute: cpu, cuda or cuda:N.
+    /// Compute device: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// A few seconds in all, to see that it works: the figures mean nothing.
+    /// Run for a few seconds to check that the benchmark works; the results are meaningless.
     #[arg(long)]
     quick: bool,
-    /// Cargo says so.
+    /// Cargo passes this flag to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -81,12 +81,12 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(&arguments.model);
     let model = Model::load(&folder, &open_device(&arguments.device)?)?;
-    report::head(&model, &arguments);
+    report::print_header(&model, &arguments);
 
     let mut rows = rows(&arguments);
     let bench = Bench {
-        step: Server::start(&arguments, &model, &[]),
-        job: Server::start(&arguments, &model, &["--batching", "job"]),
+        step_batching: Server::start(&arguments, &model, &[]),
+        job_batching: Server::start(&arguments, &model, &["--batching", "job"]),
         arguments,
         model,
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
@@ -94,42 +94,42 @@ fn main() -> anyhow::Result<()> {
     for round in 0..bench.arguments.rounds {
         bench.round(round, &mut rows)?;
     }
-    report::table(&rows);
-    report::effort(&rows);
-    report::aims(&rows);
+    report::print_table(&rows);
+    report::print_generator_cpu(&rows);
+    report::print_targets(&rows);
     Ok(())
 }
 
-/// All that is measured; the open loop last, as its rates are relative to what the closed one showed.
+/// Everything to measure. The open loop comes last, as its rates are relative to the closed loop's throughput.
 fn rows(arguments: &Arguments) -> Vec<Row> {
     let mut rows = Vec::new();
     for &clients in &arguments.clients {
-        rows.extend(CLOSED.map(|subject| Row::new(Traffic::Closed(clients), subject)));
-        // What previews cost is shown once, where the batch is full and nobody waits.
+        rows.extend(CLOSED_LOOP.map(|system| Row::new(Arrivals::ClosedLoop(clients), system)));
+        // Previews are measured once, with a full batch and no queue.
         if clients == arguments.max_batch || arguments.clients.len() == 1 {
-            rows.push(Row::new(Traffic::Closed(clients), Subject::Previews));
+            rows.push(Row::new(Arrivals::ClosedLoop(clients), System::StepBatchingWithPreviews));
         }
     }
     for &fraction in &arguments.fractions {
-        rows.extend(OPEN.map(|subject| Row::new(Traffic::Open(fraction), subject)));
+        rows.extend(OPEN_LOOP.map(|system| Row::new(Arrivals::OpenLoop(fraction), system)));
     }
     rows
 }
 
 struct Server {
-    load: Load,
+    load: LoadGenerator,
     _program: Program,
 }
 
 impl Server {
     fn start(arguments: &Arguments, model: &Model, flags: &[&str]) -> Self {
         let mut command = program::rdpm();
-        // Room for any open loop below capacity; jobs are soon forgotten, as nobody asks for them again.
+        // The queue is long enough for any open loop below capacity; jobs expire soon, as nobody requests them again.
         command.args(["serve", "--port", "0", "--max-queue", "4096", "--retention", "10"]);
         command.args(["--model", &arguments.model, "--device", &arguments.device]);
         command.args(["--max-batch", &arguments.max_batch.to_string()]).args(flags);
         let (program, address) = Program::start(&mut command, "http://");
-        let load = Load {
+        let load = LoadGenerator {
             api: Api::new(&address),
             steps: model.config().steps(),
             classes: model.config().classes.len(),
@@ -144,49 +144,52 @@ struct Bench {
     arguments: Arguments,
     model: Model,
     runtime: Runtime,
-    step: Server,
-    job: Server,
+    step_batching: Server,
+    job_batching: Server,
 }
 
 impl Bench {
-    /// Measures each row once. Every other round takes the subjects of each traffic backwards, so that a drift of the
-    /// machine's speed favours none.
+    /// Measures each row once. Every other round reverses the order of systems, so that a drift of the machine's speed
+    /// favours none.
     fn round(&self, round: u64, rows: &mut [Row]) -> anyhow::Result<()> {
         let mut capacity = 0.0_f64;
-        for rows in rows.chunk_by_mut(|one, next| one.traffic == next.traffic) {
+        for rows in rows.chunk_by_mut(|one, next| one.arrivals == next.arrivals) {
             let mut order: Vec<&mut Row> = rows.iter_mut().collect();
             if round % 2 == 1 {
                 order.reverse();
             }
             for row in order {
-                let seen = self.measure(row, capacity, round).with_context(|| row.to_string())?;
-                eprintln!("round {}: {row}: {:.2} images/s", round + 1, seen.throughput);
-                if row.subject == Subject::Step {
-                    capacity = capacity.max(seen.throughput);
+                let result = self.measure(row, capacity, round).with_context(|| row.to_string())?;
+                eprintln!("round {}: {row}: {:.2} images/s", round + 1, result.throughput);
+                if row.system == System::StepBatching {
+                    capacity = capacity.max(result.throughput);
                 }
-                row.seen.push(seen);
+                row.results.push(result);
             }
         }
         Ok(())
     }
 
-    /// `capacity` is what the server drew at most in this round so far, in images per second.
-    fn measure(&self, row: &Row, capacity: f64, round: u64) -> anyhow::Result<Seen> {
-        let load = match row.subject {
-            Subject::Job => &self.job.load,
-            _ => &self.step.load,
+    /// Measures a row. `capacity` is the server's maximum throughput in this round so far, in images per second.
+    fn measure(&self, row: &Row, capacity: f64, round: u64) -> anyhow::Result<LoadResult> {
+        let load = match row.system {
+            System::JobBatching => &self.job_batching.load,
+            _ => &self.step_batching.load,
         };
-        match (row.traffic, row.subject) {
-            (Traffic::Closed(clients), Subject::Bare) => {
+        match (row.arrivals, row.system) {
+            (Arrivals::ClosedLoop(clients), System::Sampler) => {
                 let batch = clients.min(self.arguments.max_batch);
-                let throughput = bare::images_per_second(&self.model, batch, self.arguments.window())?;
-                Ok(Seen { throughput, ..Seen::default() })
+                let throughput =
+                    sampler_baseline::images_per_second(&self.model, batch, self.arguments.window())?;
+                Ok(LoadResult { throughput, ..LoadResult::default() })
             }
-            (Traffic::Closed(clients), subject) => {
-                self.runtime.block_on(load.closed(clients, subject == Subject::Previews))
+            (Arrivals::ClosedLoop(clients), system) => {
+                self.runtime.block_on(load.closed_loop(clients, system == System::StepBatchingWithPreviews))
             }
-            // The same arrivals for all subjects of a round.
-            (Traffic::Open(fraction), _) => self.runtime.block_on(load.open(fraction * capacity, round)),
+            // All systems of a round get the same arrivals.
+            (Arrivals::OpenLoop(fraction), _) => {
+                self.runtime.block_on(load.open_loop(fraction * capacity, round))
+            }
         }
     }
 }

@@ -1,28 +1,34 @@
-//! Moving pictures: one frame a step, the last held longer, for ever.
+//! Animations: one frame per step, the last shown longer, in an endless loop.
 
 use std::time::Duration;
 
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame};
 
-use super::{DEFAULT_FRAME_DELAY, PictureError, Provenance, png, webp};
+use super::error::PictureError;
+use super::png;
+use super::provenance::Provenance;
+use super::webp;
 
-/// The last frame is held so many times as long as the others.
-const HOLD: u32 = 6;
+/// The duration of a frame if a request names none.
+pub const DEFAULT_FRAME_DELAY: Duration = Duration::from_millis(250);
 
-/// A file format of moving pictures.
+/// The last frame is shown this many times as long as the others.
+const LAST_FRAME_FACTOR: u32 = 6;
+
+/// A file format of animations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnimationFormat {
-    /// At most 256 colours a frame.
+    /// At most 256 colours per frame.
     Gif,
-    /// APNG: exact, and a viewer that doesn't know it shows the last frame.
+    /// APNG: lossless; contains the provenance. Viewers without animation show the last frame.
     Png,
-    /// Exact: the lossless kind.
+    /// Lossless animated WebP.
     WebP,
 }
 
 impl AnimationFormat {
-    /// The format of this name: `gif`, `png` or `webp`.
+    /// Parses `gif`, `png` or `webp`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "gif" => Some(Self::Gif),
@@ -32,6 +38,7 @@ impl AnimationFormat {
         }
     }
 
+    /// The media type, as `image/gif`.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Gif => "image/gif",
@@ -41,28 +48,29 @@ impl AnimationFormat {
     }
 }
 
-/// Frames of one size.
+/// An animation: frames of one size and their duration.
 #[derive(Debug)]
 pub struct Animation {
+    /// The frames, all of one size, at least one.
     pub frames: Vec<DynamicImage>,
-    /// How long each is shown, but for the last one.
+    /// The duration of each frame except the last, which is shown six times as long.
     pub delay: Duration,
 }
 
 impl Animation {
-    /// Frames at the usual pace.
+    /// An animation with the default duration of a frame.
     pub fn new(frames: Vec<DynamicImage>) -> Self {
         Self { frames, delay: DEFAULT_FRAME_DELAY }
     }
 
-    /// The animation as a file; an APNG carries the parameters.
+    /// Writes the animation as a file. Only APNG contains the provenance.
     ///
     /// # Errors
-    /// [`PictureError`] where there is no frame, they differ in size, or they are too large for the format.
+    /// [`PictureError`] if there is no frame, frames differ in size, or they are too large for the format.
     pub fn encode(
         &self,
         format: AnimationFormat,
-        parameters: Option<&Provenance>,
+        provenance: Option<&Provenance>,
     ) -> Result<Vec<u8>, PictureError> {
         let size = |frame: &DynamicImage| (frame.width(), frame.height());
         let one_size = self.frames.windows(2).all(|pair| size(&pair[0]) == size(&pair[1]));
@@ -70,17 +78,19 @@ impl Animation {
             return Err(PictureError::Frames);
         }
         match format {
-            AnimationFormat::Gif => self.gif(),
-            AnimationFormat::Png => png::animate(&self.frames, |frame| self.milliseconds(frame), parameters),
+            AnimationFormat::Gif => self.encode_gif(),
+            AnimationFormat::Png => {
+                png::encode_animation(&self.frames, |frame| self.milliseconds(frame), provenance)
+            }
             AnimationFormat::WebP => {
                 let timed =
                     |(index, frame): (usize, &DynamicImage)| (frame.clone(), self.milliseconds(index));
-                webp::animate(&self.frames.iter().enumerate().map(timed).collect::<Vec<_>>())
+                webp::encode_animation(&self.frames.iter().enumerate().map(timed).collect::<Vec<_>>())
             }
         }
     }
 
-    fn gif(&self) -> Result<Vec<u8>, PictureError> {
+    fn encode_gif(&self) -> Result<Vec<u8>, PictureError> {
         let mut file = Vec::new();
         let mut encoder = GifEncoder::new(&mut file);
         encoder.set_repeat(Repeat::Infinite)?;
@@ -94,6 +104,6 @@ impl Animation {
 
     fn milliseconds(&self, frame: usize) -> u32 {
         let delay = u32::try_from(self.delay.as_millis()).unwrap_or(u32::MAX);
-        if frame + 1 == self.frames.len() { delay.saturating_mul(HOLD) } else { delay }
+        if frame + 1 == self.frames.len() { delay.saturating_mul(LAST_FRAME_FACTOR) } else { delay }
     }
 }

@@ -6,22 +6,26 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{DynamicImage, ImageEncoder};
 
-use super::{PictureError, Provenance, encode_png};
+use super::error::PictureError;
+use super::png;
+use super::provenance::Provenance;
 
 /// A file format of still pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Exact; carries the parameters that made the picture.
+    /// Lossless; contains the picture's provenance.
     Png,
-    /// Exact: the lossless kind.
+    /// Lossless WebP.
     WebP,
+    /// Lossy.
     Jpeg,
 }
 
 impl Format {
+    /// All formats.
     pub const ALL: [Self; 3] = [Self::Png, Self::WebP, Self::Jpeg];
 
-    /// `png`, `webp` or `jpeg`.
+    /// The name: `png`, `webp` or `jpeg`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Png => "png",
@@ -30,7 +34,7 @@ impl Format {
         }
     }
 
-    /// The format of this name; `jpg` is `jpeg` too.
+    /// Parses `png`, `webp`, `jpeg` or `jpg`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "jpg" => Some(Self::Jpeg),
@@ -38,6 +42,7 @@ impl Format {
         }
     }
 
+    /// The media type, as `image/png`.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Png => "image/png",
@@ -46,19 +51,19 @@ impl Format {
         }
     }
 
-    /// A picture as a file. `quality` (1 to 100) is JPEG's, `parameters` PNG's; the others have no use for them.
+    /// Writes a picture as a file. Only JPEG uses `quality`, 1 to 100; only PNG contains the provenance.
     ///
     /// # Errors
-    /// [`PictureError`] where the picture is too large for the format.
+    /// [`PictureError`] if the picture has no pixels or is too large for the format.
     pub fn encode(
         self,
         picture: &DynamicImage,
         quality: u8,
-        parameters: Option<&Provenance>,
+        provenance: Option<&Provenance>,
     ) -> Result<Vec<u8>, PictureError> {
         let mut file = Cursor::new(Vec::new());
         match self {
-            Self::Png => return encode_png(picture, parameters),
+            Self::Png => return png::encode(picture, provenance),
             Self::WebP => write(picture, WebPEncoder::new_lossless(&mut file))?,
             Self::Jpeg => write(picture, JpegEncoder::new_with_quality(&mut file, quality))?,
         }

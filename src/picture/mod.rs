@@ -1,34 +1,30 @@
-//! Pictures as files: enlarged without smoothing, laid out as sheets, written in several formats, animated, and marked
-//! with the parameters that made them.
+//! The picture layer: image files, from pixels to PNG, WebP, JPEG, GIF and APNG, with the provenance of a picture inside.
 //!
-//! What belongs here: pixels and file formats, for the engine, the server and the command line alike. What doesn't:
-//! tensors (`model` has them), jobs and HTTP.
+//! It upscales pictures, arranges them in sheets and animates them, for the engine, the server and the command line. It
+//! knows no tensors (`model` does), no jobs and no HTTP.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `layout` | upscaling, sheets, pictures side by side |
+//! | `format` | file formats of still pictures |
+//! | `animation` | animations in GIF, APNG and WebP |
+//! | `png`, `webp` | encoders |
+//! | `provenance` | everything that determines a picture |
+//! | `png_metadata` | the provenance in PNG files: written and read |
 
 mod animation;
+mod error;
 mod format;
 mod layout;
 mod png;
+mod png_metadata;
 mod provenance;
 mod webp;
 
-use std::time::Duration;
-
-pub use animation::{Animation, AnimationFormat};
+pub use animation::{Animation, AnimationFormat, DEFAULT_FRAME_DELAY};
+pub use error::PictureError;
 pub use format::Format;
 pub use layout::{MAX_SCALE, enlarge, sheet, sheet_columns, sheet_size, side_by_side};
-pub use png::{MetadataError, encode as encode_png, read_provenance};
+pub use png::encode as encode_png;
+pub use png_metadata::{MetadataError, read_provenance};
 pub use provenance::Provenance;
-
-/// A picture that can't be written.
-#[derive(Debug, thiserror::Error)]
-pub enum PictureError {
-    #[error("the picture can't be written: {0}")]
-    Image(#[from] image::ImageError),
-    #[error("the PNG file can't be written: {0}")]
-    Png(#[from] ::png::EncodingError),
-    #[error("an animation needs frames, all of one size")]
-    Frames,
-}
-
-/// How long a frame of an animation is shown where nobody says otherwise.
-pub const DEFAULT_FRAME_DELAY: Duration = Duration::from_millis(250);

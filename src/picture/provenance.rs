@@ -1,4 +1,4 @@
-//! What made a picture.
+//! The provenance of a picture: everything that determines its pixels.
 
 use std::borrow::Cow;
 
@@ -6,32 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Config, SamplingSettings};
 
-/// Everything that a picture follows from: the same parameters make the same picture.
+/// Everything that determines a picture: the same provenance gives the same pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// Name of the model.
     pub model: String,
     /// Name of the class.
     pub class: String,
+    /// Seed of the request.
     pub seed: u64,
-    /// Number of the image in its request, from 0; of the first one, for a sheet.
+    /// Index of the image in its request, from 0; for a sheet, of the first image.
     pub index: u32,
-    /// Images on the sheet; 1 is a picture of its own.
+    /// Number of images on the sheet; 1 is a single picture.
     pub count: u32,
+    /// Guidance scale.
     pub guidance: f64,
+    /// Temperature.
     pub temperature: f64,
+    /// The number of most probable codes sampled from; `None` is all.
     pub top_k: Option<usize>,
+    /// The share of probability sampled from; `None` is all.
     pub top_p: Option<f64>,
-    /// Every pixel of the model's is a square of this size.
+    /// Width in pixels of the square that each of the model's pixels became.
     pub scale: u32,
-    /// The step of another image that it was drawn from; `None` where it was drawn from noise.
+    /// For a variation of another image, the step k that it started from; `None` if it started from noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_step: Option<usize>,
-    /// Of the program.
+    /// Version of the program.
     pub version: Cow<'static, str>,
 }
 
 impl Provenance {
-    /// Image number `index` of a request, at its own size.
+    /// The provenance of image number `index` of a request, at scale 1.
     pub fn new(config: &Config, settings: &SamplingSettings, seed: u64, index: u32) -> Self {
         Self {
             model: config.name.clone(),
@@ -49,7 +55,7 @@ impl Provenance {
         }
     }
 
-    /// A sentence for people.
+    /// A sentence to read.
     pub(super) fn description(&self) -> String {
         let Self { class, model, seed, index, .. } = self;
         let what = match self.count {
@@ -59,18 +65,19 @@ impl Provenance {
         format!("{what} of seed {seed}, drawn by the model {model} (RDPM, arXiv 2412.18390)")
     }
 
+    /// All texts that a file may contain.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         [self.model.as_str(), &self.class, &self.version].into_iter()
     }
 
-    /// For programs.
+    /// As JSON.
     pub(super) fn to_json(&self) -> String {
-        // Strings and numbers always are JSON; a number that is none becomes null.
+        // Can't fail: strings and numbers are valid JSON, and NaN becomes null.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The command that makes the picture again, for a POSIX shell. `None` where it was drawn from another image, which a
-    /// picture doesn't have inside.
+    /// The command that generates the picture again and writes it to `output`, quoted for a POSIX shell. `None` for a
+    /// variation of another image, as the file doesn't contain that image.
     pub fn command(&self, output: &str) -> Option<String> {
         if self.from_step.is_some() {
             return None;
@@ -98,7 +105,7 @@ impl Provenance {
             flag("--scale", self.scale.to_string().into());
         }
         flag("--output", output.to_owned().into());
-        // A word with a NUL can't be given to any program; it is left out of what is shown.
+        // A word with a NUL can't be an argument of any program, so it is omitted.
         let quoted = words.iter().filter_map(|word| shlex::try_quote(word).ok());
         Some(quoted.collect::<Vec<_>>().join(" "))
     }

@@ -1,4 +1,4 @@
-//! This program's side: a contender like the others, and the inputs of all.
+//! This crate as a benchmark engine, and the inputs of all engines.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -11,30 +11,30 @@ use image::DynamicImage;
 use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, random};
 use serde::Deserialize;
 
-use crate::contender::{Measured, ProductRate};
-use crate::{Engine, memory};
+use crate::engine_process::{MatmulRate, Measurement};
+use crate::{BenchmarkEngine, memory};
 
-/// What is asked of a contender.
+/// A request to a benchmark engine.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Request {
     Measure { batch: usize, seconds: f64 },
-    Product { gemm: usize },
+    Matmul { gemm: usize },
 }
 
-/// Answers requests until there are no more.
-pub fn serve(engine: Engine, weights: &Path) -> anyhow::Result<()> {
+/// Reads requests from standard input and writes responses to standard output until the input ends.
+pub fn serve(engine: BenchmarkEngine, weights: &Path) -> anyhow::Result<()> {
     let model = match engine {
-        Engine::Rdpm => Model::load(weights, &Device::Cpu)?,
-        Engine::Candle => Model::load_with_candle(weights, &Device::Cpu, Precision::F32)?,
-        _ => bail!("{} is Python's", engine.name()),
+        BenchmarkEngine::Rdpm => Model::load(weights, &Device::Cpu)?,
+        BenchmarkEngine::Candle => Model::load_with_candle(weights, &Device::Cpu, Precision::F32)?,
+        _ => bail!("{} runs in Python", engine.name()),
     };
     for line in std::io::stdin().lock().lines() {
-        let answer = match serde_json::from_str(&line?)? {
+        let response = match serde_json::from_str(&line?)? {
             Request::Measure { batch, seconds } => serde_json::to_string(&measure(&model, batch, seconds)?)?,
-            Request::Product { gemm } => serde_json::to_string(&product_rate(gemm)?)?,
+            Request::Matmul { gemm } => serde_json::to_string(&matmul_rate(gemm)?)?,
         };
-        println!("{answer}");
+        println!("{response}");
     }
     Ok(())
 }
@@ -49,18 +49,18 @@ fn start(model: &Model, image: usize) -> anyhow::Result<SamplerState> {
     Ok(model.start(&settings, image as u64, 0))
 }
 
-/// Means over as many batches as fit into the time, at least one.
-fn measure(model: &Model, batch: usize, seconds: f64) -> anyhow::Result<Measured> {
-    memory::forget_peak()?;
+/// Measures batches for `seconds`, at least one, and returns the means.
+fn measure(model: &Model, batch: usize, seconds: f64) -> anyhow::Result<Measurement> {
+    memory::reset_peak()?;
     let started = Instant::now();
-    let mut sum: Option<Measured> = None;
+    let mut sum: Option<Measurement> = None;
     let mut runs = 0.0;
     while runs == 0.0 || started.elapsed().as_secs_f64() < seconds {
-        let run = draw(model, batch)?;
+        let run = measure_batch(model, batch)?;
         runs += 1.0;
         sum = Some(match sum {
             None => run,
-            Some(sum) => Measured {
+            Some(sum) => Measurement {
                 steps: sum.steps + run.steps,
                 decode: sum.decode + run.decode,
                 encode: sum.encode + run.encode,
@@ -68,18 +68,18 @@ fn measure(model: &Model, batch: usize, seconds: f64) -> anyhow::Result<Measured
             },
         });
     }
-    let sum = sum.context("nothing was drawn")?;
-    Ok(Measured {
+    let sum = sum.context("no batch was sampled")?;
+    Ok(Measurement {
         steps: sum.steps / runs,
         decode: sum.decode / runs,
         encode: sum.encode / runs,
-        peak_bytes: memory::own_peak()?,
+        peak_bytes: memory::peak_since_reset()?,
         ..sum
     })
 }
 
-/// Draws a batch and encodes what was drawn.
-fn draw(model: &Model, batch: usize) -> anyhow::Result<Measured> {
+/// Samples and decodes a batch, then encodes its images.
+fn measure_batch(model: &Model, batch: usize) -> anyhow::Result<Measurement> {
     let started = Instant::now();
     let mut states = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut tokens = vec![Vec::new(); batch];
@@ -96,11 +96,11 @@ fn draw(model: &Model, batch: usize) -> anyhow::Result<Measured> {
         model.encode(image)?;
     }
     let encode = started.elapsed().as_secs_f64() - steps - decode;
-    Ok(Measured { steps, decode, encode, peak_bytes: 0, tokens: tokens.concat() })
+    Ok(Measurement { steps, decode, encode, peak_bytes: 0, tokens: tokens.concat() })
 }
 
-/// The best of some products of two square matrices.
-fn product_rate(size: usize) -> anyhow::Result<ProductRate> {
+/// The best rate of 20 products of two square matrices.
+fn matmul_rate(size: usize) -> anyhow::Result<MatmulRate> {
     let random = || Tensor::randn(0f32, 1.0, (size, size), &Device::Cpu);
     let (a, b) = (random()?, random()?);
     let mut best = f64::INFINITY;
@@ -109,11 +109,11 @@ fn product_rate(size: usize) -> anyhow::Result<ProductRate> {
         a.matmul(&b)?;
         best = best.min(started.elapsed().as_secs_f64());
     }
-    Ok(ProductRate { operations_per_second: 2.0 * (size as f64).powi(3) / best })
+    Ok(MatmulRate { operations_per_second: 2.0 * (size as f64).powi(3) / best })
 }
 
-/// For the contenders that don't draw their own: eps (b, n, c), uniforms (T, b, n, V), labels (b) and pictures (b,
-/// channels, size, size) in −1..1.
+/// Writes the inputs of the Python engines: eps (b, n, c), uniforms (T, b, n, V), labels (b) and pictures (b, channels,
+/// size, size) in −1..1. The Rust engines generate the same.
 pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<()> {
     let config = model.config();
     let (n, c, codes) = (config.positions(), config.latent.channels, config.trajectory.codes);
@@ -122,11 +122,11 @@ pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<
     for image in 0..batch {
         let mut generator = random::generator(image as u64, 0);
         eps.extend(random::standard_normal(&mut generator, n * c));
-        let mut own = vec![0.0; config.steps() * n * codes];
-        for position in own.chunks_exact_mut(codes) {
+        let mut image_uniforms = vec![0.0; config.steps() * n * codes];
+        for position in image_uniforms.chunks_exact_mut(codes) {
             random::fill_uniform(&mut generator, position);
         }
-        uniforms.push(Tensor::from_vec(own, (config.steps(), n, codes), &Device::Cpu)?);
+        uniforms.push(Tensor::from_vec(image_uniforms, (config.steps(), n, codes), &Device::Cpu)?);
         labels.push(class(model, image) as i64);
     }
     let states = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! The other end of a contender's process: a line of JSON there, a line of JSON back.
+//! A benchmark engine in a process of its own. The protocol is a line of JSON for each request and each response.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,55 +9,55 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Arguments, Engine};
+use crate::{Arguments, BenchmarkEngine};
 
-/// What a batch took, in seconds, and what was drawn.
+/// The mean times of a batch in seconds, and its tokens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Measured {
+pub struct Measurement {
     /// All T steps.
     pub steps: f64,
-    /// The images' decoding.
+    /// Decoding the images.
     pub decode: f64,
-    /// As many images' encoding.
+    /// Encoding as many images.
     pub encode: f64,
-    /// Most memory that the process held.
+    /// Peak memory of the process.
     pub peak_bytes: u64,
-    /// (b, T, n)
+    /// The sampled codes, (b, T, n).
     pub tokens: Vec<u32>,
 }
 
-impl Measured {
-    /// From noise to images.
+impl Measurement {
+    /// Time from noise to images.
     pub fn total(&self) -> f64 {
         self.steps + self.decode
     }
 }
 
-/// What a process answers to `{"gemm": size}`.
+/// The response to `{"gemm": size}`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ProductRate {
+pub struct MatmulRate {
     pub operations_per_second: f64,
 }
 
-/// A process that measures when it is told to.
-pub struct Contender {
-    pub engine: Engine,
+/// The process of a benchmark engine with a number of threads.
+pub struct EngineProcess {
+    pub engine: BenchmarkEngine,
     pub threads: usize,
     child: Child,
     requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    responses: BufReader<ChildStdout>,
 }
 
-impl Contender {
+impl EngineProcess {
     pub fn start(
         arguments: &Arguments,
-        engine: Engine,
+        engine: BenchmarkEngine,
         threads: usize,
         inputs: &Path,
     ) -> anyhow::Result<Self> {
-        let mut command = if engine.is_own() {
+        let mut command = if engine.is_rust() {
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["--model", &arguments.model, "--contender", engine.name()]);
+            command.args(["--model", &arguments.model, "--serve-engine", engine.name()]);
             command
         } else {
             let mut command = Command::new(&arguments.python);
@@ -73,33 +73,33 @@ impl Contender {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("{command:?} can't be started"))?;
-        let requests = child.stdin.take().context("no input to write to")?;
-        let answers = BufReader::new(child.stdout.take().context("no output to read from")?);
-        Ok(Self { engine, threads, child, requests, answers })
+            .with_context(|| format!("can't start {command:?}"))?;
+        let requests = child.stdin.take().context("no standard input")?;
+        let responses = BufReader::new(child.stdout.take().context("no standard output")?);
+        Ok(Self { engine, threads, child, requests, responses })
     }
 
-    /// Draws batches for so long, at least one, and tells the means.
-    pub fn measure(&mut self, batch: usize, seconds: f64) -> anyhow::Result<Measured> {
-        self.ask(&json!({"batch": batch, "seconds": seconds}))
+    /// Samples batches for `seconds`, at least one, and returns the means.
+    pub fn measure(&mut self, batch: usize, seconds: f64) -> anyhow::Result<Measurement> {
+        self.call(&json!({"batch": batch, "seconds": seconds}))
     }
 
     /// Operations per second of a product of two square matrices.
-    pub fn product_rate(&mut self, size: usize) -> anyhow::Result<f64> {
-        let rate: ProductRate = self.ask(&json!({"gemm": size}))?;
+    pub fn matmul_rate(&mut self, size: usize) -> anyhow::Result<f64> {
+        let rate: MatmulRate = self.call(&json!({"gemm": size}))?;
         Ok(rate.operations_per_second)
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, request: &Value) -> anyhow::Result<T> {
+    fn call<T: DeserializeOwned>(&mut self, request: &Value) -> anyhow::Result<T> {
         writeln!(self.requests, "{request}")?;
         let mut line = String::new();
-        let read = self.answers.read_line(&mut line)?;
-        ensure!(read > 0, "the contender {} with {} threads ended", self.engine.name(), self.threads);
+        let read = self.responses.read_line(&mut line)?;
+        ensure!(read > 0, "the process of {} with {} threads ended", self.engine.name(), self.threads);
         Ok(serde_json::from_str(&line)?)
     }
 }
 
-impl Drop for Contender {
+impl Drop for EngineProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
