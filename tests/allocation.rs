@@ -33,7 +33,7 @@ fn steps_keep_no_memory_and_allocate_no_activations() {
     // allocate this many times.
     let activations = (2 * positions * 4 * model.config().denoiser.width * size_of::<f32>()) as u64;
     let is_warm = |steps: &Vec<(u64, i64)>| {
-        steps.iter().all(|(allocated, kept)| *allocated < activations / 8 && *kept <= 0)
+        !steps.is_empty() && steps.iter().all(|(allocated, kept)| *allocated < activations / 8 && *kept <= 0)
     };
     // In the first runs buffers grow, and the modulation of each timestep and class is computed. Which threads work is
     // random, so any run may be the first of some thread; but the number of threads is limited.

@@ -1,16 +1,18 @@
-//! Several models as an operator has them: folders of weights, good and bad, and the program that serves them.
+//! Tests the program with several models: valid and invalid folders of weights.
 
+mod pairs;
 mod program;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use pairs::pairs;
 use program::{Program, rdpm};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A folder of models: the shipped one, and a small one of random numbers in colour, of 24 × 24 pixels.
+/// A folder with two models: the shipped one, and a small one with random weights, in colour, of 24 × 24 pixels.
 struct Weights(TempDir);
 
 impl Weights {
@@ -34,16 +36,17 @@ impl Weights {
         to
     }
 
-    /// The small model with its configuration changed.
-    fn variant(&self, name: &str, from: &str, to: &str) {
+    /// Adds a copy of the small model with a changed configuration.
+    fn add_variant(&self, name: &str, from: &str, to: &str) {
         let config = self.copy("tests/fixtures/eighth", name).join("config.json");
         let text = fs::read_to_string(&config).unwrap();
         assert!(text.contains(from));
         fs::write(config, text.replacen(from, to, 1)).unwrap();
     }
 
-    /// Adds folders that can't be used: no JSON, half the tensors, a name that another has, tensors that don't fit.
-    fn spoil(&self) {
+    /// Adds the [`INVALID`] folders: malformed JSON, a truncated file of tensors, a name that another has, tensors of wrong
+    /// shapes. Adds a folder without a model, too.
+    fn add_invalid(&self) {
         let broken = self.copy("tests/fixtures/eighth", "broken");
         fs::write(broken.join("config.json"), "{").unwrap();
         let half = self.copy("tests/fixtures/eighth", "half");
@@ -51,7 +54,7 @@ impl Weights {
         let tensors = fs::read(half.join("model.safetensors")).unwrap();
         fs::write(half.join("model.safetensors"), &tensors[..tensors.len() / 2]).unwrap();
         self.copy("tests/fixtures/eighth", "twin");
-        self.variant("unfit", "\"name\": \"eighth\"", "\"name\": \"unfit\"");
+        self.add_variant("unfit", "\"name\": \"eighth\"", "\"name\": \"unfit\"");
         let config = self.path("unfit/config.json");
         let text = fs::read_to_string(&config).unwrap();
         fs::write(config, text.replacen("\"layers\": 1", "\"layers\": 2", 1)).unwrap();
@@ -75,15 +78,15 @@ impl Weights {
         self.command(arguments).output().unwrap()
     }
 
-    /// Standard error of a run that must end with status 2.
+    /// Standard error of a run, which must fail with status 2.
     fn fail(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        said
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        stderr
     }
 
-    /// A server with further flags, its address, and the file of its log.
+    /// Starts a server with further flags. Returns it, its URL and the path of its log.
     fn serve(&self, flags: &[&str]) -> (Program, String, PathBuf) {
         let log = self.path("log");
         let mut command = self.command(&["serve", "--port", "0"]);
@@ -93,7 +96,8 @@ impl Weights {
     }
 }
 
-const BAD: [(&str, &str); 4] =
+/// Invalid folders, and a part of the error that each must cause.
+const INVALID: [(&str, &str); 4] =
     [("broken", "EOF"), ("half", "truncated"), ("twin", "names must differ"), ("unfit", "denoiser.blocks.1")];
 
 async fn get(url: String) -> Value {
@@ -102,7 +106,7 @@ async fn get(url: String) -> Value {
     response.json().await.unwrap()
 }
 
-async fn names(url: &str) -> Vec<String> {
+async fn model_names(url: &str) -> Vec<String> {
     let models = get(format!("{url}/api/v1/models")).await;
     models["models"]
         .as_array()
@@ -112,28 +116,30 @@ async fn names(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// Posts a generation and waits for its end.
-async fn draw(url: &str, body: Value) -> Value {
+/// Posts a generation and waits until it ends.
+async fn generate(url: &str, body: Value) -> Value {
     let client = reqwest::Client::new();
     let request = client.post(format!("{url}/api/v1/generations?wait=true")).json(&body);
     request.send().await.unwrap().json().await.unwrap()
 }
 
 #[tokio::test]
-async fn two_models_drawn_together_give_the_same_bytes_as_each_alone() {
+async fn images_of_two_models_at_once_have_the_same_bytes_as_of_each_alone() {
     let weights = Weights::new();
     let (_server, url, _) = weights.serve(&[]);
-    assert_eq!(names(&url).await, ["fashion-mnist", "eighth"]);
+    assert_eq!(model_names(&url).await, ["fashion-mnist", "eighth"]);
     let bodies = [
         json!({"class": "Bag", "seed": 5, "count": 2}),
         json!({"class": "one", "seed": 5, "model": "eighth", "count": 3}),
         json!({"class": "Coat", "seed": 6, "model": "fashion-mnist"}),
         json!({"class": "two", "seed": 7, "model": "eighth", "guidance": 1}),
     ];
-    let draw_each = |body: &Value| draw(&url, body.clone());
-    let together = futures_util::future::join_all(bodies.iter().map(draw_each)).await;
-    for (body, job) in bodies.iter().zip(together) {
-        for image in job["images"].as_array().unwrap_or_else(|| panic!("{job}")) {
+    let generate_one = |body: &Value| generate(&url, body.clone());
+    let jobs = futures_util::future::join_all(bodies.iter().map(generate_one)).await;
+    for (body, job) in pairs(&bodies, jobs) {
+        let images = job["images"].as_array().unwrap_or_else(|| panic!("{job}"));
+        assert_eq!(images.len() as u64, body["count"].as_u64().unwrap_or(1), "{job}");
+        for image in images {
             use base64::Engine as _;
             let file = image["png_base64"].as_str().unwrap();
             let file = base64::engine::general_purpose::STANDARD.decode(file).unwrap();
@@ -154,32 +160,34 @@ async fn two_models_drawn_together_give_the_same_bytes_as_each_alone() {
 }
 
 #[tokio::test]
-async fn bad_folders_are_reported_and_skipped() {
+async fn invalid_folders_are_logged_and_skipped() {
     let weights = Weights::new();
-    weights.spoil();
+    weights.add_invalid();
     let (_server, url, log) = weights.serve(&[]);
-    assert_eq!(names(&url).await, ["fashion-mnist", "eighth"]);
-    assert_eq!(draw(&url, json!({"class": "one", "model": "eighth"})).await["status"], "completed");
+    assert_eq!(model_names(&url).await, ["fashion-mnist", "eighth"]);
+    assert_eq!(generate(&url, json!({"class": "one", "model": "eighth"})).await["status"], "completed");
     let log = fs::read_to_string(log).unwrap();
-    for (folder, reason) in BAD {
-        let said = |line: &&str| {
+    for (folder, reason) in INVALID {
+        let is_about_folder = |line: &&str| {
             line.contains("a model is skipped") && line.contains(weights.path(folder).to_str().unwrap())
         };
-        let line = log.lines().find(said).unwrap_or_else(|| panic!("{folder} in {log}"));
+        let line = log.lines().find(is_about_folder).unwrap_or_else(|| panic!("{folder} in {log}"));
         assert!(line.contains(reason), "{reason} in {line}");
     }
 
     let check = weights.run(&["serve", "--check"]);
     assert!(check.status.success());
-    let said = String::from_utf8(check.stderr).unwrap();
+    let checked = String::from_utf8(check.stderr).unwrap();
     let info = weights.run(&["info"]);
     let listed = String::from_utf8(info.stdout).unwrap();
     assert!(info.status.success());
-    for (folder, reason) in BAD {
+    for (folder, reason) in INVALID {
         let path = weights.path(folder);
         let path = path.to_str().unwrap();
-        let line =
-            said.lines().find(|line| line.contains(path)).unwrap_or_else(|| panic!("{folder} in {said}"));
+        let line = checked
+            .lines()
+            .find(|line| line.contains(path))
+            .unwrap_or_else(|| panic!("{folder} in {checked}"));
         assert!(line.contains("would be skipped") && line.contains(reason), "{line}");
         let line =
             listed.lines().find(|line| line.contains(path)).unwrap_or_else(|| panic!("{folder} in {listed}"));
@@ -191,28 +199,29 @@ async fn bad_folders_are_reported_and_skipped() {
 }
 
 #[test]
-fn a_bad_folder_that_was_asked_for_is_fatal() {
+fn requested_invalid_folder_is_fatal() {
     let weights = Weights::new();
-    weights.spoil();
-    for (folder, reason) in BAD {
+    weights.add_invalid();
+    for (folder, reason) in INVALID {
         for command in [["serve", "--check"], ["serve", "--port=0"]] {
-            let said = weights.fail(&[command[0], command[1], "--model", &format!("fashion-mnist,{folder}")]);
-            assert!(said.contains(reason), "{folder}: {said}");
+            let error =
+                weights.fail(&[command[0], command[1], "--model", &format!("fashion-mnist,{folder}")]);
+            assert!(error.contains(reason), "{folder}: {error}");
         }
     }
-    let said = weights.fail(&["serve", "--check", "--model", "fashion-mnist,third"]);
+    let error = weights.fail(&["serve", "--check", "--model", "fashion-mnist,third"]);
     assert!(
-        said.contains(
+        error.contains(
             "no model \"third\" in this folder; there: broken, eighth, fashion-mnist, half, twin, unfit"
         ),
-        "{said}"
+        "{error}"
     );
-    let said = weights.fail(&["serve", "--check", "--model", "eighth", "--model", "eighth"]);
-    assert!(said.contains("named twice"), "{said}");
+    let error = weights.fail(&["serve", "--check", "--model", "eighth", "--model", "eighth"]);
+    assert!(error.contains("named twice"), "{error}");
 
-    // Where nothing is left there is nothing to serve.
-    for good in ["fashion-mnist", "eighth", "twin", "unfit", "half"] {
-        fs::remove_dir_all(weights.path(good)).unwrap();
+    // A server without any valid model doesn't start.
+    for folder in ["fashion-mnist", "eighth", "twin", "unfit", "half"] {
+        fs::remove_dir_all(weights.path(folder)).unwrap();
     }
     for command in [vec!["serve", "--port", "0"], vec!["info"]] {
         assert!(weights.fail(&command).contains("broken/config.json: EOF"));
@@ -222,45 +231,45 @@ fn a_bad_folder_that_was_asked_for_is_fatal() {
 }
 
 #[tokio::test]
-async fn the_first_model_that_is_named_is_the_default() {
+async fn first_requested_model_is_the_default() {
     let weights = Weights::new();
     let (server, url, _) = weights.serve(&["--model", "eighth", "--model", "fashion-mnist"]);
-    assert_eq!(names(&url).await, ["eighth", "fashion-mnist"]);
-    assert_eq!(draw(&url, json!({"class": "two", "seed": 1})).await["model"], "eighth");
+    assert_eq!(model_names(&url).await, ["eighth", "fashion-mnist"]);
+    assert_eq!(generate(&url, json!({"class": "two", "seed": 1})).await["model"], "eighth");
     drop(server);
     let (server, url, _) = weights.serve(&["--model", "eighth"]);
-    assert_eq!(names(&url).await, ["eighth"]);
+    assert_eq!(model_names(&url).await, ["eighth"]);
     drop(server);
-    // A variable that is set to nothing says nothing.
+    // An empty value counts as none.
     let (_server, url, _) = weights.serve(&["--model", ""]);
-    assert_eq!(names(&url).await, ["fashion-mnist", "eighth"]);
+    assert_eq!(model_names(&url).await, ["fashion-mnist", "eighth"]);
 
     let output =
         weights.run(&["generate", "--model", "eighth,fashion-mnist", "--class", "two", "--output", "a.png"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said = weights.run(&["info", "a.png"]).stdout;
-    assert!(String::from_utf8(said).unwrap().contains("rdpm generate --model eighth --class two"));
+    let info = weights.run(&["info", "a.png"]).stdout;
+    assert!(String::from_utf8(info).unwrap().contains("rdpm generate --model eighth --class two"));
 }
 
 #[tokio::test]
-async fn a_lazy_server_is_ready_before_its_models_are_loaded() {
+async fn lazy_server_is_ready_before_its_models_are_loaded() {
     let weights = Weights::new();
-    weights.spoil();
+    weights.add_invalid();
     let (_server, url, log) = weights.serve(&["--load", "lazy", "--log", "info"]);
-    // What only loading tells is not known yet.
-    assert_eq!(names(&url).await, ["fashion-mnist", "eighth", "unfit"]);
+    // Errors that only loading finds aren't known yet.
+    assert_eq!(model_names(&url).await, ["fashion-mnist", "eighth", "unfit"]);
     let loaded = || fs::read_to_string(&log).unwrap().matches("model loaded").count();
     assert_eq!((get(format!("{url}/health/ready")).await["status"].clone(), loaded()), (json!("ready"), 0));
     for seed in 0..2 {
         assert_eq!(
-            draw(&url, json!({"class": "one", "model": "eighth", "seed": seed})).await["status"],
+            generate(&url, json!({"class": "one", "model": "eighth", "seed": seed})).await["status"],
             "completed"
         );
         assert_eq!(loaded(), 1);
     }
-    let failed = draw(&url, json!({"class": "one", "model": "unfit"})).await;
+    let failed = generate(&url, json!({"class": "one", "model": "unfit"})).await;
     assert_eq!((&failed["status"], &failed["title"]), (&json!(500), &json!("Generation failed")));
     assert!(fs::read_to_string(&log).unwrap().contains("denoiser.blocks.1"));
-    assert_eq!(draw(&url, json!({"class": "Bag"})).await["status"], "completed");
+    assert_eq!(generate(&url, json!({"class": "Bag"})).await["status"], "completed");
     assert_eq!(loaded(), 2);
 }

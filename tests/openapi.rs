@@ -4,12 +4,14 @@
 //! After a change that is meant: `UPDATE_GOLDEN=1 cargo test --test openapi` writes `docs/openapi.json` and
 //! `docs/examples/` anew.
 
+mod pairs;
 mod program;
 
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pairs::pairs;
 use program::{Program, rdpm};
 use rdpm::model::{Config, discover_models};
 use reqwest::Client;
@@ -173,7 +175,7 @@ fn hold_stream(stream: &str) {
     let expected = std::fs::read_to_string(file).unwrap();
     let expected: Vec<&str> = expected.split_inclusive("\n\n").collect();
     assert_eq!(expected.len(), EVENTS);
-    for (expected, found) in expected.into_iter().zip(events) {
+    for (expected, found) in pairs(expected, events) {
         let split = |event: &str| {
             let (head, data) = event.split_once("data: ").unwrap();
             (head.to_owned(), serde_json::from_str::<Value>(data.trim()).unwrap())

@@ -1,5 +1,5 @@
 """Stage `fixture`: writes reference values for the test that compares the Rust implementation with this one
-(`tests/parity.rs`).
+(`tests/library/parity.rs`).
 
 They are computed in PyTorch in f32 from the trained model: guided logits, the T token grids and the pixels of two
 images from given noise and uniform numbers, and the latents and tokens of two test images.

@@ -12,7 +12,7 @@
 //! - buffers are reused from step to step, so that a step allocates little.
 //!
 //! A row of a matrix product is summed in the same order whatever the other rows are, so the batch doesn't affect any bit
-//! of a result. `tests/cpu.rs` compares these networks with candle's.
+//! of a result. `tests/library/cpu.rs` compares these networks with candle's.
 
 mod buffers;
 mod conv;

@@ -1,4 +1,4 @@
-//! The networks on a CPU against candle's, which compute the same functions plainly.
+//! Compares the networks optimized for a CPU with those that candle computes.
 
 use std::path::Path;
 
@@ -6,7 +6,9 @@ use candle_core::Device;
 use image::DynamicImage;
 use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, Step};
 
-/// The shipped model, and a small one in colour with three levels.
+use crate::pairs::pairs;
+
+/// The shipped model and a small one in colour with three levels, each with both kinds of networks: (fast, candle).
 fn models() -> Vec<(Model, Model)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let load = |folder: &str| {
@@ -19,11 +21,10 @@ fn models() -> Vec<(Model, Model)> {
     vec![load("weights/fashion-mnist"), load("tests/fixtures/eighth")]
 }
 
-/// The largest difference, relative to the largest number.
+/// The largest difference, relative to the largest value of `b`.
 fn difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(0.0_f32, |largest, b| largest.max(b.abs()));
-    a.iter().zip(b).fold(0.0_f32, |found, (a, b)| found.max((a - b).abs())) / largest
+    pairs(a, b).fold(0.0_f32, |found, (a, b)| found.max((a - b).abs())) / largest
 }
 
 fn bytes(images: &[DynamicImage]) -> Vec<u8> {
@@ -31,8 +32,8 @@ fn bytes(images: &[DynamicImage]) -> Vec<u8> {
 }
 
 #[test]
-fn logits_are_candles() {
-    for (fast, plain) in models() {
+fn logits_agree_with_candle_and_do_not_depend_on_the_batch() {
+    for (fast, candle) in models() {
         let config = fast.config();
         let classes = config.classes.len();
         let settings: Vec<SamplingSettings> = [0.0, 1.0, 2.0, 7.5]
@@ -49,39 +50,38 @@ fn logits_are_candles() {
             .enumerate()
             .map(|(i, state)| (state.latent(), 1 + i % config.steps(), state.settings()))
             .collect();
-        let together = fast.logits(&rows).unwrap();
-        for (row, (fast_logits, plain_logits)) in
-            rows.iter().zip(together.iter().zip(plain.logits(&rows).unwrap()))
-        {
-            assert!(difference(fast_logits, &plain_logits) < 1e-4, "{}", config.name);
-            // And bit for bit those of the row alone.
-            assert_eq!(&fast.logits(&[*row]).unwrap()[0], fast_logits);
+        let batched = fast.logits(&rows).unwrap();
+        let expected = candle.logits(&rows).unwrap();
+        for (row, (logits, expected)) in pairs(&rows, pairs(&batched, &expected)) {
+            assert!(difference(logits, expected) < 1e-4, "{}", config.name);
+            // Bit for bit the logits of a batch of this row alone.
+            assert_eq!(&fast.logits(&[*row]).unwrap()[0], logits);
         }
     }
 }
 
 #[test]
-fn pictures_and_latents_are_candles() {
-    for (fast, plain) in models() {
+fn decoded_images_and_encoded_latents_agree_with_candle() {
+    for (fast, candle) in models() {
         let states: Vec<SamplerState> = (0..5)
             .map(|seed| fast.start(&SamplingSettings::new(fast.config(), 0).unwrap(), seed, 0))
             .collect();
         let latents: Vec<&[f32]> = states.iter().map(SamplerState::latent).collect();
-        let (images, expected) = (fast.decode(&latents).unwrap(), plain.decode(&latents).unwrap());
-        for (byte, expected) in bytes(&images).into_iter().zip(bytes(&expected)) {
-            // Rounding to a byte may go either way.
+        let (images, expected) = (fast.decode(&latents).unwrap(), candle.decode(&latents).unwrap());
+        for (byte, expected) in pairs(bytes(&images), bytes(&expected)) {
+            // Rounding to a byte may differ by one level.
             assert!(byte.abs_diff(expected) <= 1, "{}", fast.config().name);
         }
         assert_eq!(bytes(&images[2..3]), bytes(&fast.decode(&latents[2..3]).unwrap()));
         for image in &expected {
-            let (v, expected) = (fast.encode(image).unwrap(), plain.encode(image).unwrap());
+            let (v, expected) = (fast.encode(image).unwrap(), candle.encode(image).unwrap());
             assert!(difference(&v, &expected) < 1e-4, "{}", fast.config().name);
         }
     }
 }
 
-/// Every way of state, in one batch.
-fn every_setting(model: &Model) -> Vec<SamplingSettings> {
+/// Settings that together cover every option of sampling.
+fn all_settings(model: &Model) -> Vec<SamplingSettings> {
     let config = model.config();
     let settings = |class| SamplingSettings::new(config, class % config.classes.len()).unwrap();
     vec![
@@ -95,71 +95,72 @@ fn every_setting(model: &Model) -> Vec<SamplingSettings> {
     ]
 }
 
-/// All steps of a drawing for each setting, drawn together; every second one notes alternatives.
-fn draw(model: &Model) -> Vec<Vec<Step>> {
+/// All steps of a batch with one image for each of [`all_settings`]; every second image records alternatives.
+fn sample(model: &Model) -> Vec<Vec<Step>> {
     let start = |(seed, settings): (usize, &SamplingSettings)| {
         model.start(settings, seed as u64, 0).with_alternatives(seed % 2 == 1)
     };
-    let mut states: Vec<SamplerState> = every_setting(model).iter().enumerate().map(start).collect();
+    let mut states: Vec<SamplerState> = all_settings(model).iter().enumerate().map(start).collect();
     let step = |_| model.step(&mut states.iter_mut().collect::<Vec<_>>()).unwrap();
     (0..model.config().steps()).map(step).collect()
 }
 
-/// A difference in the last bits of a logit can change a draw that was a near tie, and all that follows; it is rare.
+/// A difference in the last bits of a logit can change a code at a near tie, and then all later ones of the image. That is
+/// rare.
 #[test]
-fn tokens_are_candles() {
-    let (fast, plain) = models().swap_remove(0);
+fn at_least_99_percent_of_tokens_agree_with_candle() {
+    let (fast, candle) = models().swap_remove(0);
     let tokens = |model: &Model| -> Vec<u32> {
-        draw(model).into_iter().flatten().flat_map(|step| step.tokens).collect()
+        sample(model).into_iter().flatten().flat_map(|step| step.tokens).collect()
     };
-    let (fast, plain) = (tokens(&fast), tokens(&plain));
-    let same = fast.iter().zip(&plain).filter(|(a, b)| a == b).count();
+    let (fast, candle) = (tokens(&fast), tokens(&candle));
+    let same = pairs(&fast, &candle).filter(|(a, b)| a == b).count();
     assert!(same * 100 >= fast.len() * 99, "{same} of {}", fast.len());
 }
 
-/// candle draws on its device, with tensors, what the CPU's networks leave to the host.
+/// candle's networks sample on the device, in tensors; those for a CPU sample on the host.
 #[test]
-fn what_a_step_tells_is_candles() {
-    for (fast, plain) in models() {
-        let near =
-            |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 2e-3);
-        // The first step only: later ones may go on from other tokens.
-        for (image, (fast, plain)) in draw(&fast)[0].iter().zip(&draw(&plain)[0]).enumerate() {
-            assert_eq!(fast.step, plain.step);
-            assert_eq!(fast.tokens, plain.tokens, "image {image}");
+fn sampling_on_the_device_agrees_with_sampling_on_the_host() {
+    for (fast, candle) in models() {
+        let near = |a: &[f32], b: &[f32]| pairs(a, b).all(|(a, b)| (a - b).abs() < 2e-3);
+        // The first step only: later steps may start from different tokens.
+        let (host, device) = (sample(&fast).swap_remove(0), sample(&candle).swap_remove(0));
+        for (image, (host, device)) in pairs(&host, &device).enumerate() {
+            assert_eq!(host.step, device.step);
+            assert_eq!(host.tokens, device.tokens, "image {image}");
             assert!(
-                near(&fast.entropy, &plain.entropy),
+                near(&host.entropy, &device.entropy),
                 "image {image}: {:?}",
-                (&fast.entropy, &plain.entropy)
+                (&host.entropy, &device.entropy)
             );
-            assert!(near(&fast.probability, &plain.probability), "image {image}");
-            let (Some(fast), Some(plain)) = (&fast.alternatives, &plain.alternatives) else {
+            assert!(near(&host.probability, &device.probability), "image {image}");
+            let (Some(host), Some(device)) = (&host.alternatives, &device.alternatives) else {
                 assert_eq!(image % 2, 0);
-                assert!(fast.alternatives.is_none() && plain.alternatives.is_none());
+                assert!(host.alternatives.is_none() && device.alternatives.is_none());
                 continue;
             };
-            // Codes that can't be drawn, or are equally likely, have no order of their own.
-            let known = fast.codes.iter().zip(&plain.codes).zip(&fast.probabilities);
+            // Excluded codes and equally probable codes may be in any order.
+            let known = pairs(pairs(&host.codes, &device.codes), &host.probabilities);
             let known: Vec<_> = known.filter(|(_, probability)| **probability > 0.0).collect();
             let same = known.iter().filter(|((a, b), _)| a == b).count();
             assert!(same * 100 >= known.len() * 98, "image {image}: {same} of {}", known.len());
-            assert!(near(&fast.probabilities, &plain.probabilities), "image {image}");
+            assert!(near(&host.probabilities, &device.probabilities), "image {image}");
         }
     }
 }
 
-/// Lower precision moves logits a little; nearly all draws fall on the same code. (candle has no bf16 products on a CPU.)
+/// Lower precision changes logits slightly, and nearly all codes stay the same. (candle has no bf16 products on a CPU.)
 #[test]
-fn half_precision_draws_nearly_the_same_codes() {
+fn at_least_98_percent_of_tokens_in_f16_agree_with_f32() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let first = |precision| {
         let model = Model::load_with_candle(&folder, &Device::Cpu, precision).unwrap();
-        let steps = draw(&model).swap_remove(0);
+        let steps = sample(&model).swap_remove(0);
         let entropy: Vec<f32> = steps.iter().flat_map(|step| step.entropy.clone()).collect();
         (steps.into_iter().flat_map(|step| step.tokens).collect::<Vec<u32>>(), entropy)
     };
     let ((exact, entropy), (half, half_entropy)) = (first(Precision::F32), first(Precision::F16));
-    let same = exact.iter().zip(half).filter(|(a, b)| **a == *b).count();
+    let same = pairs(&exact, &half).filter(|(a, b)| a == b).count();
     assert!(same * 100 >= exact.len() * 98, "{same} of {}", exact.len());
-    assert_ne!(entropy, half_entropy, "computed in f32");
+    assert_ne!(entropy, half_entropy, "f16 was computed in f32");
 }

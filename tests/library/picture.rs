@@ -1,4 +1,4 @@
-//! Picture files: what other readers find in them.
+//! Tests picture files with other decoders.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use rdpm::picture::{
     sheet,
 };
 
+use crate::pairs::pairs;
+
 fn grey() -> DynamicImage {
     GrayImage::from_fn(5, 3, |x, y| Luma([(x * 50 + y) as u8])).into()
 }
@@ -20,7 +22,7 @@ fn color() -> DynamicImage {
     RgbImage::from_fn(5, 3, |x, y| Rgb([(x * 50) as u8, (y * 80) as u8, 7])).into()
 }
 
-fn parameters() -> Provenance {
+fn provenance() -> Provenance {
     serde_json::from_value(serde_json::json!({
         "model": "toy", "class": "Große Schuhe 👟", "seed": 7, "index": 2, "count": 1, "guidance": 2.5,
         "temperature": 0.1, "top_k": 3, "top_p": null, "scale": 4, "version": "0.1.0",
@@ -29,7 +31,7 @@ fn parameters() -> Provenance {
 }
 
 #[test]
-fn exact_formats_give_the_pixels_back() {
+fn lossless_formats_preserve_pixels() {
     for picture in [grey(), color()] {
         for format in [Format::Png, Format::WebP] {
             let file = format.encode(&picture, 90, None).unwrap();
@@ -42,19 +44,20 @@ fn exact_formats_give_the_pixels_back() {
 }
 
 #[test]
-fn jpeg_is_near_and_smaller_with_less_quality() {
+fn jpeg_preserves_grey_levels_roughly_and_is_smaller_with_less_quality() {
     let picture = enlarge(&grey(), 20);
     let fine = Format::Jpeg.encode(&picture, 95, None).unwrap();
     let coarse = Format::Jpeg.encode(&picture, 10, None).unwrap();
     assert!(coarse.len() < fine.len());
     let back = image::load_from_memory(&fine).unwrap();
     assert_eq!(back.color(), ColorType::L8);
-    let off = back.to_luma8().iter().zip(picture.to_luma8().iter()).map(|(a, b)| a.abs_diff(*b)).max();
+    let (back, picture) = (back.to_luma8(), picture.to_luma8());
+    let off = pairs(back.iter(), picture.iter()).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(off.unwrap() < 40, "off by {off:?}");
 }
 
 #[test]
-fn enlarged_pixels_are_squares() {
+fn enlarge_turns_pixels_into_squares() {
     let large = enlarge(&color(), 4).to_rgb8();
     assert_eq!((large.width(), large.height()), (20, 12));
     let small = color().to_rgb8();
@@ -62,7 +65,7 @@ fn enlarged_pixels_are_squares() {
 }
 
 #[test]
-fn a_sheet_has_its_pictures_in_rows() {
+fn sheet_arranges_pictures_in_rows() {
     let pictures = vec![grey(); 5];
     let sheet = sheet(&pictures, 3, 10).to_rgb8();
     assert_eq!((sheet.width(), sheet.height()), (34, 22));
@@ -71,7 +74,7 @@ fn a_sheet_has_its_pictures_in_rows() {
     assert_eq!(sheet.get_pixel(12, 12), sheet.get_pixel(0, 0));
 }
 
-/// Pixels and milliseconds of each frame, which must loop for ever.
+/// Decodes the pixels and milliseconds of each frame.
 fn read(file: &[u8], format: AnimationFormat) -> Vec<(RgbImage, u32)> {
     let file = Cursor::new(file);
     let frames: Vec<Frame> = match format {
@@ -97,25 +100,25 @@ fn read(file: &[u8], format: AnimationFormat) -> Vec<(RgbImage, u32)> {
 }
 
 #[test]
-fn animations_show_every_frame_for_its_time() {
+fn animations_contain_every_frame_with_its_duration() {
     let frames = vec![grey(), color(), grey(), color()];
     let animation = Animation { frames: frames.clone(), delay: Duration::from_millis(120) };
     for format in [AnimationFormat::Gif, AnimationFormat::Png, AnimationFormat::WebP] {
         let file = animation.encode(format, None).unwrap();
-        let seen = read(&file, format);
-        assert_eq!(seen.len(), 4, "{format:?}");
-        for (index, (pixels, milliseconds)) in seen.into_iter().enumerate() {
+        let decoded = read(&file, format);
+        assert_eq!(decoded.len(), 4, "{format:?}");
+        for (index, (pixels, milliseconds)) in decoded.into_iter().enumerate() {
             assert_eq!(pixels, frames[index].to_rgb8(), "{format:?}, frame {index}");
             assert_eq!(milliseconds, if index == 3 { 720 } else { 120 }, "{format:?}");
         }
     }
-    // A viewer without animation shows the last frame of an APNG.
+    // Viewers without animation show the last frame of an APNG.
     let still = image::load_from_memory(&animation.encode(AnimationFormat::Png, None).unwrap()).unwrap();
     assert_eq!(still.to_rgb8(), color().to_rgb8());
 }
 
 #[test]
-fn animations_need_frames_of_one_size() {
+fn animations_without_frames_or_with_different_sizes_are_errors() {
     for format in [AnimationFormat::Gif, AnimationFormat::Png, AnimationFormat::WebP] {
         assert!(Animation::new(Vec::new()).encode(format, None).is_err());
         assert!(Animation::new(vec![grey(), enlarge(&grey(), 2)]).encode(format, None).is_err());
@@ -123,10 +126,10 @@ fn animations_need_frames_of_one_size() {
 }
 
 #[test]
-fn a_png_file_tells_its_parameters() {
-    let parameters = parameters();
-    let file = encode_png(&grey(), Some(&parameters)).unwrap();
-    assert_eq!(read_provenance(Cursor::new(&file)).unwrap(), parameters);
+fn png_files_contain_their_provenance() {
+    let provenance = provenance();
+    let file = encode_png(&grey(), Some(&provenance)).unwrap();
+    assert_eq!(read_provenance(Cursor::new(&file)).unwrap(), provenance);
     assert_eq!(image::load_from_memory(&file).unwrap(), grey());
     let reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
     let software = &reader.info().uncompressed_latin1_text[0];
@@ -143,33 +146,33 @@ fn a_png_file_tells_its_parameters() {
     let json: serde_json::Value = serde_json::from_str(&texts[2].1).unwrap();
     assert_eq!((texts[2].0.as_str(), &json["temperature"]), ("rdpm", &serde_json::json!(0.1)));
 
-    let animation = Animation::new(vec![grey()]).encode(AnimationFormat::Png, Some(&parameters)).unwrap();
-    assert_eq!(read_provenance(Cursor::new(&animation)).unwrap(), parameters);
+    let animation = Animation::new(vec![grey()]).encode(AnimationFormat::Png, Some(&provenance)).unwrap();
+    assert_eq!(read_provenance(Cursor::new(&animation)).unwrap(), provenance);
 }
 
 #[test]
-fn the_command_is_quoted_for_a_shell() {
+fn command_is_quoted_for_a_shell() {
     let expected = "rdpm generate --model toy --class 'Große Schuhe 👟' --seed 7 --first 2 --guidance 2.5 \
                     --temperature 0.1 --top-k 3 --scale 4 --output 'a b.png'";
-    assert_eq!(parameters().command("a b.png").unwrap(), expected);
-    let sly = Provenance { class: "$(reboot); 'x".into(), ..parameters() };
-    let words = shlex::split(&sly.command("x.png").unwrap()).unwrap();
+    assert_eq!(provenance().command("a b.png").unwrap(), expected);
+    let malicious = Provenance { class: "$(reboot); 'x".into(), ..provenance() };
+    let words = shlex::split(&malicious.command("x.png").unwrap()).unwrap();
     assert_eq!(words[5], "$(reboot); 'x");
-    // The other image isn't inside, so that no command makes it again.
-    let variation = Provenance { from_step: Some(3), ..parameters() };
+    // The file doesn't contain the other image, so no command can generate the variation again.
+    let variation = Provenance { from_step: Some(3), ..provenance() };
     assert_eq!(variation.command("x.png"), None);
     let file = encode_png(&grey(), Some(&variation)).unwrap();
     assert_eq!(read_provenance(Cursor::new(&file)).unwrap(), variation);
 }
 
 #[test]
-fn what_tells_no_parameters_is_an_error() {
+fn files_without_valid_provenance_are_errors() {
     let plain = encode_png(&grey(), None).unwrap();
     assert!(matches!(read_provenance(Cursor::new(&plain)), Err(MetadataError::Missing)));
     assert!(matches!(read_provenance(Cursor::new(b"text")), Err(MetadataError::Png(_))));
-    let file = encode_png(&grey(), Some(&parameters())).unwrap();
+    let file = encode_png(&grey(), Some(&provenance())).unwrap();
     assert!(matches!(read_provenance(Cursor::new(&file[..200])), Err(MetadataError::Png(_))));
-    let sly = Provenance { class: "\u{1b}[2J".into(), ..parameters() };
-    let file = encode_png(&grey(), Some(&sly)).unwrap();
+    let malicious = Provenance { class: "\u{1b}[2J".into(), ..provenance() };
+    let file = encode_png(&grey(), Some(&malicious)).unwrap();
     assert!(matches!(read_provenance(Cursor::new(&file)), Err(MetadataError::Control)));
 }

@@ -1,7 +1,7 @@
-//! The candle implementation against PyTorch's, on the shipped weights.
+//! Compares the Rust implementation with PyTorch's, on the shipped weights.
 //!
-//! `tests/fixtures/parity.safetensors` is written by `python -m rdpm_training fixture`, which computes everything in
-//! PyTorch from the checkpoint that the weights were exported from.
+//! `python -m rdpm_training fixture` writes `tests/fixtures/parity.safetensors`. It computes everything in PyTorch from
+//! the checkpoint that the weights were exported from.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,6 +11,9 @@ use image::{DynamicImage, GrayImage, Rgb, RgbImage};
 use rdpm::model::code_sampling::sample_code;
 use rdpm::model::{Model, SamplingSettings, trajectory};
 
+use crate::pairs::pairs;
+
+/// A model, and what PyTorch computes with the same weights.
 struct Parity {
     model: Model,
     fixture: HashMap<String, Tensor>,
@@ -35,16 +38,16 @@ impl Parity {
     }
 
     fn settings(&self) -> Vec<SamplingSettings> {
-        let strength = self.floats("guidance_temperature");
-        let rounded = |x: f32| (f64::from(x) * 1e4).round() / 1e4; // 0.8 is no f32
+        let values = self.floats("guidance_temperature");
+        let rounded = |x: f32| (f64::from(x) * 1e4).round() / 1e4; // f32 can't represent 0.8 exactly
         self.codes("labels")
             .into_iter()
             .map(|class| {
                 let settings = SamplingSettings::new(self.model.config(), class as usize).unwrap();
                 settings
-                    .with_guidance(rounded(strength[0]))
+                    .with_guidance(rounded(values[0]))
                     .unwrap()
-                    .with_temperature(rounded(strength[1]))
+                    .with_temperature(rounded(values[1]))
                     .unwrap()
             })
             .collect()
@@ -53,64 +56,61 @@ impl Parity {
 
 /// ‖a − b‖ / ‖b‖
 fn relative_error(a: &[f32], b: &[f32]) -> f64 {
-    assert_eq!(a.len(), b.len());
     let norm =
         |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+    norm(&mut pairs(a, b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    pairs(a, b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]
-fn sampling_draws_the_same_ten_grids_and_the_same_pixels() {
+fn sampling_gives_pytorchs_tokens_and_pixels() {
     let parity = Parity::load();
     let (model, settings) = (&parity.model, parity.settings());
     let (steps, n, codes) = (model.config().steps(), model.config().positions(), model.codebook().codes());
     let c = model.codebook().channels();
     let eps = parity.floats("eps");
-    let ticks = parity.floats("uniform_ticks");
+    let bytes = parity.floats("uniform_ticks");
     let uniforms: Vec<f32> =
-        ticks.chunks_exact(2).map(|bytes| (bytes[0] * 256.0 + bytes[1] + 0.5) / 65536.0).collect();
+        bytes.chunks_exact(2).map(|bytes| (bytes[0] * 256.0 + bytes[1] + 0.5) / 65536.0).collect();
     let expected = parity.codes("sampled_tokens"); // (2, T, n)
 
     let mut z: Vec<Vec<f32>> = eps.chunks_exact(n * c).map(<[f32]>::to_vec).collect();
     for t in 1..=steps {
-        let images: Vec<_> = z.iter().zip(&settings).map(|(z, settings)| (&z[..], t, settings)).collect();
+        let images: Vec<_> = pairs(&z, &settings).map(|(z, settings)| (&z[..], t, settings)).collect();
         let mut logits = model.logits(&images).unwrap();
-        for (name, at) in [("logits_first", 1), ("logits_last", steps)] {
-            if t == at {
+        for (name, step) in [("logits_first", 1), ("logits_last", steps)] {
+            if t == step {
                 let error = relative_error(&logits.concat(), &parity.floats(name));
                 assert!(error < 1e-3, "{name}: relative error {error}");
             }
         }
         for (i, logits) in logits.iter_mut().enumerate() {
             let start = ((t - 1) * settings.len() + i) * n * codes;
-            let drawn: Vec<u32> = logits
-                .chunks_exact_mut(codes)
-                .zip(uniforms[start..start + n * codes].chunks_exact(codes))
+            let uniforms = uniforms[start..start + n * codes].chunks_exact(codes);
+            let tokens: Vec<u32> = pairs(logits.chunks_exact_mut(codes), uniforms)
                 .map(|(logits, uniforms)| sample_code(logits, &settings[i], uniforms).code)
                 .collect();
-            let at = (i * steps + t - 1) * n;
-            assert_eq!(drawn, expected[at..at + n], "image {i}, step {t}");
-            model.codebook().advance(&mut z[i], &drawn);
+            let start = (i * steps + t - 1) * n;
+            assert_eq!(tokens, expected[start..start + n], "image {i}, step {t}");
+            model.codebook().advance(&mut z[i], &tokens);
         }
     }
     assert!(largest_difference(&z.concat(), &parity.floats("sampled_z")) < 1e-4);
 
     let images = model.decode(&z.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
-    let drawn: Vec<f32> =
+    let pixels: Vec<f32> =
         images.iter().flat_map(|image| image.as_bytes().iter().map(|&byte| f32::from(byte))).collect();
     let expected: Vec<f32> =
         parity.floats("sampled_pixels").iter().map(|x| (x.clamp(-1.0, 1.0) + 1.0) * 127.5).collect();
-    // Half a level is rounding to a byte; the rest must be far below one level.
-    assert!(largest_difference(&drawn, &expected) < 0.6);
+    // Rounding to a byte accounts for half a level; the remaining difference must be far below one level.
+    assert!(largest_difference(&pixels, &expected) < 0.6);
 }
 
 #[test]
-fn encoding_gives_the_same_latent_and_the_same_ten_grids() {
+fn encoding_gives_pytorchs_latent_and_tokens() {
     let parity = Parity::load();
     let model = &parity.model;
     let (size, n) = (model.config().image.size as u32, model.config().positions());
@@ -118,19 +118,20 @@ fn encoding_gives_the_same_latent_and_the_same_ten_grids() {
     let bytes: Vec<u8> = parity.fixture["images"].flatten_all().unwrap().to_vec1().unwrap();
     let (v, eps) = (parity.floats("encoded_v"), parity.floats("eps"));
     let expected = parity.codes("tokenized_tokens");
-    for (i, bytes) in bytes.chunks_exact((size * size) as usize).enumerate() {
+    let images = bytes.chunks_exact((size * size) as usize);
+    for (i, (bytes, (v, eps))) in pairs(images, pairs(v.chunks_exact(len), eps.chunks_exact(len))).enumerate()
+    {
         let image = DynamicImage::ImageLuma8(GrayImage::from_raw(size, size, bytes.to_vec()).unwrap());
-        let (v, eps) = (&v[i * len..(i + 1) * len], &eps[i * len..(i + 1) * len]);
         let encoded = model.encode(&image).unwrap();
         assert!(relative_error(&encoded, v) < 1e-3);
         let (grids, _) = trajectory::tokenize(model.codebook(), model.schedule(), v, eps);
-        let at = i * model.config().steps() * n;
-        assert_eq!(grids.concat(), expected[at..at + model.config().steps() * n], "image {i}");
+        let start = i * model.config().steps() * n;
+        assert_eq!(grids.concat(), expected[start..start + model.config().steps() * n], "image {i}");
     }
 }
 
 #[test]
-fn a_tokenizer_with_three_levels_agrees_in_colour() {
+fn encoder_and_decoder_with_three_levels_in_colour_agree_with_pytorch() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/eighth");
     let model = Model::load(&folder, &Device::Cpu).unwrap();
     let fixture = candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
@@ -140,16 +141,18 @@ fn a_tokenizer_with_three_levels_agrees_in_colour() {
 
     let bytes = parity.codes("images");
     let (v, pixels) = (parity.floats("v"), parity.floats("pixels"));
-    for (i, v) in v.chunks_exact(9 * channels).enumerate() {
-        let level = |x: usize, y: usize, c: usize| ((i * 3 + c) * size + y) * size + x;
-        let color = |x: u32, y: u32| Rgb([0, 1, 2].map(|c| bytes[level(x as usize, y as usize, c)] as u8));
+    let images = pixels.chunks_exact(3 * size * size);
+    for (i, (v, pixels)) in pairs(v.chunks_exact(9 * channels), images).enumerate() {
+        let input = |x: usize, y: usize, c: usize| ((i * 3 + c) * size + y) * size + x;
+        let output = |x: usize, y: usize, c: usize| (c * size + y) * size + x;
+        let color = |x: u32, y: u32| Rgb([0, 1, 2].map(|c| bytes[input(x as usize, y as usize, c)] as u8));
         let image = DynamicImage::ImageRgb8(RgbImage::from_fn(size as u32, size as u32, color));
         assert!(relative_error(&parity.model.encode(&image).unwrap(), v) < 1e-4);
 
         let decoded = parity.model.decode(&[v]).unwrap()[0].to_rgb8();
         for (x, y, color) in decoded.enumerate_pixels() {
             for c in 0..3 {
-                let expected = (pixels[level(x as usize, y as usize, c)].clamp(-1.0, 1.0) + 1.0) * 127.5;
+                let expected = (pixels[output(x as usize, y as usize, c)].clamp(-1.0, 1.0) + 1.0) * 127.5;
                 assert!((f32::from(color.0[c]) - expected).abs() < 0.6, "image {i}, ({x}, {y}), channel {c}");
             }
         }
