@@ -5,6 +5,45 @@
 //! next timestep's codes with cross-entropy; sampling starts from standard Gaussian noise and takes about ten steps.
 //! Everything beyond that is this project's choice.
 //!
+//! ```
+//! use std::path::Path;
+//!
+//! use rdpm::model::{Model, Sampler, SamplingSettings, open_device};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
+//! let model = Model::load(&folder, &open_device("cpu")?)?;
+//! let (config, codebook) = (model.config(), model.codebook());
+//!
+//! // Iterate over the steps of two images (indices 0 and 1 of seed 7).
+//! let settings = SamplingSettings::new(config, 8)?;
+//! let mut sampler = Sampler::new(&model, &settings, 7, 0..2);
+//! for t in 1..=config.steps() {
+//!     let steps = sampler.next().ok_or("no more steps")??;
+//!     assert_eq!(steps.len(), 2);
+//!     assert_eq!(steps[0].step, t);
+//!     // The token grid C_t: n codes, row by row.
+//!     assert_eq!(steps[0].tokens.len(), config.positions());
+//!     assert!(steps[0].tokens.iter().all(|&code| (code as usize) < codebook.codes()));
+//! }
+//! assert!(sampler.next().is_none());
+//! let image = sampler.images()?.remove(0);
+//!
+//! // Encode an image to T token grids, from the noise of seed 5.
+//! let tokenization = model.tokenize(&image, 5)?;
+//! assert_eq!(tokenization.tokens.len(), config.steps());
+//!
+//! // Decode them: z_T = eps + e[C_1] + … + e[C_T].
+//! let mut z = model.start(&settings, 5, 0).latent().to_vec(); // eps of seed 5
+//! for tokens in &tokenization.tokens {
+//!     codebook.advance(&mut z, tokens);
+//! }
+//! let decoded = model.decode(&[&z])?.remove(0);
+//! assert_eq!(decoded, tokenization.previews[config.steps() - 1].noisy);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Letters used in this layer:
 //!
 //! - `v`: the latent of an image, shape (n, c): n = h·w positions, c channels, mean 0 and variance 1 per channel

@@ -3,6 +3,27 @@
 //! It upscales pictures, arranges them in sheets and animates them, for the engine, the server and the command line. It
 //! knows no tensors (`model` does), no jobs and no HTTP.
 //!
+//! ```
+//! use image::{DynamicImage, GrayImage, Luma};
+//! use rdpm::picture::{Animation, AnimationFormat, Format, enlarge, sheet, sheet_columns};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pictures: Vec<DynamicImage> =
+//!     (0..10).map(|i| GrayImage::from_pixel(28, 28, Luma([25 * i])).into()).collect();
+//!
+//! // A sheet of 4 columns, each picture upscaled to 56 × 56 pixels, as a JPEG file of quality 90.
+//! let sheet = sheet(&pictures, sheet_columns(10), 56);
+//! let jpeg = Format::Jpeg.encode(&sheet, 90, None)?;
+//! assert_eq!(image::guess_format(&jpeg)?.to_mime_type(), Format::Jpeg.media_type());
+//!
+//! // An animation of the pictures at four times their size.
+//! let frames = pictures.iter().map(|picture| enlarge(picture, 4)).collect();
+//! let gif = Animation::new(frames).encode(AnimationFormat::Gif, None)?;
+//! assert!(gif.starts_with(b"GIF89a"));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! | file | contents |
 //! |---|---|
 //! | `layout` | upscaling, sheets, pictures side by side |
