@@ -73,7 +73,7 @@ impl Weights {
         tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
         if let Some((name, tensor)) = tensors.iter().find(|(name, _)| !requested.contains(name)) {
             let reason = format!(
-                "disagrees with {CONFIG_FILE}: tensor {name} {:?} has no place there",
+                "tensor {name} {:?} isn't part of the model that {CONFIG_FILE} describes",
                 tensor.shape()
             );
             return Err(ModelError::Weights { path: self.path.clone(), reason });

@@ -19,7 +19,7 @@ fn settings(model: &Model, class: usize) -> SamplingSettings {
 }
 
 /// The T token grids of one image in a batch of its own.
-fn sample_sample_alone(model: &Model, settings: &SamplingSettings, seed: u64, index: u32) -> Vec<Vec<u32>> {
+fn sample_alone(model: &Model, settings: &SamplingSettings, seed: u64, index: u32) -> Vec<Vec<u32>> {
     Sampler::new(model, settings, seed, index..index + 1)
         .map(|steps| steps.unwrap().swap_remove(0).tokens)
         .collect()
