@@ -93,6 +93,7 @@ impl Backend for Model {
 ///
 /// [`FolderLoader`] implements it for [`Model`]; tests have a fake.
 pub trait Loader {
+    /// The models that it loads.
     type Backend: Backend;
 
     /// Opens the worker's device and returns its name, for example `cpu` or `cuda:0`. Called once, before any model is

@@ -9,7 +9,14 @@ use crate::model::ModelError;
 pub enum StartError {
     /// An option is out of range.
     #[error("{option} is {value}; allowed: {allowed}")]
-    Option { option: &'static str, value: usize, allowed: &'static str },
+    Option {
+        /// The name of the option.
+        option: &'static str,
+        /// Its value.
+        value: usize,
+        /// The values that are allowed.
+        allowed: &'static str,
+    },
     /// The operating system started no thread.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),

@@ -39,6 +39,7 @@ impl FromStr for JobId {
 pub enum Status {
     /// No image of the job has started.
     Queued,
+    /// An image of the job has started.
     Running,
     /// Ended: all images are finished.
     Completed,
@@ -76,11 +77,11 @@ pub enum Event {
     Started,
     /// Some images of the job took the same step.
     Step(Progress),
+    /// The last event: all images are finished.
     Completed,
-    /// `detail` is written for the client and reveals no internals.
-    Failed {
-        detail: &'static str,
-    },
+    /// The last event: the job failed. `detail` is written for the client and reveals no internals.
+    Failed { detail: &'static str },
+    /// The last event: the job was canceled.
     Canceled,
 }
 
@@ -165,9 +166,11 @@ pub struct Snapshot {
     pub status: Status,
     /// `None` unless the job waits.
     pub queue_position: Option<QueuePosition>,
+    /// When the job was accepted.
     pub created: SystemTime,
     /// When its first image started.
     pub started: Option<SystemTime>,
+    /// When the job ended.
     pub ended: Option<SystemTime>,
     /// Why it failed, written for the client.
     pub detail: Option<&'static str>,

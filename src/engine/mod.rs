@@ -1,4 +1,4 @@
-//! The engine: accepts jobs, draws their images on one or more devices, and publishes each step as an event.
+//! The engine: accepts jobs, samples their images on one or more devices, and publishes each step as an event.
 //!
 //! ```no_run
 //! use std::{path::PathBuf, time::Duration};
@@ -6,7 +6,7 @@
 //! use rdpm::engine::{Engine, Event, FolderLoader, Options, Request};
 //! use rdpm::model::{ModelInfo, SamplingSettings};
 //!
-//! # async fn draw() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn generate() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = PathBuf::from("weights/fashion-mnist");
 //! let info = ModelInfo::read(&folder)?;
 //! let loader = FolderLoader::new([(info.config.name.clone(), folder)], "cpu");
@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! A thread for each device owns it and draws the images of many jobs together. In RDPM a step costs the same whatever
+//! A thread for each device owns it and samples the images of many jobs together. In RDPM a step costs the same whatever
 //! its timestep, so images need not start or end together: up to [`Options::max_batch`] of them are in flight on a device,
 //! each at its own timestep. Between two steps finished images leave, waiting ones join, and those of canceled jobs are
 //! dropped. Several models share these slots: in a round, each model that has images takes one step with its own batch.

@@ -1,5 +1,6 @@
 //! A model that an engine serves, looked up once.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::model::ModelInfo;
 
 /// A model that an engine serves, as [`Engine::model`](super::Engine::model) returns it. It dereferences to the model's
 /// description and is cheap to clone. Two handles are equal if they are of the same model of the same engine.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ModelHandle {
     index: usize,
     info: Arc<ModelInfo>,
@@ -34,7 +35,7 @@ impl ModelHandle {
         &self.info.config.name
     }
 
-    /// T, the number of steps that draw an image.
+    /// T, the number of steps in which an image is sampled.
     pub fn steps(&self) -> usize {
         self.info.config.steps()
     }
@@ -45,6 +46,12 @@ impl Deref for ModelHandle {
 
     fn deref(&self) -> &ModelInfo {
         &self.info
+    }
+}
+
+impl fmt::Debug for ModelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ModelHandle").field(&self.name()).finish()
     }
 }
 

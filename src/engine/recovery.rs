@@ -23,11 +23,12 @@ use super::scheduler::Scheduler;
 use super::scheduler_state::Health;
 
 /// For the client of a job that was in a batch that failed.
-pub(super) const INTERRUPTED: &str = "A fault in the server interrupted the drawing. It has been logged; the same request may well work again.";
+pub(super) const INTERRUPTED: &str =
+    "A fault in the server interrupted the generation. It has been logged. Try again.";
 /// For the client of a job whose model could not be loaded.
 pub(super) const NOT_LOADED: &str = "The server could not load the model. The fault has been logged.";
 /// For the client of a job that waited for a model that became unavailable.
-const UNAVAILABLE: &str = "The server can't draw with this model at present. Try again later.";
+const UNAVAILABLE: &str = "The model is not available at present. Try again later.";
 
 /// The backend of a model on a worker, which is dropped after a fault and loaded again.
 pub(super) struct RecoveringBackend<B> {
@@ -116,13 +117,13 @@ impl<B> RecoveringBackend<B> {
         if retry_at > Instant::now() {
             return None;
         }
-        let loaded = load().map(|(backend, rest)| {
+        let loaded = load().map(|(backend, details)| {
             if self.failures >= scheduler.options.max_failures {
                 self.failures = 0;
             }
             self.set(backend);
             scheduler.set_healthy(instance);
-            rest
+            details
         });
         if loaded.is_err() {
             self.schedule_retry(scheduler, instance, attempts + 1);

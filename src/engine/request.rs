@@ -110,11 +110,12 @@ impl Request {
         Self { cancel_on_disconnect, ..self }
     }
 
-    /// The model that draws the images.
+    /// The model that samples the images.
     pub fn model(&self) -> &ModelHandle {
         &self.model
     }
 
+    /// The settings of the sampler, the same for all images.
     pub fn settings(&self) -> &SamplingSettings {
         &self.settings
     }
@@ -125,7 +126,7 @@ impl Request {
         Provenance { from_step, ..Provenance::new(&self.model.config, &self.settings, self.seed, index) }
     }
 
-    /// 0 to [`SEED_MAX`].
+    /// The seed of all randomness, 0 to [`SEED_MAX`].
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -135,10 +136,12 @@ impl Request {
         self.count
     }
 
+    /// Whether step events contain previews.
     pub fn previews(&self) -> bool {
         self.previews
     }
 
+    /// Whether step events contain the most probable codes of each position.
     pub fn alternatives(&self) -> bool {
         self.alternatives
     }
@@ -148,6 +151,7 @@ impl Request {
         self.init_image.as_ref()
     }
 
+    /// Whether the job is canceled when its last subscriber has left.
     pub fn cancel_on_disconnect(&self) -> bool {
         self.cancel_on_disconnect
     }

@@ -10,6 +10,7 @@ use super::job::Job;
 use super::queue::Queue;
 use super::tokenize::TokenizeRequest;
 
+/// What waits, what is in flight, and how healthy the models are.
 pub(super) struct SchedulerState {
     pub queue: Queue,
     /// Dropping one notifies the client that waits for it.
@@ -44,6 +45,7 @@ pub(super) struct InFlightImage {
     pub remaining_steps: usize,
 }
 
+/// The life of an engine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Accepting,
@@ -64,7 +66,7 @@ impl SchedulerState {
         }
     }
 
-    /// Whether jobs of a model are accepted: at least one worker can draw it.
+    /// Whether jobs of a model are accepted: the model works on at least one worker.
     pub fn ready(&self, model: usize) -> Result<(), SubmitError> {
         if self.phase != Phase::Accepting {
             return Err(SubmitError::ShuttingDown);

@@ -54,7 +54,7 @@ impl Subscription {
         self.job.id
     }
 
-    /// The model that draws the job's images.
+    /// The model that samples the job's images.
     pub fn model(&self) -> &ModelHandle {
         self.job.model()
     }

@@ -27,6 +27,7 @@ pub struct Tokenized {
 pub struct TokenizedStep {
     /// h·w codes, row by row.
     pub tokens: Vec<u32>,
+    /// Both previews after this step.
     pub preview: StepPreview,
 }
 

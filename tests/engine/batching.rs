@@ -3,7 +3,7 @@
 use rdpm::engine::{Batching, Event, Options, Status};
 
 use super::common::{STEPS, events, fake_engine, options, request};
-use super::{end_of, names, tokens};
+use super::{event_names, final_status, tokens};
 
 #[tokio::test]
 async fn events_are_ordered_and_numbered_from_one() {
@@ -11,8 +11,8 @@ async fn events_are_ordered_and_numbered_from_one() {
     let id = engine.submit(request(&engine, 7, 1)).unwrap();
     let events = events(&engine, id).await;
     let expected = ["queued 1", "started", "step 1 of 0", "step 2 of 0", "step 3 of 0", "step 4 of 0"];
-    assert_eq!(names(&events)[..6], expected);
-    assert_eq!(names(&events)[6..], ["step 5 of 0", "completed"]);
+    assert_eq!(event_names(&events)[..6], expected);
+    assert_eq!(event_names(&events)[6..], ["step 5 of 0", "completed"]);
     assert!(events.iter().map(|(id, _)| *id).eq(1..=8));
     let job = engine.get(id).unwrap();
     assert_eq!((job.status, job.images.len(), job.last_event), (Status::Completed, 1, 8));
@@ -25,7 +25,7 @@ async fn events_are_ordered_and_numbered_from_one() {
 async fn images_of_a_job_share_step_events() {
     let (engine, _) = fake_engine(options());
     let id = engine.submit(request(&engine, 1, 4)).unwrap();
-    let names = names(&events(&engine, id).await);
+    let names = event_names(&events(&engine, id).await);
     assert_eq!(names.len(), STEPS + 3);
     assert_eq!(names[2], "step 1 of 0 1 2 3");
     assert_eq!(engine.get(id).unwrap().images.iter().map(|image| image.index).max(), Some(3));
@@ -39,8 +39,8 @@ async fn images_join_and_leave_between_steps() {
     script.run_steps(2);
     let second = engine.submit(request(&engine, 2, 1)).unwrap();
     script.resume();
-    assert_eq!(end_of(&engine, first).await, Status::Completed);
-    assert_eq!(end_of(&engine, second).await, Status::Completed);
+    assert_eq!(final_status(&engine, first).await, Status::Completed);
+    assert_eq!(final_status(&engine, second).await, Status::Completed);
 
     let batches = script.batches();
     let shared: Vec<_> = batches.iter().filter(|batch| batch.len() == 2).collect();
@@ -63,7 +63,7 @@ async fn a_job_of_one_image_does_not_wait_behind_a_job_of_sixteen() {
     assert_eq!(engine.get(one).unwrap().queue_position.map(|queued| queued.position), Some(2));
     script.resume();
     for id in [blocker, many, one] {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
     let batches = script.batches();
     let next = &batches[STEPS];
@@ -83,7 +83,7 @@ async fn static_batching_runs_whole_jobs() {
     let third = engine.submit(request(&engine, 3, 2)).unwrap();
     script.resume();
     for id in [first, second, third] {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
     // Nothing joins the first job, and the third doesn't fit beside the second.
     let sizes: Vec<usize> = script.batches().iter().map(Vec::len).collect();
@@ -99,7 +99,7 @@ async fn previews_are_decoded_only_for_requests_with_previews() {
     let with = engine.submit(request(&engine, 2, 1)).unwrap();
     script.resume();
     for (id, wanted) in [(without, false), (with, true)] {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
         for (_, event) in events(&engine, id).await {
             if let Event::Step(progress) = &*event {
                 assert!(

@@ -7,7 +7,7 @@ use rdpm::engine::{Engine, Options, StartError, Status};
 use rdpm::model::Config;
 
 use super::common::{FakeLoader, Fault, Script, config, options, request, with_timeout};
-use super::{end_of, until};
+use super::{final_status, wait_until};
 
 /// An engine with one fake model on two devices, each with its own script.
 fn two_device_engine(options: Options) -> (Engine, [Arc<Script>; 2]) {
@@ -31,7 +31,7 @@ async fn devices_share_the_work_evenly() {
         assert_eq!(script.batches()[0].len(), 3);
         script.resume();
     }
-    assert_eq!(end_of(&engine, id).await, Status::Completed);
+    assert_eq!(final_status(&engine, id).await, Status::Completed);
     assert_eq!(engine.get(id).unwrap().images.len(), 6);
 }
 
@@ -45,11 +45,11 @@ async fn a_fault_on_one_device_does_not_affect_the_other() {
     let first = engine.submit(request(&engine, 1, 1)).unwrap();
     let second = engine.submit(request(&engine, 2, 1)).unwrap();
     scripts.iter().for_each(|script| script.permit_steps(1));
-    until(|| scripts.iter().all(|script| !script.batches().is_empty())).await;
+    wait_until(|| scripts.iter().all(|script| !script.batches().is_empty())).await;
     let mut ends = [first, second].map(|id| (id, Status::Queued));
     scripts.iter().for_each(|script| script.resume());
     for (id, end) in &mut ends {
-        *end = end_of(&engine, *id).await;
+        *end = final_status(&engine, *id).await;
     }
     // Which job was on which device depends on the threads.
     let count = |status: Status| ends.iter().filter(|(_, end)| *end == status).count();
@@ -64,7 +64,7 @@ async fn a_fault_on_one_device_does_not_affect_the_other() {
     engine.ready().unwrap();
     assert!(engine.is_alive());
     let id = engine.submit(request(&engine, 3, 16)).unwrap();
-    assert_eq!(end_of(&engine, id).await, Status::Completed);
+    assert_eq!(final_status(&engine, id).await, Status::Completed);
     engine.shutdown(Duration::ZERO);
 }
 

@@ -7,7 +7,7 @@ use rdpm::engine::{Engine, Event, JobId, MAX_COUNT, Options, Request, SEED_MAX, 
 use rdpm::model::SamplingSettings;
 
 use super::common::{STEPS, events, fake_engine, options, request, two_model_engine, with_timeout};
-use super::{end_of, names, until};
+use super::{event_names, final_status, wait_until};
 
 #[tokio::test]
 async fn jobs_can_be_canceled_in_every_state() {
@@ -19,17 +19,17 @@ async fn jobs_can_be_canceled_in_every_state() {
     let other = engine.submit(request(&engine, 3, 1)).unwrap();
 
     assert_eq!(engine.cancel(queued).unwrap().status, Status::Canceled);
-    assert_eq!(names(&events(&engine, queued).await), ["queued 1", "canceled"]);
+    assert_eq!(event_names(&events(&engine, queued).await), ["queued 1", "canceled"]);
     assert_eq!(engine.get(other).unwrap().queue_position.map(|queued| queued.position), Some(1));
 
     assert_eq!(engine.cancel(running).unwrap().status, Status::Canceled);
-    assert_eq!(end_of(&engine, running).await, Status::Canceled);
+    assert_eq!(final_status(&engine, running).await, Status::Canceled);
     script.resume();
-    assert_eq!(end_of(&engine, other).await, Status::Completed);
+    assert_eq!(final_status(&engine, other).await, Status::Completed);
     // At most the running step was still taken for it, and nothing was logged after the end.
     assert!(script.batches().iter().flatten().filter(|image| image.0 == 1).count() <= 3);
     assert!(script.batches().iter().flatten().all(|image| image.0 != 2));
-    assert_eq!(end_of(&engine, running).await, Status::Canceled);
+    assert_eq!(final_status(&engine, running).await, Status::Canceled);
 
     let ended = engine.cancel(other).unwrap();
     assert_eq!((ended.status, ended.images.len()), (Status::Completed, 1));
@@ -44,7 +44,7 @@ async fn canceled_jobs_keep_their_finished_images() {
     script.pause();
     let id = engine.submit(request(&engine, 1, 2)).unwrap();
     script.run_steps(STEPS + 1);
-    until(|| engine.get(id).unwrap().images.len() == 1).await;
+    wait_until(|| engine.get(id).unwrap().images.len() == 1).await;
     assert_eq!(engine.cancel(id).unwrap().images.len(), 1);
     script.resume();
 }
@@ -65,18 +65,18 @@ async fn a_full_queue_refuses_jobs_with_a_retry_delay() {
     let after = engine.submit(request(&engine, 5, 2)).unwrap();
     script.resume();
     for id in [running, fits, after] {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
     // An empty queue accepts any one job.
     let large = engine.submit(request(&engine, 6, 16)).unwrap();
-    assert_eq!(end_of(&engine, large).await, Status::Completed);
+    assert_eq!(final_status(&engine, large).await, Status::Completed);
 }
 
 #[tokio::test]
 async fn ended_jobs_are_evicted_by_size_except_the_newest() {
     let (engine, _) = fake_engine(Options { max_finished_bytes: 1, ..options() });
     let first = engine.submit(request(&engine, 1, 1)).unwrap();
-    assert_eq!(end_of(&engine, first).await, Status::Completed);
+    assert_eq!(final_status(&engine, first).await, Status::Completed);
     assert!(engine.get(first).is_some());
     let second = engine.submit(request(&engine, 2, 1)).unwrap();
     let mut subscription = engine.subscribe(second, 0).unwrap();
@@ -111,7 +111,7 @@ async fn ended_jobs_are_evicted_by_count_and_age() {
     let id = engine.submit(request(&engine, 1, 1)).unwrap();
     let mut subscription = engine.subscribe(id, 0).unwrap();
     while with_timeout(subscription.next()).await.is_some() {}
-    until(|| engine.get(id).is_none()).await;
+    wait_until(|| engine.get(id).is_none()).await;
 }
 
 #[test]
@@ -142,14 +142,14 @@ async fn waiting_jobs_get_queue_position_events() {
     assert!(queued(last).eta >= 2 * queued(next).eta, "{:?} {:?}", queued(next), queued(last));
 
     script.run_steps(STEPS);
-    assert_eq!(end_of(&engine, running).await, Status::Completed);
+    assert_eq!(final_status(&engine, running).await, Status::Completed);
     let mut subscription = engine.subscribe(last, 1).unwrap();
     let (number, event) = with_timeout(subscription.next()).await.unwrap();
     assert_eq!(number, 2);
     assert!(matches!(&*event, Event::Queued(queued) if queued.position == 1), "{event:?}");
     script.resume();
-    assert_eq!(end_of(&engine, last).await, Status::Completed);
-    assert_eq!(names(&events(&engine, last).await)[..3], ["queued 2", "queued 1", "started"]);
+    assert_eq!(final_status(&engine, last).await, Status::Completed);
+    assert_eq!(event_names(&events(&engine, last).await)[..3], ["queued 2", "queued 1", "started"]);
     let job = engine.get(last).unwrap();
     let (created, started, ended) = (job.created, job.started.unwrap(), job.ended.unwrap());
     assert!(created <= started && started <= ended && job.queue_position.is_none());
@@ -163,13 +163,15 @@ async fn job_timeout_fails_jobs_even_while_a_step_hangs() {
     let running = engine.submit(request(&engine, 1, 1)).unwrap();
     let waiting = engine.submit(request(&engine, 2, 1)).unwrap();
     for id in [running, waiting] {
-        assert_eq!(end_of(&engine, id).await, Status::Failed);
+        assert_eq!(final_status(&engine, id).await, Status::Failed);
         assert!(engine.get(id).unwrap().detail.unwrap().contains("longer than this server allows"));
     }
     script.resume();
     // On a slow machine the first ones may time out, too.
     let complete = async {
-        while end_of(&engine, engine.submit(request(&engine, 3, 1)).unwrap()).await != Status::Completed {}
+        while final_status(&engine, engine.submit(request(&engine, 3, 1)).unwrap()).await != Status::Completed
+        {
+        }
     };
     with_timeout(complete).await;
 }
@@ -196,8 +198,8 @@ async fn cancel_on_disconnect_cancels_a_job_when_its_last_subscriber_has_left() 
     with_timeout(cancellation).await;
     assert_eq!(engine.get(canceled).unwrap().status, Status::Canceled);
     script.resume();
-    assert_eq!(end_of(&engine, unwatched).await, Status::Completed);
-    assert_eq!(end_of(&engine, kept).await, Status::Completed);
+    assert_eq!(final_status(&engine, unwatched).await, Status::Completed);
+    assert_eq!(final_status(&engine, kept).await, Status::Completed);
 }
 
 #[tokio::test]
@@ -211,7 +213,7 @@ async fn a_subscriber_that_returns_within_the_grace_period_keeps_the_job() {
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(engine.get(id).unwrap().status, Status::Running);
     script.resume();
-    assert_eq!(end_of(&engine, id).await, Status::Completed);
+    assert_eq!(final_status(&engine, id).await, Status::Completed);
     drop(returned);
 }
 
@@ -224,5 +226,5 @@ async fn concurrent_cancels_all_return_canceled() {
     let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(cancel(Arc::clone(&engine)))).collect();
     assert!(threads.into_iter().all(|thread| thread.join().unwrap() == Status::Canceled));
     script.resume();
-    assert_eq!(end_of(&engine, id).await, Status::Canceled);
+    assert_eq!(final_status(&engine, id).await, Status::Canceled);
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use common::{events, with_timeout};
 use rdpm::engine::{Engine, Event, JobId, Status};
 
-fn names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
+fn event_names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
     let name = |event: &Event| match event {
         Event::Queued(queued) => format!("queued {}", queued.position),
         Event::Started => "started".into(),
@@ -37,7 +37,7 @@ fn names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
 }
 
 /// Waits until a condition holds.
-async fn until(condition: impl Fn() -> bool) {
+async fn wait_until(condition: impl Fn() -> bool) {
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -46,12 +46,12 @@ async fn until(condition: impl Fn() -> bool) {
     with_timeout(wait).await;
 }
 
-async fn end_of(engine: &Engine, id: JobId) -> Status {
+async fn final_status(engine: &Engine, id: JobId) -> Status {
     let events = events(engine, id).await;
     let is_end = |event: &Event| matches!(event, Event::Completed | Event::Failed { .. } | Event::Canceled);
     let ends = events.iter().filter(|(_, event)| is_end(event)).count();
-    assert_eq!(ends, 1, "{:?}", names(&events));
-    assert!(is_end(&events.last().unwrap().1), "{:?}", names(&events));
+    assert_eq!(ends, 1, "{:?}", event_names(&events));
+    assert!(is_end(&events.last().unwrap().1), "{:?}", event_names(&events));
     engine.get(id).unwrap().status
 }
 

@@ -5,7 +5,7 @@ use prometheus_client::registry::Registry;
 use rdpm::engine::{Engine, Options, Status};
 
 use super::common::{Fault, STEPS, fake_engine, options, request};
-use super::end_of;
+use super::final_status;
 
 fn text(engine: &Engine) -> String {
     let mut registry = Registry::with_prefix("rdpm");
@@ -37,12 +37,12 @@ async fn metrics_count_every_job_and_image() {
 
     engine.cancel(waiting).unwrap();
     script.resume();
-    assert_eq!(end_of(&engine, running).await, Status::Completed);
+    assert_eq!(final_status(&engine, running).await, Status::Completed);
     script.fail_steps([Some(Fault::Error)]);
     let failed = engine.submit(request(&engine, 4, 1)).unwrap();
-    assert_eq!(end_of(&engine, failed).await, Status::Failed);
+    assert_eq!(final_status(&engine, failed).await, Status::Failed);
     let last = engine.submit(request(&engine, 5, 1)).unwrap();
-    assert_eq!(end_of(&engine, last).await, Status::Completed);
+    assert_eq!(final_status(&engine, last).await, Status::Completed);
     engine.shutdown(std::time::Duration::from_secs(1));
 
     let after = text(&engine);

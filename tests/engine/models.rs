@@ -9,7 +9,7 @@ use super::common::{
     Fault, STEPS, Script, config, engine_with, events, options, other_config, request, request_for,
     two_model_engine, with_timeout,
 };
-use super::{end_of, tokens, until};
+use super::{final_status, tokens, wait_until};
 
 /// T of [`other_config`].
 const OTHER_STEPS: usize = 3;
@@ -26,14 +26,14 @@ async fn each_model_steps_its_own_batch_in_every_round() {
     // Neither waits for the other's end. The second may have joined before or after the first one's first step.
     toy.permit_steps(2);
     other.permit_steps(1);
-    until(|| !toy.batches().is_empty() && !other.batches().is_empty()).await;
+    wait_until(|| !toy.batches().is_empty() && !other.batches().is_empty()).await;
     assert_eq!([first, second].map(|id| engine.get(id).unwrap().status), [Status::Running; 2]);
     toy.resume();
     other.resume();
     for (id, script, seed, count, steps, size) in
         [(first, &toy, 1, 2, STEPS, 12), (second, &other, 2, 3, OTHER_STEPS, 8)]
     {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
         let batches = script.batches();
         assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), vec![count; steps]);
         assert!(batches.iter().flatten().all(|image| image.0 == seed));
@@ -54,7 +54,7 @@ async fn models_share_the_slots_of_a_batch() {
     toy.resume();
     other.resume();
     for id in jobs.into_iter().chain([other_job]) {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
     let largest = |script: &Script| script.batches().iter().map(Vec::len).max().unwrap();
     assert!(largest(&toy) <= 4 && largest(&other) < 4, "{:?}", other.batches());
@@ -72,7 +72,7 @@ async fn a_model_does_not_wait_behind_another_with_many_jobs() {
     assert_eq!((position(one), position(many[0]), position(many[5])), (1, 2, 7));
     toy.resume();
     for &id in many.iter().chain([&blocker, &one]) {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
     let begun = |id: JobId| engine.get(id).unwrap().started.unwrap();
     assert!(begun(one) <= begun(many[1]), "the other model's job began after two of those before it");
@@ -90,12 +90,12 @@ async fn a_fault_of_one_model_does_not_affect_the_other() {
         let completed = engine.submit(request_for(&engine, "other", 2, 2)).unwrap();
         toy.resume();
         other.resume();
-        assert_eq!(end_of(&engine, failed).await, Status::Failed);
-        assert_eq!(end_of(&engine, completed).await, Status::Completed);
+        assert_eq!(final_status(&engine, failed).await, Status::Failed);
+        assert_eq!(final_status(&engine, completed).await, Status::Completed);
         // No step of it was lost or repeated.
         assert_eq!(other.batches().len(), OTHER_STEPS);
         let after = engine.submit(request(&engine, 3, 1)).unwrap();
-        assert_eq!(end_of(&engine, after).await, Status::Completed);
+        assert_eq!(final_status(&engine, after).await, Status::Completed);
         assert_eq!((toy.load_attempts(), other.load_attempts()), (2, 1));
     }
 }
@@ -109,9 +109,11 @@ async fn an_unavailable_model_does_not_affect_the_other() {
     let failed = engine.submit(request(&engine, 1, 1)).unwrap();
     let completed = engine.submit(request_for(&engine, "other", 1, 1)).unwrap();
     other.run_steps(1);
-    assert_eq!(end_of(&engine, failed).await, Status::Failed);
-    until(|| matches!(engine.model_ready(engine.model("toy").unwrap()), Err(SubmitError::NotReady { .. })))
-        .await;
+    assert_eq!(final_status(&engine, failed).await, Status::Failed);
+    wait_until(|| {
+        matches!(engine.model_ready(engine.model("toy").unwrap()), Err(SubmitError::NotReady { .. }))
+    })
+    .await;
     assert!(matches!(engine.submit(request(&engine, 3, 1)), Err(SubmitError::NotReady { .. })));
     let image = image::DynamicImage::new_rgb8(9, 9);
     let refused = with_timeout(engine.tokenize(engine.model("toy").unwrap(), image.clone(), 1)).await;
@@ -120,13 +122,13 @@ async fn an_unavailable_model_does_not_affect_the_other() {
     engine.model_ready(engine.model("other").unwrap()).unwrap();
     engine.ready().unwrap();
     other.resume();
-    assert_eq!(end_of(&engine, completed).await, Status::Completed);
+    assert_eq!(final_status(&engine, completed).await, Status::Completed);
     with_timeout(engine.tokenize(engine.model("other").unwrap(), image, 1)).await.unwrap();
     // The loads are retried meanwhile.
     let attempts = toy.load_attempts();
-    until(|| toy.load_attempts() > attempts).await;
+    wait_until(|| toy.load_attempts() > attempts).await;
     let after = engine.submit(request_for(&engine, "other", 2, 4)).unwrap();
-    assert_eq!(end_of(&engine, after).await, Status::Completed);
+    assert_eq!(final_status(&engine, after).await, Status::Completed);
     assert_eq!(other.load_attempts(), 1);
 }
 
@@ -143,7 +145,7 @@ async fn running_out_of_memory_halves_the_batch_of_that_model_only() {
     toy.resume();
     other.resume();
     for id in [first, second] {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
     let sizes = |script: &Script| script.batches().iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(sizes(&toy), [4; STEPS]);
@@ -157,7 +159,7 @@ async fn lazy_models_are_loaded_with_their_first_job_and_stay_loaded() {
     engine.ready().unwrap();
     for seed in 1..3 {
         let id = engine.submit(request_for(&engine, "other", seed, 2)).unwrap();
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
         assert_eq!((toy.load_attempts(), other.load_attempts()), (0, 1));
     }
     with_timeout(engine.tokenize(engine.model("toy").unwrap(), image::DynamicImage::new_rgb8(9, 9), 1))
@@ -175,13 +177,13 @@ async fn a_lazy_model_that_cannot_be_loaded_fails_its_job_only() {
         other.fail_loads([Some(fault)]);
         let failed = engine.submit(request_for(&engine, "other", 2, 2)).unwrap();
         toy.resume();
-        assert_eq!(end_of(&engine, failed).await, Status::Failed);
+        assert_eq!(final_status(&engine, failed).await, Status::Failed);
         let detail = engine.get(failed).unwrap().detail.unwrap();
         assert!(detail.contains("could not load the model") && !detail.contains("secret"), "{detail}");
-        assert_eq!(end_of(&engine, completed).await, Status::Completed);
+        assert_eq!(final_status(&engine, completed).await, Status::Completed);
         // The next job tries to load it again.
         let after = engine.submit(request_for(&engine, "other", 3, 1)).unwrap();
-        assert_eq!(end_of(&engine, after).await, Status::Completed);
+        assert_eq!(final_status(&engine, after).await, Status::Completed);
         assert_eq!(other.load_attempts(), 2);
     }
     let (engine, [_, other]) = two_model_engine(Options { loading: ModelLoading::Lazy, ..options() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdpm::engine::{Options, StartError, Status, SubmitError};
 
 use super::common::{Fault, STEPS, Script, config, engine_with, fake_engine, options, request, with_timeout};
-use super::{end_of, until};
+use super::{final_status, wait_until};
 
 #[tokio::test]
 async fn a_fault_fails_only_the_jobs_in_its_batch() {
@@ -19,10 +19,10 @@ async fn a_fault_fails_only_the_jobs_in_its_batch() {
         // Has one image in the failing batch, and one that waits.
         let second = engine.submit(request(&engine, 3, 2)).unwrap();
         script.resume();
-        assert_eq!(end_of(&engine, first).await, Status::Failed);
-        assert_eq!(end_of(&engine, second).await, Status::Failed);
+        assert_eq!(final_status(&engine, first).await, Status::Failed);
+        assert_eq!(final_status(&engine, second).await, Status::Failed);
         let after = engine.submit(request(&engine, 4, 3)).unwrap();
-        assert_eq!(end_of(&engine, after).await, Status::Completed);
+        assert_eq!(final_status(&engine, after).await, Status::Completed);
         assert_eq!(script.load_attempts(), 2);
         engine.ready().unwrap();
         let detail = engine.get(first).unwrap().detail.unwrap();
@@ -37,7 +37,7 @@ async fn repeated_failures_make_the_engine_not_ready_until_the_model_loads_again
     script.fail_loads([Fault::Error, Fault::Panic].into_iter().cycle().map(Some).take(100_000));
     let mut was_not_ready = false;
     let id = engine.submit(request(&engine, 1, 1)).unwrap();
-    assert_eq!(end_of(&engine, id).await, Status::Failed);
+    assert_eq!(final_status(&engine, id).await, Status::Failed);
     let recover = async {
         loop {
             match engine.submit(request(&engine, 2, 1)) {
@@ -48,7 +48,7 @@ async fn repeated_failures_make_the_engine_not_ready_until_the_model_loads_again
                     script.clear_faults();
                 }
                 Err(other) => panic!("{other}"),
-                Ok(id) => match end_of(&engine, id).await {
+                Ok(id) => match final_status(&engine, id).await {
                     Status::Completed => break,
                     status => assert_eq!(status, Status::Failed),
                 },
@@ -71,13 +71,13 @@ async fn three_failed_batches_in_a_row_make_the_engine_not_ready() {
     script.fail_loads([None, None].into_iter().chain(std::iter::repeat_n(Some(Fault::Error), 100_000)));
     for seed in 0..3 {
         let id = engine.submit(request(&engine, seed, 1)).unwrap();
-        assert_eq!(end_of(&engine, id).await, Status::Failed);
+        assert_eq!(final_status(&engine, id).await, Status::Failed);
     }
-    until(|| engine.ready().is_err()).await;
+    wait_until(|| engine.ready().is_err()).await;
     script.clear_faults();
-    until(|| engine.ready().is_ok()).await;
+    wait_until(|| engine.ready().is_ok()).await;
     let id = engine.submit(request(&engine, 4, 1)).unwrap();
-    assert_eq!(end_of(&engine, id).await, Status::Completed);
+    assert_eq!(final_status(&engine, id).await, Status::Completed);
 }
 
 #[test]
@@ -105,7 +105,7 @@ async fn running_out_of_memory_halves_the_batch() {
     script.fail_steps([None, Some(Fault::OutOfMemory)]);
     let id = engine.submit(request(&engine, 1, 5)).unwrap();
     script.resume();
-    assert_eq!(end_of(&engine, id).await, Status::Completed);
+    assert_eq!(final_status(&engine, id).await, Status::Completed);
     assert_eq!(script.load_attempts(), 1);
     // Five images at first, then the five that were too many, then parts of three and two.
     let sizes: Vec<usize> = script.batches().iter().map(Vec::len).collect();
@@ -118,11 +118,11 @@ async fn running_out_of_memory_again_after_halving_is_a_fault() {
     let (engine, script) = fake_engine(options());
     script.fail_steps([Some(Fault::OutOfMemory), Some(Fault::OutOfMemory)]);
     let id = engine.submit(request(&engine, 1, 4)).unwrap();
-    assert_eq!(end_of(&engine, id).await, Status::Failed);
+    assert_eq!(final_status(&engine, id).await, Status::Failed);
     // One image can't be halved.
     script.fail_steps([Some(Fault::OutOfMemory)]);
     let id = engine.submit(request(&engine, 2, 1)).unwrap();
-    assert_eq!(end_of(&engine, id).await, Status::Failed);
+    assert_eq!(final_status(&engine, id).await, Status::Failed);
     let after = engine.submit(request(&engine, 3, 4)).unwrap();
-    assert_eq!(end_of(&engine, after).await, Status::Completed);
+    assert_eq!(final_status(&engine, after).await, Status::Completed);
 }

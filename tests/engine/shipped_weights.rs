@@ -10,7 +10,7 @@ use rdpm::engine::{Engine, Event, FolderLoader, JobId, ModelInfo, Options, Reque
 use rdpm::model::{Model, ModelError, Sampler, SamplingSettings};
 
 use super::common::events;
-use super::{end_of, tokens};
+use super::{final_status, tokens};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist")
@@ -67,7 +67,7 @@ async fn random_arrivals(engine: &Engine, model: &Model, seed: u64) {
     }
     let mut completed = 0;
     for (id, request) in jobs {
-        let end = end_of(engine, id).await;
+        let end = final_status(engine, id).await;
         completed += usize::from(end == Status::Completed);
         let events = events(engine, id).await;
         for (index, expected) in sample_alone(model, &request).iter().enumerate() {
@@ -119,7 +119,7 @@ async fn tokenizing_and_init_images_match_the_model_beside_another_job() {
     let varied = Request::new(engine.default_model(), settings.clone(), 6).unwrap();
     let varied = varied.with_init_image(&image, 7).unwrap();
     let varied = engine.submit(varied.with_count(2).unwrap().with_alternatives(true)).unwrap();
-    assert_eq!(end_of(&engine, varied).await, Status::Completed);
+    assert_eq!(final_status(&engine, varied).await, Status::Completed);
     let events = events(&engine, varied).await;
     for index in 0..2 {
         let mut state = model.start_from_image(&settings, 6, index, &image, 7).unwrap();
@@ -133,7 +133,7 @@ async fn tokenizing_and_init_images_match_the_model_beside_another_job() {
     };
     assert!(events.iter().all(|(_, event)| has_alternatives(event)));
 
-    assert_eq!(end_of(&engine, job).await, Status::Completed);
+    assert_eq!(final_status(&engine, job).await, Status::Completed);
     let events = super::common::events(&engine, job).await;
     for (index, expected) in sample_alone(&model, &other).iter().enumerate() {
         assert_eq!(&tokens(&events, index as u32), expected);

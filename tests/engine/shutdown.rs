@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdpm::engine::{Event, JobId, Options, Status, SubmitError};
 
 use super::common::{fake_engine, options, request, with_timeout};
-use super::end_of;
+use super::final_status;
 
 #[tokio::test]
 async fn shutdown_ends_every_job() {
@@ -20,7 +20,7 @@ async fn shutdown_ends_every_job() {
     });
     // Jobs end although a step hangs.
     for &id in &ids {
-        assert_eq!(end_of(&engine, id).await, Status::Failed);
+        assert_eq!(final_status(&engine, id).await, Status::Failed);
     }
     assert_eq!(engine.submit(request(&engine, 9, 1)), Err(SubmitError::ShuttingDown));
     assert_eq!(engine.ready(), Err(SubmitError::ShuttingDown));
@@ -39,7 +39,7 @@ async fn shutdown_lets_jobs_complete_during_the_drain() {
         .await
         .unwrap();
     for id in ids {
-        assert_eq!(end_of(&engine, id).await, Status::Completed);
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
 }
 

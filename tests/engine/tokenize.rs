@@ -7,7 +7,7 @@ use image::DynamicImage;
 use rdpm::engine::{Status, SubmitError, TokenizeError};
 
 use super::common::{Fault, STEPS, config, fake_engine, options, request, with_timeout};
-use super::end_of;
+use super::final_status;
 
 fn image() -> DynamicImage {
     DynamicImage::new_rgb8(30, 20)
@@ -31,7 +31,7 @@ async fn images_are_tokenized_between_two_steps() {
     assert_eq!(done.steps[1].tokens, [2; 9]);
     assert_eq!(image::load_from_memory(&done.input).unwrap().width(), config().image.size as u32);
     script.resume();
-    assert_eq!(end_of(&engine, job).await, Status::Completed);
+    assert_eq!(final_status(&engine, job).await, Status::Completed);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_fault_while_tokenizing_is_returned_and_recovered_from() {
         with_timeout(engine.tokenize(engine.model("toy").unwrap(), image(), 1)).await.unwrap();
         assert_eq!(script.load_attempts(), 2);
         let job = engine.submit(request(&engine, 1, 1)).unwrap();
-        assert_eq!(end_of(&engine, job).await, Status::Completed);
+        assert_eq!(final_status(&engine, job).await, Status::Completed);
     }
 }
 
