@@ -273,3 +273,67 @@ async fn lazy_server_is_ready_before_its_models_are_loaded() {
     assert_eq!(generate(&url, json!({"class": "Bag"})).await["status"], "completed");
     assert_eq!(loaded(), 2);
 }
+
+/// Replaces one value of a tensor in a folder's weights.
+fn set_value(folder: &Path, tensor: &str, value: f32) {
+    let path = folder.join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+    let old = tensors.get(tensor).unwrap();
+    let mut values = old.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values[0] = value;
+    let new = candle_core::Tensor::from_vec(values, old.shape(), &candle_core::Device::Cpu).unwrap();
+    tensors.insert(tensor.into(), new);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_by_tensor() {
+    for (tensor, value, text) in [
+        ("denoiser.output.bias", f32::NAN, "NaN"),
+        ("codebook", f32::INFINITY, "inf"),
+        ("denoiser.blocks.0.qkv.weight", f32::NEG_INFINITY, "-inf"),
+    ] {
+        let weights = Weights::new();
+        set_value(&weights.path("eighth"), tensor, value);
+        let error = weights.fail(&["serve", "--check", "--model", "eighth"]);
+        assert!(error.contains(&format!("tensor {tensor} has the value {text} at index 0")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn logits_that_are_not_finite_fail_the_job_and_not_the_server() {
+    let weights = Weights::new();
+    // Finite weights whose logits overflow. Loading draws a trial step, so only one class may overflow.
+    set_value(&weights.path("eighth"), "denoiser.position", 1e38);
+    let error = weights.fail(&["generate", "--model", "eighth", "--class", "two", "--output", "two.png"]);
+    assert!(error.contains("logits aren't finite"), "{error}");
+    let (_server, url, _) = weights.serve(&[]);
+    assert_eq!(model_names(&url).await, ["fashion-mnist"]);
+    assert_eq!(
+        generate(&url, json!({"class": "Bag", "model": "fashion-mnist"})).await["status"],
+        "completed"
+    );
+}
+
+#[test]
+fn configurations_that_could_mislead_are_refused_by_key() {
+    for (from, to, reason) in [
+        (r#""name": "eighth""#, r#""name": "..""#, "but not dots only"),
+        (r#""title": "Three levels""#, r#""title": "a\u001b[2Jb""#, "title is"),
+        (r#""title": "Three levels""#, r#""title": "a\u202eb""#, "title is"),
+        (r#""one""#, r#"" ""#, "classes[0] is"),
+        (r#""one""#, r#""TWO""#, "names must differ in more than case"),
+        ("0.1", "1e-46", "in 32-bit precision too"),
+    ] {
+        let weights = Weights::new();
+        let config = weights.path("eighth/config.json");
+        let text = fs::read_to_string(&config).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(&config, text.replacen(from, to, 1)).unwrap();
+        for command in [&["serve", "--check", "--model", "eighth"][..], &["info", "--weights", "eighth"]] {
+            let error = weights.fail(command);
+            assert!(error.contains(reason), "{to}: {error}");
+            assert!(!error.contains('\u{1b}') && !error.contains('\u{202e}'), "{error:?}");
+        }
+    }
+}

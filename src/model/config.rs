@@ -132,7 +132,8 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), String> {
-        let Self { name, image, latent, trajectory, tokenizer, denoiser, classes, sampling, .. } = self;
+        let Self { name, title, image, latent, trajectory, tokenizer, denoiser, classes, sampling, .. } =
+            self;
         let ensure = |holds: bool, reason: String| if holds { Ok(()) } else { Err(reason) };
         ensure(
             self.format_version == FORMAT_VERSION,
@@ -140,11 +141,12 @@ impl Config {
         )?;
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         ensure(
-            !name.is_empty() && name.chars().all(is_plain),
+            name.chars().all(is_plain) && !name.trim_matches('.').is_empty(),
             format!(
-                "name is {name:?}; allowed are letters, digits, -, _ and . (it becomes part of addresses)"
+                "name is {name:?}; allowed are letters, digits, -, _ and . (it becomes part of addresses), but not dots only"
             ),
         )?;
+        ensure(is_printable(title), format!("title is {title:?}; it must be printable text"))?;
         ensure(
             image.channels == 1 || image.channels == 3,
             format!("image.channels is {}; allowed are 1 and 3", image.channels),
@@ -173,10 +175,11 @@ impl Config {
             format!("trajectory.codes is {}; allowed are 2 to 65536", trajectory.codes),
         )?;
         let schedule = &trajectory.schedule;
-        let rises = schedule.windows(2).all(|pair| pair[0] < pair[1]);
+        // The sampler divides by alpha_t in f32.
+        let rises = schedule.windows(2).all(|pair| (pair[0] as f32) < pair[1] as f32);
         ensure(
             schedule.len() >= 2 && schedule.first() == Some(&0.0) && schedule.last() == Some(&1.0) && rises,
-            "trajectory.schedule must rise from 0 to 1".into(),
+            "trajectory.schedule must rise from 0 to 1 in every step, in 32-bit precision too".into(),
         )?;
         ensure(
             tokenizer.widths.iter().all(|width| (8..=4096).contains(width) && width.is_multiple_of(8)),
@@ -197,9 +200,25 @@ impl Config {
             format!("denoiser.layers is {}; allowed are 1 to 256", denoiser.layers),
         )?;
         ensure(!classes.is_empty(), "classes is empty".into())?;
+        for (index, class) in classes.iter().enumerate() {
+            ensure(is_printable(class), format!("classes[{index}] is {class:?}; it must be printable text"))?;
+            ensure(
+                self.class_index(class) == Some(index),
+                format!(
+                    "classes[{index}] is {class:?}, as an earlier one; names must differ in more than case"
+                ),
+            )?;
+        }
         ensure(
             (0.0..=20.0).contains(&sampling.guidance) && (0.0..=5.0).contains(&sampling.temperature),
             "sampling.guidance must be in 0..=20 and sampling.temperature in 0..=5".into(),
         )
     }
+}
+
+/// Whether a text can be displayed as it is: something besides white space, no control or bidirectional characters, which
+/// could rewrite a terminal's lines.
+fn is_printable(text: &str) -> bool {
+    let is_bidirectional = |c: char| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.trim().is_empty() && !text.chars().any(|c| c.is_control() || is_bidirectional(c))
 }

@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Error, Result, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use super::cpu;
 use super::denoiser;
 use super::device::Precision;
 use super::device_sampling;
-use super::guidance::GuidanceBatch;
+use super::guidance::{GuidanceBatch, UnguidedLogits};
 use super::sampler_state::SamplerState;
 use super::step::Step;
 use super::tokenizer;
@@ -110,7 +110,12 @@ impl Networks {
                 let mut logits = cpu.logits.lock().unwrap_or_else(PoisonError::into_inner);
                 let logits = cpu.denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
                 let images = states.par_iter_mut().zip(batch.split(logits));
-                Ok(images.map(|(state, image)| state.sample(image.guide(), cpu.codes)).collect())
+                let sample = |(state, image): (&mut &mut SamplerState, UnguidedLogits)| {
+                    let logits = image.guide();
+                    check_finite(logits)?;
+                    Ok(state.sample(logits, cpu.codes))
+                };
+                images.map(sample).collect()
             }
             Self::Candle(candle) => candle.sample(batch, states),
         }
@@ -154,6 +159,7 @@ impl CandleNetworks {
     /// Samples on the device: only the samples are copied to the host.
     fn sample(&self, batch: &GuidanceBatch, states: &mut [&mut SamplerState]) -> Result<Vec<Step>> {
         let logits = batch.guide(&self.logits(batch)?)?;
+        check_finite(&[logits.sum_all()?.to_scalar()?])?;
         let (b, n, codes) = logits.dims3()?;
         let mut uniforms = vec![0.0; b * n * codes];
         uniforms
@@ -164,4 +170,12 @@ impl CandleNetworks {
         let specs: Vec<_> = states.iter().map(|state| state.sample_spec()).collect();
         device_sampling::sample(&logits, &uniforms, &specs)
     }
+}
+
+/// # Errors
+/// An error if a logit is infinite or NaN. Every comparison with NaN is false, so that the sampler would pick code 0.
+fn check_finite(logits: &[f32]) -> Result<()> {
+    // x · 0 is NaN where x isn't finite. The sum needs no branch, so the compiler can vectorize it.
+    let zero: f32 = logits.iter().map(|logit| logit * 0.0).sum();
+    if zero.is_nan() { Err(Error::msg("the denoiser's logits aren't finite")) } else { Ok(()) }
 }

@@ -52,7 +52,7 @@ impl Weights {
         VarBuilder::from_backend(tensors, DType::F32, self.device.clone())
     }
 
-    /// Converts an error about a missing tensor or a wrong shape.
+    /// Converts an error about a missing tensor, a wrong shape or a value that isn't finite.
     pub fn error(&self, error: Error) -> ModelError {
         ModelError::Weights { path: self.path.clone(), reason: error.to_string() }
     }
@@ -99,7 +99,7 @@ impl Tensors {
     }
 }
 
-/// The source of a [`VarBuilder`], which refuses tensors of a wrong shape.
+/// The source of a [`VarBuilder`], which refuses tensors of a wrong shape and values that aren't finite.
 struct CheckedTensors(Arc<Tensors>);
 
 impl SimpleBackend for CheckedTensors {
@@ -117,7 +117,16 @@ impl SimpleBackend for CheckedTensors {
             return Err(Error::CannotFindTensor { path: name.into() });
         }
         self.0.requested().insert(name.into());
-        self.0.file.load(name, device)?.to_dtype(dtype)
+        let tensor = self.0.file.load(name, &Device::Cpu)?;
+        // One NaN spreads to every logit, and the sampler would pick code 0 everywhere.
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::msg(format!(
+                "tensor {name} has the value {} at index {index}",
+                values[index]
+            )));
+        }
+        tensor.to_dtype(dtype)?.to_device(device)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
