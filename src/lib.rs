@@ -36,9 +36,11 @@
 //! - [`model`]: tensors; tokenizer, recurrent trajectory, denoiser and sampler. No HTTP.
 //! - [`picture`]: image files; upscaling, sheets, formats, animations, provenance. No HTTP, no tensors.
 //! - [`engine`]: jobs, the queue, and the worker threads that own devices. No axum, no tensors in its interface.
+//! - [`request`]: the fields of requests, defined once: types, ranges, documentation. No HTTP.
 //! - [`web`]: axum; pages, JSON API, server-sent events. No tensors.
 
 pub mod engine;
 pub mod model;
 pub mod picture;
+pub mod request;
 pub mod web;

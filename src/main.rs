@@ -1,4 +1,4 @@
-//! The command line: dispatch, report.
+//! The program: runs a command and reports its error.
 
 mod cli;
 

@@ -18,6 +18,7 @@ use image::{DynamicImage, GrayImage, ImageFormat};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use rdpm::engine::Engine;
+use rdpm::model::SamplingOptions;
 use rdpm::picture::{Provenance, encode_png, read_provenance};
 use rdpm::web::{self, ClassPictures};
 use serde_json::{Map, Value, json};
@@ -336,7 +337,8 @@ fn metadata_of_png_files() {
     // Damage of the text itself, with a checksum that holds.
     let texts = (".{0,30}", ".{0,30}", any::<u64>(), any::<f64>());
     run(5000, texts, |(class, model, seed, guidance)| {
-        let told = Provenance { class, model, seed, guidance, ..parameters.clone() };
+        let options = SamplingOptions { guidance, ..parameters.options.clone() };
+        let told = Provenance { class, model, seed, options, ..parameters.clone() };
         let Ok(file) = encode_png(&GrayImage::new(3, 3).into(), Some(&told)) else { return Ok(()) };
         if let Ok(read) = read_provenance(Cursor::new(file)) {
             let command = read.command("x.png").unwrap();

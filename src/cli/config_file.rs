@@ -1,7 +1,7 @@
 //! The configuration file: TOML whose keys are the flags of `serve`, with `_` for `-`.
 //!
-//! clap knows the flags, their types and their environment variables; what the file says becomes its defaults. That is
-//! the whole precedence: a flag, else the environment, else the file, else what `--help` says.
+//! The file's values become the defaults of clap's flags. So flags override environment variables, which override the file,
+//! which overrides the defaults that `--help` prints.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use clap::Command;
 use clap::builder::Resettable;
 use toml::{Table, Value};
 
-/// What a file sets: keys with their values, as a command line would have them.
+/// The keys of a file, with their values as a command line would have them.
 pub struct Defaults(Vec<(String, Vec<String>)>);
 
 impl Defaults {
@@ -28,7 +28,7 @@ impl Defaults {
         Ok(Self(defaults))
     }
 
-    /// The command with these defaults, as far as it has the flags.
+    /// The command with these defaults for the flags that it has.
     pub fn apply(&self, command: Command) -> Command {
         self.0.iter().fold(command, |command, (key, values)| {
             if command.get_arguments().any(|argument| argument.get_id() == key) {
@@ -40,7 +40,7 @@ impl Defaults {
     }
 }
 
-/// A value as one would write it on a command line; an array is several.
+/// A value as written on a command line; an array is several values.
 fn texts(value: Value) -> anyhow::Result<Vec<String>> {
     Ok(match value {
         Value::String(text) => vec![text],
@@ -49,12 +49,12 @@ fn texts(value: Value) -> anyhow::Result<Vec<String>> {
         Value::Boolean(truth) => vec![truth.to_string()],
         Value::Array(items) => items.into_iter().map(texts).collect::<anyhow::Result<Vec<_>>>()?.concat(),
         Value::Table(_) | Value::Datetime(_) => {
-            bail!("neither text, a number, true, false nor a list of such")
+            bail!("not text, a number, true, false or a list of these")
         }
     })
 }
 
-/// Lets clap check one key's values by themselves, so that what is wrong is said of the file.
+/// Checks one key's values with clap, so that the error message names the file.
 fn check(command: &Command, key: &str, values: &[String]) -> anyhow::Result<()> {
     let settings = || {
         command.get_arguments().filter(|argument| !["config", "check"].contains(&argument.get_id().as_str()))
@@ -68,11 +68,11 @@ fn check(command: &Command, key: &str, values: &[String]) -> anyhow::Result<()> 
     };
     let flag = argument.get_long().unwrap_or(key);
     let line = values.iter().map(|value| format!("--{flag}={value}"));
-    let alone = Command::new("file").no_binary_name(true).arg(argument.clone().env(Resettable::Reset));
-    if let Err(error) = alone.try_get_matches_from(line) {
-        let said = error.to_string();
-        let said = said.lines().next().unwrap_or_default();
-        bail!("{key}: {}", said.strip_prefix("error: ").unwrap_or(said));
+    let single_flag = Command::new("file").no_binary_name(true).arg(argument.clone().env(Resettable::Reset));
+    if let Err(error) = single_flag.try_get_matches_from(line) {
+        let message = error.to_string();
+        let first_line = message.lines().next().unwrap_or_default();
+        bail!("{key}: {}", first_line.strip_prefix("error: ").unwrap_or(first_line));
     }
     Ok(())
 }

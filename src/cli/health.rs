@@ -1,4 +1,4 @@
-//! `rdpm health`: asks a server on this machine whether it is ready. For container runtimes.
+//! `rdpm health`: checks whether a server on this machine is ready. For container runtimes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ const PATH: &str = "/health/ready";
 
 #[derive(Debug, Args)]
 pub struct Health {
-    /// Configuration file of the server; what it says of address and port counts here too.
+    /// Configuration file of the server, for its address and port.
     #[arg(long, env = "RDPM_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address that the server listens on.
@@ -25,7 +25,7 @@ pub struct Health {
     /// Port that the server listens on.
     #[arg(long, env = "RDPM_PORT", default_value_t = 3000)]
     port: u16,
-    /// Seconds that the answer may take.
+    /// Time limit of the answer, in seconds.
     #[arg(long, env = "RDPM_HEALTH_TIMEOUT", default_value_t = 5, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -55,7 +55,7 @@ impl Health {
     }
 }
 
-/// An address to connect to: who listens on all of the machine's is reached by its own.
+/// The address to connect to: a server that listens on all addresses is reached by the loopback address.
 fn reachable(host: &str) -> String {
     match host.parse() {
         Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),

@@ -1,4 +1,4 @@
-//! `rdpm info`: what the models are and where they run, or what made a picture.
+//! `rdpm info`: describes the models and their device, or prints the parameters of a picture.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -15,8 +15,8 @@ use super::ModelArguments;
 pub struct Info {
     #[command(flatten)]
     model: ModelArguments,
-    /// A PNG file that `rdpm generate` or the server made: print its parameters, and the command that makes it again.
-    /// Where this is silent, the models are described.
+    /// PNG file made by `rdpm generate` or the server: print its parameters, and the command that makes it again. If
+    /// omitted, describe the models.
     #[arg(env = "RDPM_IMAGE")]
     image: Option<PathBuf>,
 }
@@ -29,7 +29,7 @@ impl Info {
         }
     }
 
-    /// All that are there, or those that are named.
+    /// Describes all models, or those that are named.
     fn describe_models(&self) -> anyhow::Result<()> {
         let device = open_device(&self.model.device)?;
         let chosen = self
@@ -74,13 +74,8 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
     if parameters.count > 1 {
         println!("images      {}", parameters.count);
     }
-    println!("guidance    {}", parameters.guidance);
-    println!("temperature {}", parameters.temperature);
-    if let Some(top_k) = parameters.top_k {
-        println!("top_k       {top_k}");
-    }
-    if let Some(top_p) = parameters.top_p {
-        println!("top_p       {top_p}");
+    for (name, value) in parameters.options.to_texts() {
+        println!("{name:<12}{value}");
     }
     println!("scale       {}", parameters.scale);
     println!("software    rdpm {}", parameters.version);

@@ -1,10 +1,11 @@
-//! The command line. Doc comments of flags are the manual that `--help` prints.
+//! The command line. `--help` prints the doc comments of the flags.
 
 mod config_file;
 mod generate;
 mod health;
 mod info;
 mod models;
+mod sampling_arguments;
 mod serve;
 mod tokenize;
 
@@ -20,7 +21,7 @@ use self::models::ModelArguments;
 
 /// Recurrent Diffusion Probabilistic Model (arXiv 2412.18390): a grid of discrete tokens denoises into an image.
 ///
-/// Without a command it serves: `rdpm` is `rdpm serve`.
+/// Without a command, `rdpm` runs `rdpm serve`.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Arguments {
@@ -32,19 +33,19 @@ pub struct Arguments {
 enum Command {
     /// Serve the page and the API over HTTP.
     Serve(serve::Serve),
-    /// Ask a server on this machine whether it is ready; status 0 says yes. For container runtimes.
+    /// Check whether a server on this machine is ready: the exit status is 0 if it is. For container runtimes.
     Health(health::Health),
-    /// Draw images of a class.
+    /// Generate images of a class.
     Generate(generate::Generate),
     /// Encode an image into its token grids and decode them again.
     Tokenize(tokenize::Tokenize),
-    /// Say what the models are and where they run, or what made a picture.
+    /// Describe the models and their device, or print the parameters of a picture.
     Info(info::Info),
 }
 
 impl Arguments {
-    /// The command line, the environment and, where they name one, the configuration file. Ends the program at a mistake
-    /// in the former two, and at `--help`.
+    /// Reads the command line, the environment and the configuration file that they name, if any. Exits on errors in the
+    /// first two, and on `--help`.
     pub fn read() -> anyhow::Result<Self> {
         let arguments = Self::parse();
         let line: Vec<OsString> = match arguments.command {
@@ -67,7 +68,7 @@ impl Arguments {
     }
 }
 
-/// Runs the command. Every error is the user's to mend: the program exits with 2.
+/// Runs the command. All errors are the user's to fix; the exit status is 2.
 pub fn run() -> anyhow::Result<()> {
     match Arguments::read()?.command {
         Some(Command::Serve(command)) => command.run(),
@@ -79,7 +80,7 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// Writes a picture in the format that the file's name ends in.
+/// Writes a picture in the format of the file's extension.
 fn save(picture: &DynamicImage, path: &Path) -> anyhow::Result<()> {
     picture.save(path).with_context(|| format!("{} can't be written", path.display()))
 }

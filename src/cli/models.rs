@@ -1,4 +1,4 @@
-//! Which models a command works with.
+//! The models that a command uses.
 
 use std::path::{Path, PathBuf};
 
@@ -8,41 +8,41 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rdpm::model::{Config, Model, ModelError, ModelFolder, Precision, discover_models, open_device};
 use serde::Serialize;
 
-/// The default where nobody names one and it is there: further models change nothing for those who don't ask for them.
+/// The default model where none is named. Fixed, so that adding models doesn't change the default.
 const DEFAULT: &str = "fashion-mnist";
 
-/// Which models, and where they run.
+/// The models, and their device.
 #[derive(Debug, Clone, Args, Serialize)]
 pub struct ModelArguments {
     /// Folder of a model (config.json, model.safetensors), or of several such folders.
     #[arg(long, env = "RDPM_WEIGHTS", default_value = "weights", value_name = "FOLDER")]
     pub weights: PathBuf,
-    /// Models to use, by name and separated by commas; the first is the default, which all commands but `serve` and `info`
-    /// use alone. All that are there where this is silent: fashion-mnist first, the others by their folders' names.
+    /// Models to use: names, separated by commas. The first is the default; commands other than `serve` and `info` use
+    /// only that one. If omitted, all models are used: fashion-mnist first, the others by the names of their folders.
     #[arg(long, env = "RDPM_MODEL", value_name = "NAMES", value_delimiter = ',')]
     pub model: Vec<String>,
-    /// Where to compute: auto (CUDA where there is a GPU and the program was built for it, else the CPU), cpu, cuda or
-    /// cuda:N; `serve` also takes several, as in cuda:0,cuda:1, and draws on all of them.
+    /// Device to compute on: auto (a GPU if there is one and the program was built for it, otherwise the CPU), cpu, cuda
+    /// or cuda:N. `serve` uses several if they are separated by commas, as in cuda:0,cuda:1.
     #[arg(long, env = "RDPM_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Numbers in which a GPU computes the transformer. Those of 16 bits are faster, and draw a few codes otherwise.
+    /// Floating-point format of the transformer on a GPU. 16 bits are faster, and draw a few codes differently.
     #[arg(long, env = "RDPM_PRECISION", default_value = "f32", value_name = "NUMBERS",
         value_parser = PossibleValuesParser::new(["f32", "bf16", "f16"]).map(|name| Precision::from_name(&name).unwrap_or_default()))]
     pub precision: Precision,
 }
 
-/// The models to use, the default first, with what is known of them; and the folders that can't be used.
+/// The models to use, the default first, with what was read of each; and the unusable folders.
 pub struct Chosen<T> {
     pub models: Vec<(PathBuf, T)>,
     pub bad: Vec<(PathBuf, anyhow::Error)>,
-    /// Whether they were named one by one: then each must be usable.
+    /// Whether the models were named: then each must be usable.
     named: bool,
 }
 
 impl ModelArguments {
-    /// Finds the models that are asked for.
+    /// Finds the models.
     ///
-    /// Fails where one that was named isn't there or can't be used, and where none is left.
+    /// Fails where a named model is missing or unusable, and where there is none.
     pub fn choose(&self) -> anyhow::Result<Chosen<Config>> {
         let mut found = discover_models(&self.weights)?;
         let named = self.names().next().is_some();
@@ -66,12 +66,12 @@ impl ModelArguments {
         Ok(Model::load_with_precision(folder, &open_device(&self.device)?, self.precision)?)
     }
 
-    /// An empty name, as of a variable that is set to nothing, is none.
+    /// The names; an empty one, as from an empty environment variable, is ignored.
     fn names(&self) -> impl Iterator<Item = &String> {
         self.model.iter().filter(|name| !name.is_empty())
     }
 
-    /// Those that were named, in that order.
+    /// The named models, in that order.
     fn named(&self, mut found: Vec<ModelFolder>) -> anyhow::Result<Vec<ModelFolder>> {
         let mut chosen: Vec<ModelFolder> = Vec::new();
         for name in self.names() {
@@ -79,7 +79,7 @@ impl ModelArguments {
             if chosen.iter().any(of_name) {
                 bail!("model {name:?} is named twice");
             }
-            // A bad one goes by its folder's name, which a good one may have in its configuration.
+            // An unusable folder is known by its own name, which may also be the name of a usable model.
             let good = found.iter().position(|found| found.config.is_ok() && of_name(found));
             match good.or_else(|| found.iter().position(of_name)) {
                 Some(at) => chosen.push(found.remove(at)),
@@ -102,9 +102,9 @@ impl ModelArguments {
 }
 
 impl<T> Chosen<T> {
-    /// Looks closer at each. What can't be used joins the bad ones.
+    /// Reads more of each model. Those for which that fails become unusable.
     ///
-    /// Fails where one that was named can't be used, and where none is left.
+    /// Fails where a named model is unusable, and where none is left.
     pub fn keep<U>(self, mut look: impl FnMut(&Path, T) -> anyhow::Result<U>) -> anyhow::Result<Chosen<U>> {
         let (mut models, mut bad) = (Vec::new(), self.bad);
         for (folder, known) in self.models {

@@ -1,4 +1,4 @@
-//! `rdpm tokenize`: the forward side of the paper, for one image.
+//! `rdpm tokenize`: the recurrent tokenization of one image.
 
 use std::path::PathBuf;
 
@@ -12,14 +12,13 @@ use super::{ModelArguments, save};
 pub struct Tokenize {
     #[command(flatten)]
     model: ModelArguments,
-    /// Image to encode (PNG, JPEG, WebP, BMP, GIF). One that isn't of the model's size is cropped to its central square
-    /// and scaled.
+    /// Image to encode (PNG, JPEG, WebP, BMP, GIF). It is cropped to its central square and scaled to the model's size.
     #[arg(env = "RDPM_IMAGE")]
     image: PathBuf,
     /// Seed of the noise that the recurrence starts from.
     #[arg(long, env = "RDPM_SEED", default_value_t = 0)]
     seed: u64,
-    /// Where to write the image decoded from its tokens.
+    /// File for the image decoded from its tokens.
     #[arg(long, short, env = "RDPM_OUTPUT", value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Config, SamplingSettings};
+use crate::model::{Config, SamplingOptions, SamplingSettings};
 
 /// Everything that determines a picture: the same provenance gives the same pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,14 +19,8 @@ pub struct Provenance {
     pub index: u32,
     /// Number of images on the sheet; 1 is a single picture.
     pub count: u32,
-    /// Guidance scale.
-    pub guidance: f64,
-    /// Temperature.
-    pub temperature: f64,
-    /// The number of most probable codes sampled from; `None` is all.
-    pub top_k: Option<usize>,
-    /// The share of probability sampled from; `None` is all.
-    pub top_p: Option<f64>,
+    #[serde(flatten)]
+    pub options: SamplingOptions,
     /// Width in pixels of the square that each of the model's pixels became.
     pub scale: u32,
     /// For a variation of another image, the step k that it started from; `None` if it started from noise.
@@ -45,10 +39,7 @@ impl Provenance {
             seed,
             index,
             count: 1,
-            guidance: settings.guidance(),
-            temperature: settings.temperature(),
-            top_k: settings.top_k(),
-            top_p: settings.top_p(),
+            options: settings.options().clone(),
             scale: 1,
             from_step: None,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -82,29 +73,24 @@ impl Provenance {
         if self.from_step.is_some() {
             return None;
         }
-        let mut words: Vec<Cow<'_, str>> = vec!["rdpm".into(), "generate".into()];
-        let mut flag = |name: &'static str, value: Cow<'static, str>| words.extend([name.into(), value]);
-        flag("--model", self.model.clone().into());
-        flag("--class", self.class.clone().into());
-        flag("--seed", self.seed.to_string().into());
+        let mut words = vec!["rdpm".to_owned(), "generate".to_owned()];
+        let mut flag = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        flag("model", self.model.clone());
+        flag("class", self.class.clone());
+        flag("seed", self.seed.to_string());
         if self.index > 0 {
-            flag("--first", self.index.to_string().into());
+            flag("first", self.index.to_string());
         }
         if self.count > 1 {
-            flag("--count", self.count.to_string().into());
+            flag("count", self.count.to_string());
         }
-        flag("--guidance", self.guidance.to_string().into());
-        flag("--temperature", self.temperature.to_string().into());
-        if let Some(top_k) = self.top_k {
-            flag("--top-k", top_k.to_string().into());
-        }
-        if let Some(top_p) = self.top_p {
-            flag("--top-p", top_p.to_string().into());
+        for (name, value) in self.options.to_texts() {
+            flag(&name.replace('_', "-"), value);
         }
         if self.scale > 1 {
-            flag("--scale", self.scale.to_string().into());
+            flag("scale", self.scale.to_string());
         }
-        flag("--output", output.to_owned().into());
+        flag("output", output.to_owned());
         // A word with a NUL can't be an argument of any program, so it is omitted.
         let quoted = words.iter().filter_map(|word| shlex::try_quote(word).ok());
         Some(quoted.collect::<Vec<_>>().join(" "))

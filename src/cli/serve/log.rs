@@ -17,11 +17,11 @@ pub struct LogArguments {
     /// What to log, in tracing's filter syntax, e.g. `debug` or `warn,rdpm=debug`.
     #[arg(long, env = "RDPM_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
-    /// How a line of the log is written.
+    /// Format of a log line.
     #[arg(long, env = "RDPM_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: Format,
-    /// OpenTelemetry collector that gets traces over OTLP/HTTP, as in http://localhost:4318; in programs built with
-    /// `--features otlp`.
+    /// OpenTelemetry collector that receives traces over OTLP/HTTP, as in http://localhost:4318. Needs a program built
+    /// with `--features otlp`.
     #[arg(long, env = "RDPM_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
 }
@@ -35,7 +35,7 @@ enum Format {
 }
 
 impl LogArguments {
-    /// Does all that [`start`](Self::start) does but the logging.
+    /// Checks everything that [`start`](Self::start) needs.
     pub fn check(&self) -> anyhow::Result<()> {
         self.filter()?;
         traces::start::<Registry>(self.otlp_endpoint.as_deref())?;
@@ -46,7 +46,7 @@ impl LogArguments {
         EnvFilter::try_new(&self.log).with_context(|| format!("log filter {:?}", self.log))
     }
 
-    /// Begins to log, and to send traces until what it returns is dropped.
+    /// Starts to log, and to send traces until the returned value is dropped.
     pub fn start(&self) -> anyhow::Result<Traces> {
         let lines = fmt::layer().with_writer(std::io::stderr);
         let lines = match self.log_format {

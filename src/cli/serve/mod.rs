@@ -21,19 +21,19 @@ use super::models::{Chosen, ModelArguments};
 
 #[derive(Debug, Args, Serialize)]
 pub struct Serve {
-    /// TOML file of settings: the flags below without the dashes before and with _ for those within. Flags and the
-    /// environment go before it.
+    /// TOML file of settings. Its keys are the flags below, without the leading dashes and with _ for -. Flags and
+    /// environment variables override the file.
     #[arg(long, env = "RDPM_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// Check the settings and the weights, print the settings as TOML with secrets hidden, and end.
+    /// Check the settings and the weights, print the settings as TOML without secrets, and exit.
     #[arg(long)]
     #[serde(skip)]
     check: bool,
-    /// Address to listen on; 0.0.0.0 for all of the machine's.
+    /// Address to listen on; 0.0.0.0 is all addresses of the machine.
     #[arg(long, env = "RDPM_HOST", default_value = "127.0.0.1")]
     host: String,
-    /// Port to listen on; 0 picks a free one.
+    /// Port to listen on; 0 chooses a free one.
     #[arg(long, env = "RDPM_PORT", default_value_t = 3000)]
     port: u16,
     #[command(flatten)]
@@ -59,15 +59,15 @@ impl Serve {
             return self.check();
         }
         let _traces = self.log.start()?;
-        self.connections.make_room();
+        self.connections.raise_file_limit();
         let runtime = tokio::runtime::Runtime::new().context("no thread for the server")?;
         runtime.block_on(self.serve())
     }
 
-    /// Does all that could fail, but for listening.
+    /// Does everything at startup that can fail, except listening.
     fn check(&self) -> anyhow::Result<()> {
         self.log.check()?;
-        self.site()?;
+        self.web_options()?;
         let mut chosen = self.model.choose()?;
         for device in devices(&self.model.device)? {
             let device = open_device(&device)?;
@@ -84,13 +84,13 @@ impl Serve {
         Ok(())
     }
 
-    fn site(&self) -> anyhow::Result<web::Options> {
+    fn web_options(&self) -> anyhow::Result<web::Options> {
         self.connections.options(&self.clients, self.engine.drain())
     }
 
     async fn serve(self) -> anyhow::Result<()> {
-        let site = self.site()?;
-        // First of all the port: one in use is said at once, not after the model is loaded.
+        let options = self.web_options()?;
+        // Bind the port first, so that a port in use is reported before the models are loaded.
         let address = (self.host.as_str(), self.port);
         let listener = TcpListener::bind(address)
             .await
@@ -105,14 +105,14 @@ impl Serve {
         let engine = Arc::new(engine);
         let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
         tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
-        // Listened for before anybody can know that there is something to stop.
+        // Before the address is printed, so that no signal is missed.
         let stop = stop_signal()?;
         println!("http://{address}");
-        web::serve(listener, engine, pictures, &site, stop).await?;
+        web::serve(listener, engine, pictures, &options, stop).await?;
         Ok(())
     }
 
-    /// Starts the engine with the models that are asked for, which takes a while.
+    /// Starts the engine with the models, which takes a while.
     fn start(&self) -> anyhow::Result<(Engine, Chosen<ModelInfo>)> {
         let chosen = self.model.choose()?.keep(|folder, _| Ok(ModelInfo::read(folder)?))?;
         let name_and_folder =
@@ -134,7 +134,7 @@ impl Serve {
     }
 }
 
-/// The devices of a comma-separated list, each of which gets a worker.
+/// The devices of a comma-separated list; each gets a worker.
 fn devices(list: &str) -> anyhow::Result<Vec<String>> {
     let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
     for (at, name) in names.iter().enumerate() {
@@ -143,7 +143,7 @@ fn devices(list: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Listens for SIGINT (Ctrl-C) and SIGTERM from now on; what it returns resolves on either.
+/// Starts to listen for SIGINT (Ctrl-C) and SIGTERM; the returned future resolves on either.
 #[cfg(unix)]
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -157,7 +157,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Listens for Ctrl-C; what it returns resolves on it.
+/// Starts to listen for Ctrl-C; the returned future resolves on it.
 #[cfg(not(unix))]
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async {

@@ -1,4 +1,4 @@
-//! What an operator may set, each as a flag, an environment variable or a key of the configuration file.
+//! The settings of a server: flags, environment variables or keys of the configuration file.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -10,31 +10,31 @@ use rdpm::engine::{self, Batching, ModelLoading};
 use rdpm::web::{self, ApiKey, Origin, ProxyHeader, PublicPaths, RateLimit};
 use serde::{Serialize, Serializer};
 
-/// How the engine works.
+/// The engine's settings.
 #[derive(Debug, Args, Serialize)]
 #[command(next_help_heading = "Jobs")]
 pub struct EngineArguments {
-    /// When models are loaded: all of them before the server is ready (eager), or each when the first request for it comes
-    /// (lazy), which then waits for that.
+    /// When models are loaded: all before the server is ready (eager), or each at its first request (lazy), which then
+    /// waits.
     #[arg(long, env = "RDPM_LOAD", default_value = "eager", value_name = "WHEN")]
     load: Load,
-    /// Images drawn together on a device at most, those of all models together.
+    /// Largest batch of a device, in images, counting all models together.
     #[arg(long, env = "RDPM_MAX_BATCH", default_value_t = engine::Options::default().max_batch as u32, value_name = "IMAGES", value_parser = clap::value_parser!(u32).range(1..))]
     max_batch: u32,
-    /// When images join a batch; `job` is there to measure what `step` gains.
+    /// When images join a batch; `job` exists to measure the gain of `step`.
     #[arg(long, env = "RDPM_BATCHING", default_value = "step", hide = true)]
     #[serde(skip)]
     batching: Joining,
-    /// Images that may wait; a request beyond that is answered with 429.
+    /// Images that may wait in the queue. Further requests are answered with 429.
     #[arg(long, env = "RDPM_MAX_QUEUE", default_value_t = engine::Options::default().max_queue, value_name = "IMAGES")]
     max_queue: usize,
-    /// Seconds that a finished generation stays readable.
+    /// Seconds that a finished generation is kept.
     #[arg(long, env = "RDPM_RETENTION", default_value_t = engine::Options::default().retention.as_secs(), value_name = "SECONDS")]
     retention: u64,
-    /// Seconds that a generation may take, its wait included, before it is failed; 0 is no limit.
+    /// Time limit of a generation in seconds, including its wait in the queue; 0 is no limit.
     #[arg(long, env = "RDPM_JOB_TIMEOUT", default_value_t = 300, value_name = "SECONDS")]
     job_timeout: u64,
-    /// Seconds that running generations get to finish when the server is asked to stop.
+    /// Seconds that running generations get to finish at shutdown.
     #[arg(long, env = "RDPM_DRAIN_TIMEOUT", default_value_t = 10, value_name = "SECONDS")]
     drain_timeout: u64,
 }
@@ -76,35 +76,35 @@ impl EngineArguments {
     }
 }
 
-/// Who may ask for how much.
+/// Access of clients.
 #[derive(Debug, Args, Serialize)]
 #[command(next_help_heading = "Clients")]
 pub struct ClientArguments {
-    /// API keys, separated by commas, each KEY or NAME:KEY; without any, everybody may use the API. Better in the
-    /// environment or a file than on a command line, which all users of the machine can read.
+    /// API keys, separated by commas, each KEY or NAME:KEY. Without keys the API is public. Prefer the environment or a
+    /// file: other users of the machine can read command lines.
     #[arg(long, env = "RDPM_API_KEYS", value_name = "KEYS", value_delimiter = ',', hide_env_values = true)]
     #[serde(serialize_with = "masked")]
     api_keys: Vec<String>,
-    /// A file of further API keys, one a line.
+    /// File with further API keys, one a line.
     #[arg(long, env = "RDPM_API_KEYS_FILE", value_name = "FILE")]
     api_keys_file: Option<PathBuf>,
-    /// Whether /health/live and /health/ready need no key.
+    /// Whether /health/live and /health/ready are public.
     #[arg(long, env = "RDPM_OPEN_HEALTH", default_value_t = PublicPaths::default().health, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_health: bool,
-    /// Whether /metrics needs no key.
+    /// Whether /metrics is public.
     #[arg(long, env = "RDPM_OPEN_METRICS", default_value_t = PublicPaths::default().metrics, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_metrics: bool,
-    /// Whether the page and the documentation need no key; what the page asks of the API does.
+    /// Whether the page and the documentation are public. Requests of the page to the API still need a key.
     #[arg(long, env = "RDPM_OPEN_PAGE", default_value_t = PublicPaths::default().page, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_page: bool,
-    /// Requests for work that a client may make a minute, in the long run; 0 is any number.
+    /// Requests for work (POST) that a client may make in a minute, on average; 0 is no limit.
     #[arg(long, env = "RDPM_RATE_LIMIT", default_value_t = 0, value_name = "REQUESTS")]
     rate_limit: u32,
     /// Requests for work that a client may make at once.
     #[arg(long, env = "RDPM_RATE_BURST", default_value_t = 10, value_name = "REQUESTS", value_parser = clap::value_parser!(u32).range(1..))]
     rate_burst: u32,
-    /// The header in which a proxy in front of the server says whose request it is. Only where nobody can reach the
-    /// server but through the proxy: others could claim to be anybody.
+    /// Header in which a proxy in front of the server passes on the client's address. Set it only if the server can't be
+    /// reached except through the proxy, since other clients could forge the header.
     #[arg(long, env = "RDPM_TRUST_PROXY", value_name = "HEADER")]
     trust_proxy: Option<ProxyHeader>,
     /// Other sites whose scripts may use the API, separated by commas, as in https://example.org.
@@ -112,38 +112,38 @@ pub struct ClientArguments {
     cors_origin: Vec<Origin>,
 }
 
-/// How long and how many.
+/// Limits of connections.
 #[derive(Debug, Args, Serialize)]
 #[command(next_help_heading = "Connections")]
 pub struct ConnectionArguments {
-    /// Connections open at once; one more is answered with 503.
+    /// Open connections at most; further ones are answered with 503.
     #[arg(long, env = "RDPM_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
-    /// Event streams open at once; one more is answered with 503.
+    /// Open event streams at most; further ones are answered with 503.
     #[arg(long, env = "RDPM_MAX_STREAMS", default_value_t = 512, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     max_streams: u32,
-    /// Seconds in which a request's head must be there; a connection may wait as long between two requests.
+    /// Seconds in which a request's headers must arrive; also the time that a connection may be idle.
     #[arg(long, env = "RDPM_HEADER_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     header_timeout: u32,
-    /// Seconds in which a request's body must be there; else the answer is 408.
+    /// Seconds in which a request's body must arrive; otherwise the answer is 408.
     #[arg(long, env = "RDPM_BODY_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     body_timeout: u32,
-    /// Seconds after which a client that takes nothing of what is sent to it is cut off.
+    /// Seconds after which a connection is closed whose client reads nothing.
     #[arg(long, env = "RDPM_WRITE_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     write_timeout: u32,
 }
 
-/// Open files other than connections: weights, the log, what the runtimes need.
+/// Open files other than connections: weights, the log, the runtimes'.
 const OTHER_FILES: u64 = 128;
 
 impl ConnectionArguments {
-    /// Lets the process open as many files as it may have connections, as far as the system allows.
-    pub fn make_room(&self) {
+    /// Raises the limit of open files to the number of connections, as far as the system allows.
+    pub fn raise_file_limit(&self) {
         let wanted = u64::from(self.max_connections) + OTHER_FILES;
         match rlimit::increase_nofile_limit(wanted) {
-            Ok(room) if room < wanted => {
+            Ok(limit) if limit < wanted => {
                 tracing::warn!(
-                    room,
+                    limit,
                     wanted,
                     "the system allows fewer open files than --max-connections needs"
                 );
@@ -153,7 +153,7 @@ impl ConnectionArguments {
         }
     }
 
-    /// What these and the clients' settings amount to.
+    /// The web layer's options.
     pub fn options(&self, clients: &ClientArguments, drain: Duration) -> anyhow::Result<web::Options> {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let rate_limit = NonZeroU32::new(clients.rate_limit).zip(NonZeroU32::new(clients.rate_burst));
@@ -178,7 +178,7 @@ impl ConnectionArguments {
 }
 
 impl ClientArguments {
-    /// Those of the settings and those of the file. What is wrong with one is said without it.
+    /// The keys of the settings and of the file. Errors don't contain them.
     fn keys(&self) -> anyhow::Result<Vec<ApiKey>> {
         let mut keys = Vec::new();
         for (at, text) in self.api_keys.iter().enumerate() {
@@ -188,7 +188,7 @@ impl ClientArguments {
             let text =
                 std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
             let more = ApiKey::parse_lines(&text).with_context(|| path.display().to_string())?;
-            // Somebody meant to close the API.
+            // Without keys the API would be public, which is not what the setting means.
             anyhow::ensure!(!more.is_empty(), "{} has no API key", path.display());
             keys.extend(more);
         }
@@ -196,7 +196,7 @@ impl ClientArguments {
     }
 }
 
-/// Keys by their names only.
+/// The names of keys, without the keys.
 fn masked<S: Serializer>(keys: &[String], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(keys.iter().map(|key| match key.split_once(':') {
         Some((name, _)) => format!("{name}:***"),

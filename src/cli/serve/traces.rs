@@ -1,14 +1,14 @@
-//! Traces for an OpenTelemetry collector, over OTLP: each request, with what was logged while it was answered, below the
-//! trace that its `traceparent` header names. Only in a program built with `--features otlp`.
+//! Traces for an OpenTelemetry collector, over OTLP: a span for each request, with its log lines as events, in the trace of
+//! its `traceparent` header. Needs `--features otlp`.
 
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// A layer that sends traces, if they are wanted.
+/// A layer that sends traces, if there is an endpoint.
 type Sender<S> = Option<Box<dyn Layer<S> + Send + Sync>>;
 
-/// Sends what is left when it is dropped.
+/// Sends the remaining traces when it is dropped.
 #[derive(Debug, Default)]
 pub struct Traces(#[cfg(feature = "otlp")] Option<opentelemetry_sdk::trace::SdkTracerProvider>);
 

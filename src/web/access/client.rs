@@ -8,7 +8,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::keys::KeyName;
-use crate::web::problem::{FieldError, Problem};
+use crate::request::FieldError;
+use crate::web::problem::Problem;
 
 /// The header with a client's token.
 pub(in crate::web) const CLIENT_HEADER: HeaderName = HeaderName::from_static("rdpm-client");

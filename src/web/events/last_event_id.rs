@@ -5,7 +5,8 @@ use std::num::{IntErrorKind, ParseIntError};
 use axum::http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use crate::web::problem::{FieldError, Problem};
+use crate::request::FieldError;
+use crate::web::problem::Problem;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 

@@ -6,7 +6,8 @@ use image::{DynamicImage, ImageFormat};
 use super::image_pool::ImagePool;
 use crate::engine::Snapshot;
 use crate::picture::{self, Format, MAX_SCALE, PictureError, Provenance};
-use crate::web::problem::{FieldError, Problem};
+use crate::request::FieldError;
+use crate::web::problem::Problem;
 
 /// JPEG's default quality.
 pub(in crate::web) const JPEG_QUALITY: u8 = 90;

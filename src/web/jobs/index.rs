@@ -6,25 +6,12 @@ use parking_lot::Mutex;
 
 use super::idempotency::{IdempotencyKey, IdempotencyStore};
 use crate::engine::{Engine, JobId, Request};
-use crate::picture::Format;
+use crate::request::PictureFormat;
 use crate::web::access::Client;
 use crate::web::problem::Problem;
 
 /// With fewer entries than this, expired ones aren't looked for.
 const PRUNE_FROM: usize = 512;
-
-/// The format in which a client wants to see a job's images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::web) struct PictureFormat {
-    pub format: Option<Format>,
-    pub scale: u32,
-}
-
-impl Default for PictureFormat {
-    fn default() -> Self {
-        Self { format: None, scale: 1 }
-    }
-}
 
 /// Jobs by client and by `Idempotency-Key`.
 #[derive(Debug, Default)]

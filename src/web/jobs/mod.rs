@@ -6,5 +6,5 @@ mod index;
 mod wait;
 
 pub(super) use idempotency::IdempotencyKey;
-pub(super) use index::{JobIndex, PictureFormat};
+pub(super) use index::JobIndex;
 pub(super) use wait::{CancelOnDrop, completed, wait_until_completed};

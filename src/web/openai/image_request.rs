@@ -1,228 +1,314 @@
-//! The body of `POST /v1/images/generations`.
+//! The body of `POST /v1/images/generations`, translated to a request of `crate::request`.
 
 use axum::http::HeaderMap;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::prompt::{self, Reading};
-use crate::engine::{Engine, Request};
+use super::prompt::{PromptClass, class_of_prompt};
+use crate::engine::Engine;
+use crate::model::{Config, IntegerRange};
 use crate::picture::{Format, MAX_SCALE};
+use crate::request::{
+    COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, MODEL, ObjectSchema, PictureFormat,
+    Reader, Required, SEED, choice_schemas, sampling_fields,
+};
 use crate::web::files::RenderOptions;
 use crate::web::problem::Problem;
-use crate::web::request::{self, Check, Sampling, read_json};
+use crate::web::request::read_json_object;
 
-/// Images to generate. `null` is as good as absent.
-#[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
+/// The schema is made from the tables of fields.
+#[derive(ToSchema)]
 #[schema(as = OpenAiImageRequest)]
-pub(super) struct Body {
-    /// Names the class to draw: "a photo of a sneaker". In any case, singular or plural; the longer name counts where one
-    /// lies within another; a prompt that names none or several is an error that lists the classes.
-    #[schema(required = true, value_type = String)]
-    prompt: Option<Value>,
-    /// Name of the model; the server's default where it is silent. It decides which classes, sizes and codes there are.
-    #[schema(value_type = Option<String>)]
-    model: Option<Value>,
-    /// Number of images; 1 with `stream`.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 16, default = 1)]
-    n: Option<Value>,
-    /// `auto` is the model's own size. Others are that size times 1 to 32: every pixel a square.
-    #[schema(value_type = Option<String>, default = "auto")]
-    size: Option<Value>,
-    /// There is one quality, which answers call `high`: all of these are accepted and make no difference.
-    #[schema(value_type = Option<Quality>, default = "auto")]
-    quality: Option<Value>,
-    #[schema(value_type = Option<ResponseFormat>, default = "b64_json")]
-    response_format: Option<Value>,
-    /// WebP is lossless.
-    #[schema(value_type = Option<OutputFormat>, default = "png")]
-    output_format: Option<Value>,
-    /// JPEG's quality. 100 only for PNG and WebP, which are exact.
-    #[schema(value_type = Option<u32>, minimum = 0, maximum = 100, default = 100)]
-    output_compression: Option<Value>,
-    /// Pictures are opaque: `transparent` is refused.
-    #[schema(value_type = Option<Background>, default = "auto")]
-    background: Option<Value>,
-    /// Classes need no moderation: accepted, and makes no difference.
-    #[schema(value_type = Option<Moderation>, default = "auto")]
-    moderation: Option<Value>,
-    /// There are no styles: refused unless it is `null`.
-    #[schema(value_type = Option<String>)]
-    style: Option<Value>,
-    /// Accepted, and makes no difference.
-    #[schema(value_type = Option<String>)]
-    user: Option<Value>,
-    /// Accepted, and makes no difference.
-    #[schema(value_type = Option<String>)]
-    safety_identifier: Option<Value>,
-    /// Answer with server-sent events.
-    #[schema(value_type = Option<bool>, default = false)]
-    stream: Option<Value>,
-    /// Previews to send before the image, with `stream`.
-    #[schema(value_type = Option<u32>, minimum = 0, maximum = 3, default = 0)]
-    partial_images: Option<Value>,
-    /// Seed of all randomness (not OpenAI's: `extra_body` in their Python client); told in the answer.
-    #[schema(value_type = Option<u64>, minimum = 0, maximum = 9_007_199_254_740_991_u64)]
-    seed: Option<Value>,
-    /// Guidance scale (not OpenAI's).
-    #[schema(value_type = Option<f64>, minimum = 0, maximum = 20)]
-    guidance: Option<Value>,
-    /// How freely codes are drawn (not OpenAI's).
-    #[schema(value_type = Option<f64>, minimum = 0, maximum = 5)]
-    temperature: Option<Value>,
-    /// Draw from the so many most probable codes only (not OpenAI's).
-    #[schema(value_type = Option<u32>, minimum = 1)]
-    top_k: Option<Value>,
-    /// Draw from the most probable codes that together hold this share of the probability (not OpenAI's).
-    #[schema(value_type = Option<f64>, exclusive_minimum = 0, maximum = 1)]
-    top_p: Option<Value>,
-    #[serde(flatten)]
-    #[schema(ignore)]
-    unknown: Map<String, Value>,
-}
+#[allow(dead_code)]
+pub(super) struct Body {}
 
-const FIELDS: &str = "the fields prompt, model, n, size, quality, response_format, output_format, output_compression, \
-    background, moderation, user, safety_identifier, stream, partial_images, seed, guidance, temperature, top_k and top_p";
-
-/// Defines an enumeration for the document and the names that are accepted, from one list.
-macro_rules! names {
-    ($(#[$doc:meta])* $type:ident: $($variant:ident = $name:literal),+) => {
-        $(#[$doc])*
-        #[derive(ToSchema)]
-        #[allow(dead_code)] // Documentation.
-        pub(super) enum $type { $(#[schema(rename = $name)] $variant),+ }
-
-        impl $type {
-            const NAMES: &[&str] = &[$($name),+];
-        }
-    };
-}
-
-names!(Quality: Auto = "auto", Low = "low", Medium = "medium", High = "high", XHigh = "xhigh", Max = "max",
-    Standard = "standard", Hd = "hd");
-names!(ResponseFormat: Base64 = "b64_json", Url = "url");
-names!(OutputFormat: Png = "png", WebP = "webp", Jpeg = "jpeg");
-names!(Background: Auto = "auto", Opaque = "opaque");
-names!(Moderation: Auto = "auto", Low = "low");
-
-/// What a body asks for.
-pub(super) struct Order {
-    pub request: Request,
+/// A checked body.
+pub(super) struct ImageRequest {
+    pub generation: GenerationRequest,
     pub options: RenderOptions,
-    /// Addresses instead of files.
+    /// Answer with addresses instead of files.
     pub urls: bool,
     pub stream: bool,
     pub partial_images: u32,
 }
 
-/// An order from a body.
+/// The values of OpenAI's own fields.
+struct ImageDraft {
+    class: usize,
+    scale: u32,
+    urls: bool,
+    format: Format,
+    compression: Option<u64>,
+    stream: bool,
+    partial_images: u64,
+}
+
+type ImageField = Field<ImageDraft>;
+
+const fn ignored(name: &'static str) -> ImageField {
+    Field::new(name, Kind::Text { set: |_, _| {} }, "Accepted and ignored.")
+}
+
+/// The fields that only OpenAI's API has. Those that it shares with ours are read by our table.
+static IMAGE_FIELDS: &[ImageField] = &[
+    Field {
+        required: Required::Yes,
+        example: "a photo of a sneaker",
+        ..Field::new(
+            "prompt",
+            Kind::Custom {
+                depends_on_model: true,
+                read: |draft, config, value| {
+                    draft.class = read_class(config, value)?;
+                    Ok(())
+                },
+                schema: |_| json!({"type": "string"}),
+            },
+            "Text that names the class to generate: \"a photo of a sneaker\". In any case, singular or plural. Where one name \
+             is part of another, the longer name counts. A prompt that names no class, or several, is an error.",
+        )
+    },
+    Field {
+        default: |_| Some("auto".into()),
+        example: "auto",
+        ..Field::new(
+            "size",
+            Kind::Custom { depends_on_model: true, read: read_size, schema: size_schema },
+            "`auto` is the model's own size. Other sizes are multiples of it, up to 32 times: every pixel becomes a square.",
+        )
+    },
+    Field {
+        default: |_| Some("auto".into()),
+        example: "high",
+        ..Field::new(
+            "quality",
+            Kind::Choice {
+                schema: "Quality",
+                about: "",
+                names: &["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"],
+                set: |_, _| {},
+            },
+            "Accepted and ignored: there is one quality, which answers call `high`.",
+        )
+    },
+    Field {
+        default: |_| Some("b64_json".into()),
+        example: "url",
+        ..Field::new(
+            "response_format",
+            Kind::Choice {
+                schema: "ResponseFormat",
+                about: "",
+                names: &["b64_json", "url"],
+                set: |draft, name| draft.urls = name == "url",
+            },
+            "",
+        )
+    },
+    Field {
+        default: |_| Some("png".into()),
+        example: "webp",
+        ..Field::new(
+            "output_format",
+            Kind::Choice {
+                schema: "OutputFormat",
+                about: "",
+                names: &["png", "webp", "jpeg"],
+                set: |draft, name| draft.format = Format::from_name(name).unwrap_or(Format::Png),
+            },
+            "WebP is lossless.",
+        )
+    },
+    Field {
+        default: |_| Some(100.into()),
+        example: "100",
+        ..Field::new(
+            "output_compression",
+            Kind::Integer {
+                range: Limit::Fixed(IntegerRange::new(0, 100)),
+                set: |draft, quality| draft.compression = Some(quality),
+            },
+            "JPEG's quality. Only 100 is allowed for PNG and WebP, which are lossless.",
+        )
+    },
+    Field {
+        default: |_| Some("auto".into()),
+        example: "opaque",
+        ..Field::new(
+            "background",
+            Kind::Choice { schema: "Background", about: "", names: &["auto", "opaque"], set: |_, _| {} },
+            "Pictures are opaque; `transparent` is an error.",
+        )
+    },
+    Field {
+        default: |_| Some("auto".into()),
+        example: "auto",
+        ..Field::new(
+            "moderation",
+            Kind::Choice { schema: "Moderation", about: "", names: &["auto", "low"], set: |_, _| {} },
+            "Accepted and ignored.",
+        )
+    },
+    Field::new(
+        "style",
+        Kind::Custom {
+            depends_on_model: false,
+            read: |_, _, _| Err("null: there are no styles".into()),
+            schema: |_| json!({"type": ["string", "null"], "enum": [null]}),
+        },
+        "Must be `null`: there are no styles.",
+    ),
+    ignored("user"),
+    ignored("safety_identifier"),
+    Field {
+        default: |_| Some(false.into()),
+        example: "true",
+        ..Field::new(
+            "stream",
+            Kind::Boolean { set: |draft, stream| draft.stream = stream },
+            "Whether to answer with server-sent events.",
+        )
+    },
+    Field {
+        default: |_| Some(0.into()),
+        example: "2",
+        ..Field::new(
+            "partial_images",
+            Kind::Integer {
+                range: Limit::Fixed(IntegerRange::new(0, 3)),
+                set: |draft, count| draft.partial_images = count,
+            },
+            "Number of previews before the image, with `stream`.",
+        )
+    },
+];
+
+/// The schema of the body, and of the enumerations in it, by name.
+pub(in crate::web) fn image_request_schemas(models: &[&Config]) -> Vec<(&'static str, Value)> {
+    let mut body = ObjectSchema::of_table(IMAGE_FIELDS, models);
+    body.add("model", &MODEL, models);
+    body.add("n", &COUNT, models);
+    body.add("seed", &SEED, models);
+    for field in sampling_fields() {
+        body.add(field.name, field, models);
+    }
+    let about = "Images to generate. `null` means the same as an absent field. `seed` and the options of sampling are not in \
+        OpenAI's API: pass them as `extra_body` in its Python client.";
+    let mut schemas = vec![("OpenAiImageRequest", body.finish(about))];
+    schemas.extend(choice_schemas(IMAGE_FIELDS));
+    schemas
+}
+
+/// Reads a body.
 ///
 /// # Errors
-/// What [`check::json`] says, 404 for an unknown model, 422 for fields that can't be used.
-pub(super) fn parse(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result<Order, Problem> {
-    let body: Body = read_json(headers, body)?;
-    match &body.model {
-        Some(Value::String(name)) if engine.model(name).is_none() => {
-            return Err(Problem::unknown_model(name, engine.models()));
-        }
-        _ => {}
+/// Those of [`read_json_object`], 404 for an unknown model, 422 for invalid fields.
+pub(super) fn read(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result<ImageRequest, Problem> {
+    let mut values = read_json_object(headers, body)?;
+    if let Some(Value::String(name)) = values.get("model")
+        && engine.model(name).is_none()
+    {
+        return Err(Problem::unknown_model(name, engine.models()));
     }
-    let mut check = Check::new(engine, body.model);
-    let config = check.config;
-    for (field, value) in body.unknown {
-        check.refuse(&field, value, FIELDS);
+    let (mut reader, model) = Reader::resolve(engine, &mut values);
+    let mut draft = ImageDraft {
+        class: 0,
+        scale: 1,
+        urls: false,
+        format: Format::Png,
+        compression: None,
+        stream: false,
+        partial_images: 0,
+    };
+    let mut generation = GenerationDraft::new(&model.config);
+    reader.read(IMAGE_FIELDS, &mut values, &mut draft);
+    reader.read_field(&COUNT, "n", &mut values, &mut generation);
+    reader.read_field(&SEED, "seed", &mut values, &mut generation);
+    for field in sampling_fields() {
+        reader.read_field(field, field.name, &mut values, &mut generation);
     }
-    let class = class(&mut check, body.prompt.unwrap_or_default()).unwrap_or(0);
-    let Body { guidance, temperature, top_k, top_p, .. } = body;
-    let settings = check.settings(class, Sampling { guidance, temperature, top_k, top_p })?;
-    let request = check.request(settings, body.seed, ("n", body.n))?;
+    reader.reject_unknown(values);
+    draft.check(&mut reader, generation.count);
 
-    one_of(&mut check, "quality", body.quality, Quality::NAMES);
-    one_of(&mut check, "background", body.background, Background::NAMES);
-    one_of(&mut check, "moderation", body.moderation, Moderation::NAMES);
-    check.get("style", body.style, "null: there are no styles", |_| None::<()>);
-    for (field, value) in [("user", body.user), ("safety_identifier", body.safety_identifier)] {
-        check.get(field, value, "a text", |value| value.as_str().map(str::to_owned));
-    }
-    let response_format = one_of(&mut check, "response_format", body.response_format, ResponseFormat::NAMES);
-    let format = one_of(&mut check, "output_format", body.output_format, OutputFormat::NAMES);
-    let format = format.as_deref().and_then(Format::from_name).unwrap_or(Format::Png);
-    let scale = size(&mut check, body.size, config.image.size as u32).unwrap_or(1);
-    let urls = response_format.as_deref() == Some("url");
-    let quality = compression(&mut check, body.output_compression, format, urls);
-    let stream = check.get("stream", body.stream, "true or false", Value::as_bool).unwrap_or(false);
-    let most = if stream { 3 } else { 0 };
-    let partial_images = body.partial_images;
-    let allowed = if stream { "integers from 0 to 3" } else { "0 without stream" };
-    let partial_images =
-        check.get("partial_images", partial_images, allowed, |value| integer(value, 0, most));
-    if stream && request.count() > 1 {
-        check.refuse(
-            "n",
-            request.count().into(),
-            "1 with stream: the events don't say which image they are of",
-        );
-    }
-    if stream && urls {
-        check.refuse("response_format", "url".into(), "b64_json with stream");
-    }
-    check.finish()?;
-    let options = RenderOptions { format, scale, quality };
-    Ok(Order { request, options, urls, stream, partial_images: partial_images.unwrap_or(0) })
+    generation.class = draft.class;
+    generation.previews = Some(draft.partial_images > 0);
+    generation.pictures = PictureFormat { format: Some(draft.format), scale: draft.scale };
+    let generation = generation.finish(reader, model)?;
+    // The scale of JPEG's encoder begins at 1.
+    let quality = draft.compression.and_then(|quality| u8::try_from(quality).ok()).unwrap_or(100).max(1);
+    Ok(ImageRequest {
+        generation,
+        options: RenderOptions { format: draft.format, scale: draft.scale, quality },
+        urls: draft.urls,
+        stream: draft.stream,
+        partial_images: draft.partial_images as u32,
+    })
 }
 
-fn class(check: &mut Check<'_>, prompt: Value) -> Option<usize> {
-    let classes = &check.config.classes;
-    let all = classes.join(", ");
-    let allowed = match prompt.as_str().map(|prompt| prompt::read(prompt, classes)) {
-        Some(Reading::Class(class)) => return Some(class),
-        Some(Reading::Several(several)) => {
+impl ImageDraft {
+    /// Checks the values that depend on each other.
+    fn check(&self, reader: &mut Reader<'_>, count: u64) {
+        if let Some(compression) = self.compression.filter(|compression| *compression < 100) {
+            match self.format {
+                Format::Jpeg if self.urls => {
+                    reader.reject("output_compression", compression.into(), "100 with response_format url");
+                }
+                Format::Jpeg => {}
+                Format::Png | Format::WebP => {
+                    reader.reject("output_compression", compression.into(), "100: PNG and WebP are lossless");
+                }
+            }
+        }
+        if self.partial_images > 0 && !self.stream {
+            reader.reject("partial_images", self.partial_images.into(), "0 without stream");
+        }
+        if self.stream && count > 1 {
+            reader.reject("n", count.into(), "1 with stream: events don't name the image");
+        }
+        if self.stream && self.urls {
+            reader.reject("response_format", "url".into(), "b64_json with stream");
+        }
+    }
+}
+
+fn read_class(config: &Config, prompt: &Value) -> Result<usize, String> {
+    let classes = &config.classes;
+    match prompt.as_str().map(|prompt| class_of_prompt(prompt, classes)) {
+        Some(PromptClass::One(class)) => Ok(class),
+        Some(PromptClass::Several(several)) => {
             let named: Vec<&str> =
                 several.iter().filter_map(|&class| classes.get(class).map(String::as_str)).collect();
-            format!(
-                "a prompt that names one class, and this one is ambiguous: it names {}",
+            Err(format!(
+                "a prompt that names one class; this one is ambiguous: it names {}",
                 named.join(" and ")
-            )
+            ))
         }
-        Some(Reading::Nothing) | None => format!("a prompt that names one of the classes {all}"),
-    };
-    check.refuse("prompt", prompt, &allowed);
-    None
+        Some(PromptClass::None) | None => {
+            Err(format!("a prompt that names one of the classes {}", classes.join(", ")))
+        }
+    }
 }
 
-/// How many times the model's own size is asked for.
-fn size(check: &mut Check<'_>, value: Option<Value>, own: u32) -> Option<u32> {
+fn read_size(draft: &mut ImageDraft, config: &Config, size: &Value) -> Result<(), String> {
+    let own = config.image.size as u32;
     let largest = own * MAX_SCALE;
-    let allowed = format!("auto, {own}x{own} and its multiples up to {largest}x{largest}");
-    check.get("size", value, &allowed, |value| {
-        let text = value.as_str()?;
-        if text == "auto" {
-            return Some(1);
-        }
-        (1..=MAX_SCALE).find(|scale| text == format!("{0}x{0}", own * scale))
-    })
+    let scale = size.as_str().and_then(|size| match size {
+        "auto" => Some(1),
+        size => (1..=MAX_SCALE).find(|scale| size == format!("{0}x{0}", own * scale)),
+    });
+    draft.scale =
+        scale.ok_or_else(|| format!("auto, {own}x{own} and its multiples up to {largest}x{largest}"))?;
+    Ok(())
 }
 
-/// JPEG's quality.
-fn compression(check: &mut Check<'_>, value: Option<Value>, format: Format, urls: bool) -> u8 {
-    let (least, allowed) = match format {
-        Format::Jpeg if urls => (100, "none with response_format url"),
-        Format::Jpeg => (0, "integers from 0 to 100"),
-        Format::Png | Format::WebP => (100, "100, as PNG and WebP are exact here"),
+/// Each model's own size and its multiples.
+fn size_schema(models: &[&Config]) -> Value {
+    let of_model = |config: &&Config| {
+        let own = config.image.size as u32;
+        (1..=MAX_SCALE).map(move |scale| own * scale)
     };
-    let given = check.get("output_compression", value, allowed, |value| integer(value, least, 100));
-    // The encoder's scale begins at 1.
-    given.and_then(|quality| u8::try_from(quality).ok()).unwrap_or(100).max(1)
-}
-
-fn one_of(check: &mut Check<'_>, field: &str, value: Option<Value>, names: &[&str]) -> Option<String> {
-    check.get(field, value, &names.join(", "), |value| {
-        value.as_str().filter(|name| names.contains(name)).map(str::to_owned)
-    })
-}
-
-fn integer(value: &Value, least: u32, most: u32) -> Option<u32> {
-    let number = request::integer(value).and_then(|number| u32::try_from(number).ok())?;
-    (least..=most).contains(&number).then_some(number)
+    let sides: std::collections::BTreeSet<u32> = models.iter().flat_map(of_model).collect();
+    let sizes = sides.into_iter().map(|side| format!("{side}x{side}").into());
+    let sizes: Vec<Value> = [Value::from("auto")].into_iter().chain(sizes).chain([Value::Null]).collect();
+    json!({"type": ["string", "null"], "enum": sizes})
 }

@@ -9,14 +9,15 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::image_request::{self, Body, Order};
+use super::image_request::{self, Body, ImageRequest};
 use super::image_stream;
 use super::response::{Image, Images, Kind, Usage, unix_time};
 use crate::engine::Snapshot;
 use crate::picture::Format;
+use crate::request::GenerationRequest;
 use crate::web::access::Client;
 use crate::web::files::{RenderOptions, render_image};
-use crate::web::jobs::{CancelOnDrop, PictureFormat, wait_until_completed};
+use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{BODY_LIMIT, Query, whole_body};
 use crate::web::state::AppState;
@@ -25,7 +26,7 @@ const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store")
 
 /// Generate images
 ///
-/// OpenAI's clients work unchanged: point their `base_url` to `/v1`, with any `api_key` where the server asks for none.
+/// OpenAI's clients work unchanged: set their `base_url` to `/v1`, and any `api_key` where the server needs none.
 /// With `stream`, server-sent events: `image_generation.partial_image` (a `PartialImageEvent`) for each preview that
 /// `partial_images` asks for, then `image_generation.completed` (a `CompletedEvent`). When the client disconnects before the
 /// end, the generation is canceled.
@@ -46,24 +47,24 @@ pub(super) async fn generate(
 ) -> Result<Response, Problem> {
     let body = whole_body(body, BODY_LIMIT)?;
     query.finish()?;
-    let order = image_request::parse(&headers, &body, &app.engine)?;
-    let request = order.request.clone().with_previews(order.partial_images > 0);
-    let format = PictureFormat { format: Some(order.options.format), scale: order.options.scale };
-    let permit = if order.stream { Some(app.event_streams.acquire()?) } else { None };
-    let id = app.jobs.submit(&app.engine, request, client, format, None)?;
+    let request = image_request::read(&headers, &body, &app.engine)?;
+    let GenerationRequest { job, pictures, .. } = &request.generation;
+    let job = job.clone().with_previews(request.partial_images > 0);
+    let permit = if request.stream { Some(app.event_streams.acquire()?) } else { None };
+    let id = app.jobs.submit(&app.engine, job, client, *pictures, None)?;
     let guard = CancelOnDrop::new(&app.engine, id);
     if let Some(permit) = permit {
-        return image_stream::respond(app, permit, guard, order.options, order.partial_images);
+        return image_stream::respond(app, permit, guard, request.options, request.partial_images);
     }
     let snapshot = wait_until_completed(&app.engine, id).await?;
-    let images = images(&app, &snapshot, &order, &headers).await?;
+    let images = images(&app, &snapshot, &request, &headers).await?;
     Ok(([NO_STORE], Json(images)).into_response())
 }
 
 async fn images(
     app: &AppState,
     snapshot: &Snapshot,
-    order: &Order,
+    request: &ImageRequest,
     headers: &HeaderMap,
 ) -> Result<Images, Problem> {
     let info = snapshot.request.model();
@@ -71,11 +72,11 @@ async fn images(
     let base = base_url(headers);
     let mut data = Vec::with_capacity(snapshot.images.len());
     for image in &snapshot.images {
-        let file = match order.urls {
+        let file = match request.urls {
             true => None,
-            false => Some(render_image(&app.image_pool, snapshot, image.index, order.options).await?),
+            false => Some(render_image(&app.image_pool, snapshot, image.index, request.options).await?),
         };
-        let RenderOptions { format, scale, .. } = order.options;
+        let RenderOptions { format, scale, .. } = request.options;
         let url = || {
             let own = format!("{base}/api/v1/generations/{}/images/{}", snapshot.id, image.index);
             format!("{own}.{}?scale={scale}", Format::name(format))
@@ -89,13 +90,13 @@ async fn images(
     Ok(Images {
         created: unix_time(),
         data,
-        kind: Kind::new(info, order.options),
+        kind: Kind::new(info, request.options),
         usage: Usage::new(info, snapshot.request.count()),
         seed: snapshot.request.seed(),
     })
 }
 
-/// What this client reached the server by. A wrong header misleads nobody but who sent it.
+/// The address by which the client reached the server. A wrong header only affects the client that sent it.
 fn base_url(headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");

@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use super::state::AppState;
 
+pub(super) use image_request::image_request_schemas;
 pub(super) use image_stream::{CompletedEvent, PartialImageEvent};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

@@ -1,16 +1,16 @@
-//! Which class a prompt asks for.
+//! The class that a prompt names.
 //!
-//! The model knows classes, not language: a prompt must name one of them, as a word or several, in any case, singular or
-//! plural. A name of several parts (`T-shirt/top`, `Food & drink`) may be given by each of them. Where one name lies within another
-//! ("shirt" in "T-shirt") the longer one counts.
+//! The model knows classes, not language: a prompt must contain the name of one of them, in any case, singular or plural. Of a
+//! name with several parts (`T-shirt/top`, `Food & drink`) each part is enough. Where one name is part of another ("shirt" in
+//! "T-shirt") the longer one counts.
 
-/// What a prompt says.
+/// The classes that a prompt names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum PromptClass {
     /// Index of the class.
-    Class(usize),
+    One(usize),
     /// No class is named.
-    Nothing,
+    None,
     /// Several classes are named, by rising index.
     Several(Vec<usize>),
 }
@@ -24,8 +24,8 @@ struct Match {
     length: usize,
 }
 
-/// Reads a prompt.
-pub(super) fn read(prompt: &str, classes: &[String]) -> Reading {
+/// Finds the class in a prompt.
+pub(super) fn class_of_prompt(prompt: &str, classes: &[String]) -> PromptClass {
     let words = words(prompt);
     let names: Vec<(usize, String)> = classes
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn read(prompt: &str, classes: &[String]) -> Reading {
     let mut matches: Vec<Match> = Vec::new();
     let longest = names.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
     for start in 0..words.len() {
-        // "T shirt", "T-shirt" and "tshirt" are one name: what counts is the letters.
+        // "T shirt", "T-shirt" and "tshirt" are one name: only letters are compared.
         let mut letters = String::new();
         for (end, word) in words.iter().enumerate().skip(start) {
             letters.push_str(word);
@@ -59,9 +59,9 @@ pub(super) fn read(prompt: &str, classes: &[String]) -> Reading {
     found.sort_unstable();
     found.dedup();
     match found[..] {
-        [] => Reading::Nothing,
-        [class] => Reading::Class(class),
-        _ => Reading::Several(found),
+        [] => PromptClass::None,
+        [class] => PromptClass::One(class),
+        _ => PromptClass::Several(found),
     }
 }
 
@@ -80,10 +80,10 @@ fn words(text: &str) -> Vec<String> {
     words.map(|word| singular(word.to_lowercase())).collect()
 }
 
-/// An English noun without its plural's ending. It needn't be right, but the same for both numbers.
+/// Removes the ending of a plural. The result need not be a word, but must be the same for singular and plural.
 fn singular(mut word: String) -> String {
-    let hissing = ["sses", "shes", "ches", "xes", "zes"];
-    if hissing.iter().any(|ending| word.ends_with(ending)) {
+    let sibilant = ["sses", "shes", "ches", "xes", "zes"];
+    if sibilant.iter().any(|ending| word.ends_with(ending)) {
         word.truncate(word.len() - 2);
     } else if word.ends_with("ies") && word.len() > 4 {
         word.truncate(word.len() - 3);
@@ -98,7 +98,7 @@ fn singular(mut word: String) -> String {
 mod tests {
     use super::*;
 
-    fn fashion(prompt: &str) -> Reading {
+    fn fashion(prompt: &str) -> PromptClass {
         let classes = [
             "T-shirt/top",
             "Trouser",
@@ -111,11 +111,11 @@ mod tests {
             "Bag",
             "Ankle boot",
         ];
-        read(prompt, &classes.map(String::from))
+        class_of_prompt(prompt, &classes.map(String::from))
     }
 
     #[test]
-    fn a_class_is_found_in_any_case_and_number() {
+    fn class_is_found_in_any_case_singular_or_plural() {
         for (prompt, class) in [
             ("Sneaker", 7),
             ("a photo of a sneaker", 7),
@@ -130,36 +130,36 @@ mod tests {
             ("T-shirt/top", 0),
             ("bag, bags and baggage", 8),
         ] {
-            assert_eq!(fashion(prompt), Reading::Class(class), "{prompt}");
+            assert_eq!(fashion(prompt), PromptClass::One(class), "{prompt}");
         }
     }
 
     #[test]
-    fn the_longer_name_counts() {
+    fn longer_name_wins() {
         for prompt in ["a T-shirt", "t shirts", "tshirt", "a t-shirt top"] {
-            assert_eq!(fashion(prompt), Reading::Class(0), "{prompt}");
+            assert_eq!(fashion(prompt), PromptClass::One(0), "{prompt}");
         }
-        assert_eq!(fashion("a shirt"), Reading::Class(6));
+        assert_eq!(fashion("a shirt"), PromptClass::One(6));
     }
 
     #[test]
-    fn words_count_whole() {
+    fn parts_of_words_are_ignored() {
         for prompt in ["", "a cat", "bagpipes", "undershirted", "boot", "7", "ßs", "…"] {
-            assert_eq!(fashion(prompt), Reading::Nothing, "{prompt}");
+            assert_eq!(fashion(prompt), PromptClass::None, "{prompt}");
         }
     }
 
     #[test]
-    fn parts_of_a_name_will_do() {
+    fn parts_of_a_class_name_are_found() {
         let classes = ["Food & drink", "Fruit & vegetable"].map(String::from);
         for (prompt, class) in [("a drink", 0), ("food and drinks", 0), ("Food & drink", 0), ("fruits", 1)] {
-            assert_eq!(read(prompt, &classes), Reading::Class(class), "{prompt}");
+            assert_eq!(class_of_prompt(prompt, &classes), PromptClass::One(class), "{prompt}");
         }
     }
 
     #[test]
-    fn several_classes_are_told() {
-        assert_eq!(fashion("a bag and a coat"), Reading::Several(vec![4, 8]));
-        assert_eq!(fashion("a shirt over a t-shirt"), Reading::Several(vec![0, 6]));
+    fn all_classes_of_an_ambiguous_prompt_are_returned() {
+        assert_eq!(fashion("a bag and a coat"), PromptClass::Several(vec![4, 8]));
+        assert_eq!(fashion("a shirt over a t-shirt"), PromptClass::Several(vec![0, 6]));
     }
 }

@@ -1,62 +1,61 @@
-//! The OpenAPI 3.1 document: what utoipa makes of the handlers and their types, with what only the running server knows
-//! (its classes and limits), the errors that every operation may answer, and examples from a real run.
+//! The OpenAPI 3.1 document: utoipa makes it from the handlers and their types; schemas of requests follow from the tables of
+//! fields and the served models; errors of every operation and examples of a real run are added.
 //!
-//! `docs/openapi.json` is the document for the shipped models; a test holds it, and the examples, to what the server does.
-
-use std::collections::{BTreeSet, HashSet};
+//! `docs/openapi.json` is the document for the shipped models. A test compares it, and the examples, with the server.
 
 use rust_embed::RustEmbed;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::model::Config;
-use crate::picture::MAX_SCALE;
+use crate::request::{
+    GENERATION_FIELDS, ObjectSchema, TOKENIZATION_FIELDS, choice_schemas, defaults_schema, limits_schema,
+    option_schemas,
+};
 use crate::web::files::Channel;
-use crate::web::openai::{CompletedEvent, PartialImageEvent};
+use crate::web::openai::{CompletedEvent, PartialImageEvent, image_request_schemas};
 use crate::web::problem::{OpenAiError, Problem, is_openai_path};
 use crate::web::rest::{QueuedEvent, StartedEvent, StepEvent};
 
-/// What a real server answered: `OPERATION.request.json` and `OPERATION.STATUS.json` (or `.txt`).
+/// Answers of a real server: `OPERATION.request.json` and `OPERATION.STATUS.json` (or `.txt`).
 #[derive(RustEmbed)]
 #[folder = "docs/examples/"]
 struct Examples;
 
-/// What isn't said by any one operation.
+/// The parts that belong to no single operation.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "RDPM",
         description = "Images of a Recurrent Diffusion Probabilistic Model ([arXiv 2412.18390](https://arxiv.org/abs/2412.18390)): \
             a grid of discrete tokens denoises into a picture, step by step.\n\n\
-            What can't be used is named, all of it at once, with what is allowed. Errors are problem details (RFC 9457), below \
-            `/v1/` they have OpenAI's shape. Where the server has API keys, send one as `Authorization: Bearer KEY`. `429` and \
-            `503` say in `Retry-After` when to ask again.",
+            An error names all invalid fields and their allowed values. Errors are problem details (RFC 9457); below \
+            `/v1/` they have OpenAI's shape. If the server has API keys, send one as `Authorization: Bearer KEY`. The \
+            `Retry-After` header of `429` and `503` says when to retry.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
         contact(),
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "Generations", description = "Ask for images, follow them step by step, cancel."),
+        (name = "Generations", description = "Generate images, follow their steps, cancel."),
         (name = "Pictures", description = "Images, sheets and animations as files."),
-        (name = "Tokenizations", description = "The forward side: an image becomes tokens."),
-        (name = "Models", description = "What is served."),
-        (name = "OpenAI", description = "The images API of OpenAI: their clients work unchanged."),
-        (name = "Operations", description = "For supervisors and load balancers."),
+        (name = "Tokenizations", description = "Recurrent tokenization: an image becomes tokens."),
+        (name = "Models", description = "The served models and their classes."),
+        (name = "OpenAI", description = "OpenAI's images API: its clients work unchanged."),
+        (name = "Operations", description = "Liveness and readiness."),
     ),
     components(schemas(
         Problem, OpenAiError, QueuedEvent, StartedEvent, StepEvent<'static>, PartialImageEvent, CompletedEvent, Channel
     )),
 )]
-struct Frame;
+struct Document;
 
 /// The document of a server with these models, from that of its routes.
 pub(in crate::web) fn openapi_document(routes: utoipa::openapi::OpenApi, models: &[&Config]) -> Value {
-    let mut whole = Frame::openapi();
-    whole.merge(routes);
-    let mut document = serde_json::to_value(whole).unwrap_or_default();
-    for name in ["GenerationRequest", "TokenizationRequest", "TokenizationForm", "OpenAiImageRequest"] {
-        request(&mut document["components"]["schemas"][name], models);
-    }
+    let mut merged = Document::openapi();
+    merged.merge(routes);
+    let mut document = serde_json::to_value(merged).unwrap_or_default();
+    schemas_from_tables(&mut document["components"]["schemas"], models);
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, operations) in paths {
             for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -70,58 +69,33 @@ pub(in crate::web) fn openapi_document(routes: utoipa::openapi::OpenApi, models:
     document
 }
 
-/// What may be asked of these models, of all together: what one of them refuses, another may take.
-fn request(schema: &mut Value, models: &[&Config]) {
-    schema["additionalProperties"] = false.into();
-    let Some(fields) = schema["properties"].as_object_mut() else { return };
-    let most = |of: fn(&Config) -> usize| models.iter().map(|config| of(config)).max().unwrap_or(0);
-    let names = || models.iter().map(|config| Value::from(config.name.as_str()));
-    for (name, field) in fields {
-        match name.as_str() {
-            "class" => {
-                let mut classes: Vec<&String> = models.iter().flat_map(|config| &config.classes).collect();
-                let mut seen = HashSet::new();
-                classes.retain(|class| seen.insert(*class));
-                let last = most(|config| config.classes.len()).saturating_sub(1);
-                let index = json!({"type": "integer", "minimum": 0, "maximum": last});
-                field["oneOf"] = json!([{"type": "string", "enum": classes}, index]);
-                field.as_object_mut().map(|field| field.remove("type"));
-            }
-            // A form has texts only, no null.
-            "model" if field["type"] == "string" => field["enum"] = names().collect(),
-            "model" => field["enum"] = names().chain([Value::Null]).collect(),
-            "from_step" => field["maximum"] = most(Config::steps).saturating_sub(1).into(),
-            "top_k" => field["maximum"] = most(|config| config.trajectory.codes).into(),
-            "style" => field["enum"] = json!([null]),
-            "size" => field["enum"] = sizes(models),
-            "guidance" => default(field, models, |config| config.sampling.guidance),
-            "temperature" => default(field, models, |config| config.sampling.temperature),
-            _ => {}
+/// Sets the schemas that are made from the tables of fields.
+fn schemas_from_tables(schemas: &mut Value, models: &[&Config]) {
+    let about = "Images to generate. `null` means the same as an absent field.";
+    schemas["GenerationRequest"] = ObjectSchema::of_table(GENERATION_FIELDS, models).finish(about);
+    let about = "An image to tokenize. `null` means the same as an absent field.";
+    schemas["TokenizationRequest"] = ObjectSchema::of_table(TOKENIZATION_FIELDS, models).finish(about);
+    schemas["TokenizationForm"]["additionalProperties"] = false.into();
+    schemas["TokenizationForm"]["properties"]["model"]["enum"] = model_names(models);
+    schemas["Limits"] = limits_schema();
+    schemas["Defaults"] = defaults_schema(models);
+    for (name, schema, is_required) in option_schemas(models) {
+        let generation = &mut schemas["Generation"];
+        generation["properties"][name] = schema;
+        if is_required && let Some(required) = generation["required"].as_array_mut() {
+            required.push(name.into());
         }
     }
-}
-
-/// The sizes of OpenAI's API: each model's own and its multiples.
-fn sizes(models: &[&Config]) -> Value {
-    let of_model = |config: &&Config| {
-        let own = config.image.size as u32;
-        (1..=MAX_SCALE).map(move |scale| own * scale)
-    };
-    let sides: BTreeSet<u32> = models.iter().flat_map(of_model).collect();
-    let sizes = sides.into_iter().map(|side| format!("{side}x{side}").into());
-    [Value::from("auto")].into_iter().chain(sizes).chain([Value::Null]).collect()
-}
-
-/// What a silent field means, where it means the same for all models.
-fn default(field: &mut Value, models: &[&Config], of: impl Fn(&Config) -> f64) {
-    if let Some((first, others)) = models.split_first()
-        && others.iter().all(|other| of(other) == of(first))
-    {
-        field["default"] = of(first).into();
+    for (name, schema) in choice_schemas(GENERATION_FIELDS).chain(image_request_schemas(models)) {
+        schemas[name] = schema;
     }
 }
 
-/// A parameter that may be silent can't be null. Its size is what its bounds say.
+fn model_names(models: &[&Config]) -> Value {
+    models.iter().map(|config| config.name.as_str()).collect()
+}
+
+/// Parameters: an optional one can't be null, unlike what utoipa writes; its range is enough, without a format.
 fn parameters(operation: &mut Value, models: &[&Config]) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let schema = &mut parameter["schema"];
@@ -135,7 +109,7 @@ fn parameters(operation: &mut Value, models: &[&Config]) {
         }
         schema.as_object_mut().map(|schema| schema.remove("format"));
         if parameter["name"] == "model" && parameter["in"] == "query" {
-            parameter["schema"]["enum"] = models.iter().map(|config| config.name.as_str()).collect();
+            parameter["schema"]["enum"] = model_names(models);
         }
     }
 }

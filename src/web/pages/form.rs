@@ -1,215 +1,235 @@
-//! What the page's form holds, read from an address or from a form that was sent: what can be used is kept, and there
-//! is a sentence for each thing that can't.
+//! The page's form, read from an address or from a sent form. Valid values are kept; each invalid one is a sentence for
+//! people.
+
+use serde_json::{Map, Value};
 
 use super::view::View;
-use crate::engine::{Engine, MAX_COUNT, ModelHandle, Request, SEED_MAX};
-use crate::model::{Config, ModelError, SamplingSettings};
+use crate::engine::{Engine, MAX_COUNT, ModelHandle, ModelInfo, Request, SEED_MAX};
+use crate::model::{ModelError, SamplingSettings};
+use crate::request::{COUNT, Field, FieldError, GenerationDraft, Reader, sampling_fields, text_value};
 
-/// Pictures that one form may ask for: as many as the engine draws together.
+/// Pictures of one form at most: as many as one job may have.
 const MAX_PICTURES: u64 = MAX_COUNT as u64;
-/// A longer value is quoted only so far.
-const QUOTED: usize = 40;
-
-/// The settings that the two runs of a comparison may differ in.
-const VARIABLE: [&str; 5] = ["guidance", "temperature", "top_k", "top_p", "class"];
+/// Longer values are quoted in part.
+const MAX_QUOTED: usize = 40;
+/// The field of classes, which a comparison may vary beside the options of sampling.
+const CLASS: &str = "class";
 
 /// The state of the form.
 #[derive(Debug)]
 pub(super) struct Form {
     pub model: ModelHandle,
     pub view: View,
-    /// Indices; the first class where none was named.
+    /// Indices; the first class if none is named.
     pub classes: Vec<usize>,
-    /// Empty where none was named.
+    /// Empty if none is given.
     pub seeds: Vec<u64>,
-    pub count: u64,
-    pub guidance: f64,
-    pub temperature: f64,
-    /// All codes where it was silent.
-    pub top_k: usize,
-    /// 1 where it was silent.
-    pub top_p: f64,
+    /// The number of images, and the options of sampling.
+    pub draft: GenerationDraft,
     /// Comparison: the setting that differs, and its value in the second run.
     pub vary: &'static str,
     pub to: String,
     /// Sentences for people.
     pub problems: Vec<String>,
-    /// Whether a class was named.
-    named: bool,
+    class_is_named: bool,
 }
 
 impl Form {
-    /// Reads `class=Bag&seed=7&…`. Keys that it doesn't know are somebody else's and are passed over.
+    /// Reads `class=Bag&seed=7&…`. Unknown keys are ignored: proxies and trackers add their own.
     pub fn read(engine: &Engine, encoded: &[u8]) -> Self {
-        let (model, unknown) = chosen(engine, encoded);
-        let config = &model.config;
+        let (model, unknown_model) = resolve_model(engine, encoded);
         let mut form = Self {
-            model: model.clone(),
+            draft: GenerationDraft::new(&model.config),
+            model,
             view: View::Draw,
             classes: Vec::new(),
             seeds: Vec::new(),
-            count: 1,
-            guidance: config.sampling.guidance,
-            temperature: config.sampling.temperature,
-            top_k: config.trajectory.codes,
-            top_p: 1.0,
-            vary: VARIABLE[0],
+            vary: variable_settings().next().unwrap_or(CLASS),
             to: String::from("0"),
             problems: Vec::new(),
-            named: false,
+            class_is_named: false,
         };
-        if let Some(name) = &unknown {
+        if let Some(name) = &unknown_model {
             let names: Vec<&str> = engine.models().iter().map(|model| model.config.name.as_str()).collect();
-            form.refuse("model", name, &names.join(", "));
+            form.reject("model", name, &names.join(", "));
         }
         for (key, value) in form_urlencoded::parse(encoded) {
             let value = value.trim();
-            // SamplingSettings of a model that isn't here say nothing to another one.
-            if !value.is_empty() && (unknown.is_none() || key == "view") {
-                form.take(config, &key, value);
+            // The settings of an unknown model may not fit the default one.
+            if !value.is_empty() && (unknown_model.is_none() || key == "view") {
+                form.read_value(&key, value);
             }
         }
-        form.named = !form.classes.is_empty();
-        if !form.named {
+        form.class_is_named = !form.classes.is_empty();
+        if !form.class_is_named {
             form.classes.push(0);
         }
-        form.limit();
+        form.limit_pictures();
         form
     }
 
-    /// Whether this is a link to a particular picture: class and seed are named and nothing is amiss.
+    /// Whether this is a link to a particular picture: class and seed are given and all values are valid.
     pub fn is_complete(&self) -> bool {
-        self.named && !self.seeds.is_empty() && self.problems.is_empty()
+        self.class_is_named && !self.seeds.is_empty() && self.problems.is_empty()
     }
 
-    /// The seeds as they stand in the field.
-    pub fn seeds_in_words(&self) -> String {
+    /// The seeds as text of the field.
+    pub fn seeds_text(&self) -> String {
         self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
     }
 
     /// One request for each class and seed, in the order of the contact sheet.
     ///
     /// # Errors
-    /// None that the form hasn't told already.
+    /// [`ModelError::Setting`], which the values of a form never cause.
     pub fn requests(&self) -> Result<Vec<Request>, ModelError> {
         let config = &self.model.config;
         let mut requests = Vec::new();
         for &class in &self.classes {
-            let mut settings = SamplingSettings::new(config, class)?
-                .with_guidance(self.guidance)?
-                .with_temperature(self.temperature)?;
-            if self.top_k < config.trajectory.codes {
-                settings = settings.with_top_k(config, self.top_k)?;
-            }
-            if self.top_p < 1.0 {
-                settings = settings.with_top_p(self.top_p)?;
-            }
+            let settings = SamplingSettings::with_options(config, class, self.draft.options.clone())?;
             for &seed in &self.seeds {
-                let request = Request::new(&self.model, settings.clone(), seed)?.with_count(self.count)?;
-                // Nobody will see their steps.
+                let request =
+                    Request::new(&self.model, settings.clone(), seed)?.with_count(self.draft.count)?;
+                // The page shows no steps without scripts.
                 requests.push(request.with_previews(false));
             }
         }
         Ok(requests)
     }
 
-    fn take(&mut self, config: &Config, key: &str, value: &str) {
-        let unchecked = || SamplingSettings::new(config, 0);
+    fn read_value(&mut self, key: &str, value: &str) {
+        let model = self.model.clone();
+        let config = &model.config;
         match key {
             "view" => match View::named(value) {
                 Some(view) => self.view = view,
-                None => self.refuse("view", value, "draw, compare, tokenize or how"),
+                None => self.reject("view", value, "draw, compare, tokenize or how"),
             },
-            "class" => match config.class_index(value) {
+            CLASS => match config.class_index(value) {
                 Some(class) if self.classes.contains(&class) => {}
                 Some(class) => self.classes.push(class),
-                None => self.refuse("class", value, &config.classes.join(", ")),
+                None => self.reject(CLASS, value, &config.classes.join(", ")),
             },
-            "seed" => self.take_seeds(value),
-            "count" => match value.parse().ok().filter(|count| (1..=MAX_PICTURES).contains(count)) {
-                Some(count) => self.count = count,
-                None => self.refuse("count", value, &format!("whole numbers from 1 to {MAX_PICTURES}")),
-            },
-            "guidance" => self.number(key, value, |form, number| {
-                form.guidance = unchecked()?.with_guidance(number)?.guidance();
-                Ok(())
-            }),
-            "temperature" => self.number(key, value, |form, number| {
-                form.temperature = unchecked()?.with_temperature(number)?.temperature();
-                Ok(())
-            }),
-            "top_k" => match value.parse() {
-                Ok(top_k) if (1..=config.trajectory.codes).contains(&top_k) => self.top_k = top_k,
-                _ => self.refuse(key, value, &format!("whole numbers from 1 to {}", config.trajectory.codes)),
-            },
-            "top_p" => self.number(key, value, |form, number| {
-                form.top_p = unchecked()?.with_top_p(number)?.top_p().unwrap_or(1.0);
-                Ok(())
-            }),
-            "vary" => match VARIABLE.into_iter().find(|setting| *setting == value) {
+            "seed" => self.read_seeds(value),
+            "count" => self.read_field(&COUNT, value),
+            "vary" => match variable_settings().find(|setting| *setting == value) {
                 Some(setting) => self.vary = setting,
-                None => self.refuse("vary", value, &VARIABLE.join(", ")),
+                None => self.reject("vary", value, &variable_settings().collect::<Vec<_>>().join(", ")),
             },
-            // What it may be depends on `vary`; the field itself is checked before it is used.
-            "to" if value.chars().count() <= QUOTED => value.clone_into(&mut self.to),
-            "to" => self.refuse("to", value, "a value of the setting that differs"),
-            _ => {}
-        }
-    }
-
-    /// `7`, `7, 8, 12`, `7-10`.
-    fn take_seeds(&mut self, value: &str) {
-        let allowed = format!("whole numbers from 0 to {SEED_MAX}, several as 7, 8 or 7-10");
-        for part in value.split([',', ' ', ';']).filter(|part| !part.is_empty()) {
-            let (from, to) = part.split_once(['-', '–']).unwrap_or((part, part));
-            match (from.parse::<u64>(), to.parse::<u64>()) {
-                (Ok(from), Ok(to)) if from <= to && to <= SEED_MAX => {
-                    // One beyond the limit is enough to know that it is passed.
-                    self.seeds.extend((from..=to).take(MAX_PICTURES as usize + 1));
+            // Which values are allowed depends on `vary`; the page checks this one before it uses it.
+            "to" if value.chars().count() <= MAX_QUOTED => value.clone_into(&mut self.to),
+            "to" => self.reject("to", value, "a value of the setting that differs"),
+            key => {
+                if let Some(field) = sampling_fields().find(|field| field.name == key) {
+                    self.read_field(field, value);
                 }
-                _ => self.refuse("seed", part, &allowed),
             }
         }
     }
 
-    fn number(&mut self, key: &str, value: &str, set: impl FnOnce(&mut Self, f64) -> Result<(), ModelError>) {
-        let allowed = match value.parse() {
-            Ok(number) => match set(self, number) {
-                Ok(()) => return,
-                Err(ModelError::Setting { allowed, .. }) => allowed,
-                Err(error) => error.to_string(),
-            },
-            Err(_) => "a number".into(),
-        };
-        self.refuse(key, value, &allowed);
+    fn read_field(&mut self, field: &'static Field<GenerationDraft>, text: &str) {
+        let model = self.model.clone();
+        let value = text_value(field, text);
+        // The page shows the largest value where an option is off.
+        if field.input.is_some_and(|input| input.absent_at_max)
+            && field.bounds(&model.config).map(|(_, max)| max) == value.as_f64()
+        {
+            return;
+        }
+        let mut values = Map::from_iter([(field.name.to_owned(), value)]);
+        let mut reader = Reader::new(&model.config);
+        reader.read_field(field, field.name, &mut values, &mut self.draft);
+        for FieldError { field, allowed, .. } in reader.finish().err().into_iter().flatten() {
+            self.reject(&field, text, &allowed);
+        }
     }
 
-    /// More pictures than can be drawn together: the first ones that fit.
-    fn limit(&mut self) {
+    /// `7`, `7, 8, 12`, `7-10`.
+    fn read_seeds(&mut self, value: &str) {
+        let allowed = format!("integers from 0 to {SEED_MAX}, several as 7, 8 or 7-10");
+        for part in value.split([',', ' ', ';']).filter(|part| !part.is_empty()) {
+            let (from, to) = part.split_once(['-', '–']).unwrap_or((part, part));
+            match (from.parse::<u64>(), to.parse::<u64>()) {
+                (Ok(from), Ok(to)) if from <= to && to <= SEED_MAX => {
+                    // One more than the limit is enough to detect that it is exceeded.
+                    self.seeds.extend((from..=to).take(MAX_PICTURES as usize + 1));
+                }
+                _ => self.reject("seed", part, &allowed),
+            }
+        }
+    }
+
+    /// Keeps the first pictures where there are too many.
+    fn limit_pictures(&mut self) {
         let seeds = self.seeds.len().max(1) as u64;
-        let asked = self.classes.len() as u64 * seeds * self.count;
-        if asked <= MAX_PICTURES {
+        let pictures = self.classes.len() as u64 * seeds * self.draft.count;
+        if pictures <= MAX_PICTURES {
             return;
         }
         self.seeds.truncate(MAX_PICTURES as usize);
         let seeds = self.seeds.len().max(1) as u64;
         self.classes.truncate((MAX_PICTURES / seeds) as usize);
-        self.count = (MAX_PICTURES / seeds / self.classes.len() as u64).max(1);
-        self.problems
-            .push(format!("That would be {asked} pictures or more; {MAX_PICTURES} can be drawn together."));
+        self.draft.count = (MAX_PICTURES / seeds / self.classes.len() as u64).max(1);
+        self.problems.push(format!(
+            "That would be {pictures} pictures or more; {MAX_PICTURES} can be drawn together."
+        ));
     }
 
-    fn refuse(&mut self, field: &str, value: &str, allowed: &str) {
-        let mut quoted: String = value.chars().take(QUOTED).collect();
+    fn reject(&mut self, field: &str, value: &str, allowed: &str) {
+        let mut quoted: String = value.chars().take(MAX_QUOTED).collect();
         if quoted.len() < value.len() {
             quoted.push('…');
         }
         self.problems.push(format!("{field} can’t be “{quoted}”. Allowed: {allowed}."));
     }
+
+    /// The options of sampling, as inputs with their current values.
+    pub fn inputs(&self) -> Vec<Input> {
+        let options = serde_json::to_value(&self.draft.options).unwrap_or_default();
+        sampling_fields().filter_map(|field| Input::new(field, &self.model, &options[field.name])).collect()
+    }
 }
 
-/// The model that `model=` names, or the default one and the name that is none's.
-fn chosen(engine: &Engine, encoded: &[u8]) -> (ModelHandle, Option<String>) {
+/// A number with a slider, as the page shows it.
+pub(super) struct Input {
+    pub name: &'static str,
+    pub label: &'static str,
+    pub help: &'static str,
+    pub is_integer: bool,
+    /// The slider's.
+    pub min: f64,
+    pub max: f64,
+    pub step: f64,
+    pub value: f64,
+    pub default: f64,
+}
+
+impl Input {
+    fn new(field: &Field<GenerationDraft>, model: &ModelInfo, value: &Value) -> Option<Self> {
+        let input = field.input?;
+        let (min, max) = field.bounds(&model.config)?;
+        let default = (field.default)(&model.config).and_then(|default| default.as_f64()).unwrap_or(max);
+        Some(Self {
+            name: field.name,
+            label: input.label,
+            help: input.help,
+            is_integer: field.is_integer(),
+            min: input.slider_min.unwrap_or(min),
+            max,
+            step: input.slider_step,
+            value: value.as_f64().unwrap_or(default),
+            default,
+        })
+    }
+}
+
+/// The settings that the two runs of a comparison may differ in.
+fn variable_settings() -> impl Iterator<Item = &'static str> {
+    sampling_fields().map(|field| field.name).chain([CLASS])
+}
+
+/// The model that `model=` names; otherwise the default one, and the unknown name.
+fn resolve_model(engine: &Engine, encoded: &[u8]) -> (ModelHandle, Option<String>) {
     let named =
         form_urlencoded::parse(encoded).find(|(key, value)| key == "model" && !value.trim().is_empty());
     let name = named.map(|(_, name)| name.trim().to_owned());

@@ -7,12 +7,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::form::Form;
+use super::form::{Form, Input};
 use super::pictures::{self, Picture};
 use super::view::View;
-use crate::engine::ModelInfo;
+use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
 use crate::web::problem::Problem;
-use crate::web::rest::Limits;
 use crate::web::state::AppState;
 
 #[derive(Template)]
@@ -21,8 +20,9 @@ struct Page<'a> {
     model: Model<'a>,
     /// All served models.
     models: Vec<ModelOption<'a>>,
-    defaults: Defaults,
     limits: Limits,
+    /// The options of sampling.
+    inputs: Vec<Input>,
     classes: Vec<Class<'a>>,
     /// The names of the selected classes.
     title: String,
@@ -60,9 +60,9 @@ struct ModelOption<'a> {
     title: &'a str,
 }
 
-struct Defaults {
-    guidance: f64,
-    temperature: f64,
+struct Limits {
+    max_count: u32,
+    seed_max: u64,
 }
 
 struct Class<'a> {
@@ -140,8 +140,8 @@ fn render(app: &AppState, form: Form, pictures: Vec<Picture>, sent: bool) -> Res
             schedule: join(&config.trajectory.schedule),
         },
         models: app.engine.models().iter().map(|info| ModelOption::of(info)).collect(),
-        defaults: Defaults { guidance: config.sampling.guidance, temperature: config.sampling.temperature },
-        limits: Limits::of(&info),
+        limits: Limits { max_count: MAX_COUNT, seed_max: SEED_MAX },
+        inputs: form.inputs(),
         classes: config.classes.iter().map(String::as_str).enumerate().map(class).collect(),
         form,
         pictures,

@@ -8,10 +8,10 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::engine::ModelHandle;
+use crate::request::{FieldError, model_names};
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -44,16 +44,6 @@ pub(in crate::web) struct Problem {
     pub errors: Vec<FieldError>,
     #[serde(skip)]
     retry_after: Option<Duration>,
-}
-
-/// A field with an invalid value: in the body, the query or a header.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(in crate::web) struct FieldError {
-    pub field: String,
-    /// As sent; `null` where it is missing.
-    pub value: Value,
-    /// For people.
-    pub allowed: String,
 }
 
 impl Problem {
@@ -160,6 +150,12 @@ impl Problem {
     }
 }
 
+impl From<Vec<FieldError>> for Problem {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self::invalid(errors)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self)).into_response();
@@ -174,12 +170,6 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// The names of models, for messages.
-fn model_names(models: &[ModelHandle]) -> String {
-    let names: Vec<String> = models.iter().map(|info| format!("{:?}", info.config.name)).collect();
-    names.join(", ")
 }
 
 fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {

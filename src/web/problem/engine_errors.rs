@@ -1,6 +1,6 @@
 //! Errors of the layers below, as problems.
 
-use super::details::{FieldError, Problem};
+use super::details::Problem;
 use crate::engine::{SubmitError, TokenizeError};
 use crate::model::ModelError;
 
@@ -30,9 +30,7 @@ impl From<TokenizeError> for Problem {
 impl From<ModelError> for Problem {
     fn from(error: ModelError) -> Self {
         match error {
-            ModelError::Setting { field, value, allowed } => {
-                Self::invalid(vec![FieldError { field: field.into(), value: value.into(), allowed }])
-            }
+            error @ ModelError::Setting { .. } => Self::invalid(vec![error.into()]),
             error => Self::internal("The model failed.", &error),
         }
     }

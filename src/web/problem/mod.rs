@@ -9,6 +9,6 @@ mod engine_errors;
 mod error_format;
 mod openai;
 
-pub(super) use details::{FieldError, Problem};
+pub(super) use details::Problem;
 pub(super) use error_format::format_errors;
 pub(super) use openai::{OpenAiError, is_openai_path};

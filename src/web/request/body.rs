@@ -1,11 +1,15 @@
 //! Request bodies: their size, their media type, JSON.
 
+use std::fmt;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use mediatype::names::{APPLICATION, JSON};
 use mediatype::{MediaType, MediaTypeBuf};
-use serde::de::DeserializeOwned;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use crate::web::problem::Problem;
 
@@ -29,17 +33,21 @@ pub(in crate::web) fn whole_body(
     })
 }
 
-/// Reads a JSON body.
+/// Reads a JSON body with an object.
 ///
 /// # Errors
 /// 415 for a content type other than JSON, 400 for a body that isn't JSON, 422 for one that isn't an object or has a field
 /// twice.
-pub(in crate::web) fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+pub(in crate::web) fn read_json_object(
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Map<String, Value>, Problem> {
     if !is_json(headers) {
         let detail = "Send JSON with the header Content-Type: application/json.";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    let object: Result<JsonObject, _> = serde_json::from_slice(body);
+    object.map(|object| object.0).map_err(|error| {
         // Messages of serde_json name the fault and its line and column.
         if error.is_data() {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("The body is invalid: {error}."))
@@ -47,6 +55,36 @@ pub(in crate::web) fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: 
             Problem::new(StatusCode::BAD_REQUEST, format!("The body is not JSON: {error}."))
         }
     })
+}
+
+/// An object without repeated names, of which serde_json keeps the last.
+struct JsonObject(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for JsonObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = JsonObject;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<JsonObject, A::Error> {
+                let mut object = Map::new();
+                while let Some((name, value)) = entries.next_entry::<String, Value>()? {
+                    if object.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                    object.insert(name, value);
+                }
+                Ok(JsonObject(object))
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
 }
 
 /// `application/json` with any parameters, or `application/…+json`.

@@ -1,14 +1,14 @@
-//! Reading requests: queries (`query`), JSON bodies (`body`), uploaded images (`upload`), and what the client accepts
-//! (`accept`).
+//! Reading requests over HTTP: queries (`query`), JSON bodies (`body`), forms (`form`), uploaded images (`upload`), and what
+//! the client accepts (`accept`). The fields are defined in `crate::request`.
 
 mod accept;
 mod body;
-mod check;
+mod form;
 mod query;
 mod upload;
 
 pub(super) use accept::{Representation, negotiate};
-pub(super) use body::{BODY_LIMIT, has_media_type, read_json, whole_body};
-pub(super) use check::{Check, Sampling, integer, model_names};
+pub(super) use body::{BODY_LIMIT, has_media_type, read_json_object, whole_body};
+pub(super) use form::read_multipart;
 pub(super) use query::Query;
-pub(super) use upload::{IMAGES, Upload, UploadPermits, decode_base64, open_image};
+pub(super) use upload::{Upload, UploadPermits, open_image};

@@ -4,7 +4,8 @@ use axum::extract::{FromRequestParts, Query as Pairs};
 use axum::http::request::Parts;
 use serde_json::Value;
 
-use crate::web::problem::{FieldError, Problem};
+use crate::request::FieldError;
+use crate::web::problem::Problem;
 
 /// The parameters that were not read yet, and the errors of those that were.
 #[derive(Debug, Default)]

@@ -7,14 +7,13 @@ use std::time::Duration;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::BODY_LIMIT;
+use crate::request::{FieldError, IMAGES};
 use crate::web::files::ImagePool;
-use crate::web::problem::{FieldError, Problem};
+use crate::web::problem::Problem;
 
 /// The largest body of a request that may have an image, in bytes.
 const UPLOAD_LIMIT: usize = 12 << 20;
@@ -27,10 +26,6 @@ const MAX_PIXELS: u64 = 50_000_000;
 const MAX_SIDE: u32 = 16_384;
 /// Memory of one image and its decoder, in bytes: eight for each pixel, as 16-bit RGBA has, and working memory.
 const MAX_ALLOC: u64 = 512 << 20;
-/// Which images are allowed, for messages.
-pub(in crate::web) const IMAGES: &str =
-    "a PNG, JPEG, WebP, GIF or BMP file of up to 50 million pixels, as base64 or a data: URL";
-
 /// Permits for large bodies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::web) struct UploadPermits(Arc<Semaphore>);
@@ -86,15 +81,6 @@ where
 fn is_too_long(error: &axum::Error) -> bool {
     let source = std::error::Error::source(error);
     source.is_some_and(|error| error.is::<http_body_util::LengthLimitError>())
-}
-
-/// The file in base64 or in a `data:` URL; `None` where the text is neither.
-pub(in crate::web) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let base64 = match text.strip_prefix("data:") {
-        Some(url) => url.split_once(',').filter(|(kind, _)| kind.ends_with(";base64"))?.1,
-        None => text,
-    };
-    STANDARD.decode(base64.trim()).ok()
 }
 
 /// Decodes an image, rotates it as its EXIF orientation says, and runs `work` on it. Both happen under one permit of the

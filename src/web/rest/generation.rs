@@ -8,8 +8,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::{self, Snapshot};
+use crate::model::SamplingOptions;
 use crate::picture::Format;
-use crate::web::jobs::PictureFormat;
+use crate::request::PictureFormat;
 
 /// A generation, as `GET` answers it and as the events that end a stream do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,10 +39,9 @@ pub(in crate::web) struct Generation {
     class_index: usize,
     seed: u64,
     count: u32,
-    guidance: f64,
-    temperature: f64,
-    top_k: Option<usize>,
-    top_p: Option<f64>,
+    #[serde(flatten)]
+    #[schema(ignore)] // Made from the table of fields.
+    options: SamplingOptions,
     /// The step of another image that its images start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_step: Option<usize>,
@@ -144,10 +144,7 @@ impl Generation {
             class_index: settings.class(),
             seed: snapshot.request.seed(),
             count: snapshot.request.count(),
-            guidance: settings.guidance(),
-            temperature: settings.temperature(),
-            top_k: settings.top_k(),
-            top_p: settings.top_p(),
+            options: settings.options().clone(),
             from_step: snapshot.request.init_image().map(|init| init.from_step),
             previews: snapshot.request.previews(),
             alternatives: snapshot.request.alternatives(),

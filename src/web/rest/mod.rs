@@ -31,7 +31,6 @@ use utoipa_axum::routes;
 use super::state::AppState;
 
 pub(super) use generation_events::{QueuedEvent, StartedEvent, StepEvent};
-pub(super) use models::Limits;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(pictures::SheetAndAnimation::openapi())

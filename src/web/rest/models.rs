@@ -1,50 +1,20 @@
-//! `/api/v1/models` and `/api/v1/classes`: what is served.
+//! `/api/v1/models` and `/api/v1/classes`: the served models.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::pictures::parse_indexed;
-use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
-use crate::model::SamplingSettings;
-use crate::picture::MAX_SCALE;
+use crate::engine::ModelInfo;
+use crate::model::{Config, SamplingOptions};
+use crate::request::{limits, model_names};
 use crate::web::problem::Problem;
 use crate::web::request::Query;
-use crate::web::request::model_names;
 use crate::web::state::AppState;
-
-/// What requests may ask for; the same names in the API and in the page's template.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::web) struct Limits {
-    pub max_count: u32,
-    pub guidance_min: f64,
-    pub guidance_max: f64,
-    pub temperature_min: f64,
-    pub temperature_max: f64,
-    pub seed_max: u64,
-    pub top_k_max: usize,
-    pub from_step_max: usize,
-    pub scale_max: u32,
-}
-
-impl Limits {
-    pub fn of(info: &ModelInfo) -> Self {
-        Self {
-            max_count: MAX_COUNT,
-            guidance_min: *SamplingSettings::GUIDANCE.start(),
-            guidance_max: *SamplingSettings::GUIDANCE.end(),
-            temperature_min: *SamplingSettings::TEMPERATURE.start(),
-            temperature_max: *SamplingSettings::TEMPERATURE.end(),
-            seed_max: SEED_MAX,
-            top_k_max: info.config.trajectory.codes,
-            from_step_max: info.config.steps() - 1,
-            scale_max: MAX_SCALE,
-        }
-    }
-}
 
 /// The models that are served, the default first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,7 +22,7 @@ pub(super) struct Models {
     models: Vec<Model>,
 }
 
-/// What a model is, and what may be asked of it.
+/// A model, its defaults and its limits.
 #[derive(Debug, Serialize, ToSchema)]
 struct Model {
     name: String,
@@ -63,12 +33,15 @@ struct Model {
     /// The token grid's width and height.
     grid: usize,
     image: ImageSize,
-    /// Learned numbers.
+    /// Number of learned weights.
     parameters: usize,
     codebook: Codebook,
-    defaults: Defaults,
-    limits: Limits,
-    /// What it runs on.
+    /// Of sampling.
+    #[schema(value_type = Defaults)]
+    defaults: Value,
+    #[schema(value_type = Limits)]
+    limits: Map<String, Value>,
+    /// The devices that it runs on.
     device: String,
 }
 
@@ -85,17 +58,21 @@ struct ImageSize {
 struct Codebook {
     /// Number of codes.
     size: usize,
-    /// A colour `#rrggbb` for each code: near codes, near colours.
+    /// A colour `#rrggbb` for each code; similar codes have similar colours.
     colors: Vec<String>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-struct Defaults {
-    guidance: f64,
-    temperature: f64,
-}
+/// The schema is made from the table of fields.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Defaults {}
 
-/// The classes that a model can draw.
+/// The schema is made from the table of fields.
+#[derive(ToSchema)]
+#[allow(dead_code)]
+struct Limits {}
+
+/// The classes of a model.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Classes {
     /// The model's name.
@@ -133,20 +110,26 @@ impl Model {
             image: ImageSize { size: config.image.size, channels: config.image.channels },
             parameters: info.weight_count,
             codebook: Codebook { size: config.trajectory.codes, colors: info.palette.clone() },
-            defaults: Defaults {
-                guidance: config.sampling.guidance,
-                temperature: config.sampling.temperature,
-            },
-            limits: Limits::of(info),
+            defaults: defaults(config),
+            limits: limits(config),
             device: device.to_owned(),
         }
     }
 }
 
+/// The options of sampling that are on by default.
+fn defaults(config: &Config) -> Value {
+    let mut options = serde_json::to_value(SamplingOptions::defaults(config)).unwrap_or_default();
+    if let Some(options) = options.as_object_mut() {
+        options.retain(|_, value| !value.is_null());
+    }
+    options
+}
+
 /// List classes
 #[utoipa::path(
     get, path = "/api/v1/classes", operation_id = "listClasses", tag = "Models",
-    params(("model" = Option<String>, Query, description = "The model's name; the default's classes unless told.")),
+    params(("model" = Option<String>, Query, description = "The model's name; the default model if omitted.")),
     responses((status = 200, body = Classes)),
 )]
 pub(super) async fn classes(State(app): State<AppState>, mut query: Query) -> Result<Json<Classes>, Problem> {
@@ -165,7 +148,7 @@ pub(super) async fn classes(State(app): State<AppState>, mut query: Query) -> Re
 
 /// Get a class's sample picture
 ///
-/// 404 where the model comes with none.
+/// 404 where the model has none.
 #[utoipa::path(
     get,
     path = "/api/v1/models/{model}/classes/{file}",

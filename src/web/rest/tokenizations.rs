@@ -1,55 +1,36 @@
 //! `POST /api/v1/tokenizations`: the forward side of the paper, for one image.
 
 use axum::Json;
-use axum::body::Body as HttpBody;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::DynamicImage;
 use mediatype::MediaType;
 use mediatype::names::{FORM_DATA, MULTIPART};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::generation_events::data_url;
 use super::generations::NO_STORE;
-use crate::engine::{Engine, ModelHandle, ModelInfo, SEED_MAX, Tokenized, TokenizedStep};
+use crate::engine::{ModelInfo, Tokenized, TokenizedStep};
 use crate::model::preprocess;
-use crate::web::problem::{FieldError, Problem};
-use crate::web::request::Query;
-use crate::web::request::{
-    Check, IMAGES, Upload, decode_base64, has_media_type, integer, open_image, read_json,
-};
+use crate::request::{TOKENIZATION_FIELDS, TokenizationRequest};
+use crate::web::problem::Problem;
+use crate::web::request::{Query, Upload, has_media_type, open_image, read_json_object, read_multipart};
 use crate::web::state::AppState;
 
-/// An image to tokenize. `null` is as good as absent.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
+/// The schema is made from the table of fields.
+#[derive(ToSchema)]
 #[schema(as = TokenizationRequest)]
-pub(super) struct Body {
-    /// A PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. One that isn't of the model's size is cropped to its
-    /// central square and scaled.
-    #[schema(required = true, value_type = String)]
-    image: Option<Value>,
-    /// Seed of the noise that the recurrence starts from.
-    #[schema(value_type = Option<u64>, minimum = 0, maximum = 9_007_199_254_740_991_u64, default = 0)]
-    seed: Option<Value>,
-    /// Name of the model; the server's default where it is silent.
-    #[schema(value_type = Option<String>)]
-    model: Option<Value>,
-    #[serde(flatten)]
-    #[schema(ignore)]
-    unknown: Map<String, Value>,
-}
+#[allow(dead_code)]
+pub(super) struct Body {}
 
 /// The same as a form.
 #[derive(ToSchema)]
 #[schema(as = TokenizationForm)]
-#[allow(dead_code)] // Documentation of `form`.
-pub(super) struct Form {
+#[allow(dead_code)] // Documentation of the form.
+pub(super) struct FormBody {
     /// The file.
     #[schema(value_type = String, format = Binary)]
     image: Vec<u8>,
@@ -100,23 +81,16 @@ struct Size {
     height: u32,
 }
 
-/// What a body asks for.
-struct Order {
-    model: ModelHandle,
-    file: Vec<u8>,
-    seed: u64,
-}
-
 /// Tokenize an image
 ///
-/// The forward side: the noise of a seed becomes the image in T steps, each of which is a grid of codes. JSON, or a form
-/// (`multipart/form-data`) with the file as its part `image`.
+/// Recurrent tokenization: the noise of a seed becomes the image in T steps, each of which is a grid of codes. Send JSON, or
+/// a form (`multipart/form-data`) with the file as its part `image`.
 #[utoipa::path(
     post,
     path = "/api/v1/tokenizations",
     operation_id = "createTokenization",
     tag = "Tokenizations",
-    request_body(content((Body = "application/json"), (Form = "multipart/form-data"))),
+    request_body(content((Body = "application/json"), (FormBody = "multipart/form-data"))),
     responses((status = 200, body = Tokenization)),
 )]
 pub(super) async fn create(
@@ -127,85 +101,25 @@ pub(super) async fn create(
     query.finish()?;
     let headers = &upload.headers;
     let is_form = has_media_type(headers, &MediaType::new(MULTIPART, FORM_DATA));
-    let order = if is_form {
-        form(headers, upload.body.clone(), &app.engine).await?
+    let request = if is_form {
+        let mut form = read_multipart(headers, upload.body.clone(), TOKENIZATION_FIELDS).await?;
+        let mut request = TokenizationRequest::read(&app.engine, form.values)?;
+        request.file = form.images.remove("image").map(Vec::from).unwrap_or_default();
+        request
     } else {
-        json(read_json(headers, &upload.body)?, &app.engine)?
+        TokenizationRequest::read(&app.engine, read_json_object(headers, &upload.body)?)?
     };
-    let model = order.model;
-    let (to, side) = (model.config.image.clone(), model.config.image.size as u32);
-    // Here and not on the worker's thread, where it would hold up the steps of others.
-    let prepare = move |image: &DynamicImage| ((image.width(), image.height()), preprocess(image, &to));
-    let (size, fitted) = open_image(&app.image_pool, order.file, prepare).await?;
+    let TokenizationRequest { model, file, seed } = request;
+    let (image, side) = (model.config.image.clone(), model.config.image.size as u32);
+    // Not on the worker's thread, where it would delay the steps of jobs.
+    let prepare =
+        move |source: &DynamicImage| ((source.width(), source.height()), preprocess(source, &image));
+    let (size, prepared) = open_image(&app.image_pool, file, prepare).await?;
     drop(upload);
-    let mut tokenized = app.engine.tokenize(&model, fitted, order.seed).await?;
+    let mut tokenized = app.engine.tokenize(&model, prepared, seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);
-    let tokenization = Tokenization::new(&model, order.seed, &tokenized);
+    let tokenization = Tokenization::new(&model, seed, &tokenized);
     Ok(([NO_STORE], Json(tokenization)).into_response())
-}
-
-fn json(body: Body, engine: &Engine) -> Result<Order, Problem> {
-    let mut check = Check::new(engine, body.model);
-    for (field, value) in body.unknown {
-        check.refuse(&field, value, "the fields image, seed and model");
-    }
-    let seed = check.get("seed", body.seed, &format!("integers from 0 to {SEED_MAX}"), |value| {
-        integer(value).filter(|seed| *seed <= SEED_MAX)
-    });
-    let file = check.required("image", body.image, IMAGES, |value| value.as_str().and_then(decode_base64));
-    let model = check.info.clone();
-    check.finish()?;
-    Ok(Order { model, file: file.unwrap_or_default(), seed: seed.unwrap_or(0) })
-}
-
-/// A form's parts, each at most once: the file, and texts.
-async fn form(headers: &HeaderMap, body: axum::body::Bytes, engine: &Engine) -> Result<Order, Problem> {
-    let unreadable =
-        |_| Problem::new(axum::http::StatusCode::BAD_REQUEST, "The form is not valid multipart/form-data.");
-    let mut request = Request::new(HttpBody::from(body));
-    *request.headers_mut() = headers.clone();
-    // It is here, as large as it may be.
-    DefaultBodyLimit::disable().apply(&mut request);
-    let mut parts = Multipart::from_request(request, &()).await.map_err(|_| unreadable(()))?;
-    let mut file = None;
-    let mut fields = Body::default();
-    // The names of parts are no model's affair.
-    let mut check = Check::new(engine, None);
-    while let Some(part) = parts.next_field().await.map_err(|_| unreadable(()))? {
-        let name = part.name().unwrap_or_default().to_owned();
-        let bytes = part.bytes().await.map_err(|_| unreadable(()))?;
-        let text = || String::from_utf8_lossy(&bytes).into_owned();
-        let place = match name.as_str() {
-            "image" if file.is_none() => {
-                file = Some(bytes.to_vec());
-                continue;
-            }
-            "seed" => &mut fields.seed,
-            "model" => &mut fields.model,
-            _ => {
-                check.refuse(&name, text().into(), "the parts image, seed and model, each once");
-                continue;
-            }
-        };
-        if place.is_some() {
-            check.refuse(&name, text().into(), "the part once");
-        }
-        // In a form a number is a text.
-        *place = Some(match name.as_str() {
-            "seed" => text().trim().parse::<u64>().map_or_else(|_| text().into(), Value::from),
-            _ => text().into(),
-        });
-    }
-    check.finish()?;
-    let file = file.ok_or_else(missing_file)?;
-    // The image's field was a part; the others are checked as those of JSON.
-    let checked = json(Body { image: Some("".into()), ..fields }, engine)?;
-    Ok(Order { file, ..checked })
-}
-
-fn missing_file() -> Problem {
-    let allowed = "a part with a file".into();
-    Problem::invalid(vec![FieldError { field: "image".into(), value: Value::Null, allowed }])
 }
 
 impl Tokenization {

@@ -1,0 +1,232 @@
+//! The fields of a request for images.
+
+use super::field::{Field, FormInput, Kind, Limit, LimitName, Required};
+use super::generation::GenerationDraft;
+use crate::engine::{MAX_COUNT, SEED_MAX};
+use crate::model::{IntegerRange, SamplingOptions};
+use crate::picture::{Format, MAX_SCALE};
+
+type GenerationField = Field<GenerationDraft>;
+
+/// All fields of a generation.
+pub static GENERATION_FIELDS: &[GenerationField] = &[
+    GenerationField {
+        required: Required::Yes,
+        example: "Sneaker",
+        ..Field::new(
+            "class",
+            Kind::Class { set: |draft, class| draft.class = class },
+            "Class to generate: its name, in any case, or its index.",
+        )
+    },
+    MODEL,
+    SEED,
+    COUNT,
+    GUIDANCE,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+    GenerationField {
+        example: "true",
+        ..Field::new(
+            "previews",
+            Kind::Boolean { set: |draft, previews| draft.previews = Some(previews) },
+            "Whether step events contain preview images. Where the answer waits for the end, the default is `false`, otherwise `true`.",
+        )
+    },
+    GenerationField {
+        default: |_| Some(false.into()),
+        example: "true",
+        ..Field::new(
+            "alternatives",
+            Kind::Boolean { set: |draft, alternatives| draft.alternatives = alternatives },
+            "Whether step events contain the most probable codes of each position.",
+        )
+    },
+    GenerationField {
+        default: |_| Some(false.into()),
+        example: "true",
+        ..Field::new(
+            "cancel_on_disconnect",
+            Kind::Boolean { set: |draft, cancel| draft.cancel_on_disconnect = cancel },
+            "Whether the job is canceled a few seconds after its last event stream was closed.",
+        )
+    },
+    GenerationField {
+        required: Required::With("from_step"),
+        ..Field::new(
+            "image",
+            Kind::Image { set: |draft, file| draft.image = Some(file) },
+            "An image to vary: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from its \
+             state after `from_step` steps with the noise of (seed, i).",
+        )
+    },
+    GenerationField {
+        required: Required::With("image"),
+        example: "5",
+        limit_names: &[LimitName::Max("from_step_max")],
+        ..Field::new(
+            "from_step",
+            Kind::Integer {
+                range: Limit::OfModel(|config| IntegerRange::new(1, config.steps().saturating_sub(1) as u64)),
+                set: |draft, step| draft.from_step = Some(step),
+            },
+            "The step of `image` to start from; required with `image`. Early steps give a new image, late ones a close variation.",
+        )
+    },
+    GenerationField {
+        default: |_| Some(Format::Png.name().into()),
+        example: "webp",
+        ..Field::new(
+            "format",
+            Kind::Choice {
+                schema: "FormatName",
+                about: "A file format of still pictures.",
+                names: &["png", "webp", "jpeg"],
+                set: |draft, name| draft.pictures.format = Format::from_name(name),
+            },
+            "File format of the pictures in the answer and of those that it links to.",
+        )
+    },
+    SCALE,
+];
+
+pub const MODEL: GenerationField = GenerationField {
+    example: "fashion-mnist",
+    ..Field::new(
+        "model",
+        Kind::Model,
+        "Name of the model; the server's default if omitted. The classes, the codes and the steps depend on it.",
+    )
+};
+
+pub const SEED: GenerationField = GenerationField {
+    example: "7",
+    limit_names: &[LimitName::Max("seed_max")],
+    ..Field::new(
+        "seed",
+        Kind::Integer {
+            range: Limit::Fixed(IntegerRange::new(0, SEED_MAX)),
+            set: |draft, seed| draft.seed = Some(seed),
+        },
+        "Seed of all randomness. Random if omitted; returned in the answer.",
+    )
+};
+
+pub const COUNT: GenerationField = GenerationField {
+    default: |_| Some(1.into()),
+    example: "4",
+    limit_names: &[LimitName::Max("max_count")],
+    ..Field::new(
+        "count",
+        Kind::Integer {
+            range: Limit::Fixed(IntegerRange::new(1, MAX_COUNT as u64)),
+            set: |draft, count| draft.count = count,
+        },
+        "Number of images. Image i is drawn from (seed, i).",
+    )
+};
+
+const GUIDANCE: GenerationField = GenerationField {
+    default: |config| Some(config.sampling.guidance.into()),
+    example: "2.5",
+    limit_names: &[LimitName::Min("guidance_min"), LimitName::Max("guidance_max")],
+    is_sampling_option: true,
+    input: Some(FormInput {
+        label: "Guidance",
+        help: "How strongly the class steers the picture; 0 ignores it.",
+        slider_min: None,
+        slider_step: 0.1,
+        absent_at_max: false,
+    }),
+    ..Field::new(
+        "guidance",
+        Kind::Number {
+            range: Limit::Fixed(SamplingOptions::GUIDANCE),
+            set: |draft, guidance| draft.options.guidance = guidance,
+        },
+        "Guidance scale: how strongly the class is followed. 1 is no guidance.",
+    )
+};
+
+const TEMPERATURE: GenerationField = GenerationField {
+    default: |config| Some(config.sampling.temperature.into()),
+    example: "0.9",
+    limit_names: &[LimitName::Min("temperature_min"), LimitName::Max("temperature_max")],
+    is_sampling_option: true,
+    input: Some(FormInput {
+        label: "Temperature",
+        help: "How random the codes are; 0 takes the most likely one.",
+        slider_min: None,
+        slider_step: 0.05,
+        absent_at_max: false,
+    }),
+    ..Field::new(
+        "temperature",
+        Kind::Number {
+            range: Limit::Fixed(SamplingOptions::TEMPERATURE),
+            set: |draft, temperature| draft.options.temperature = temperature,
+        },
+        "Sampling temperature: how freely codes are drawn. 0 takes the most probable.",
+    )
+};
+
+const TOP_K: GenerationField = GenerationField {
+    example: "40",
+    limit_names: &[LimitName::Max("top_k_max")],
+    is_sampling_option: true,
+    input: Some(FormInput {
+        label: "Top-k",
+        help: "Draws only from the k most likely codes.",
+        slider_min: None,
+        slider_step: 1.0,
+        absent_at_max: true,
+    }),
+    ..Field::new(
+        "top_k",
+        Kind::Integer {
+            range: Limit::OfModel(SamplingOptions::top_k_range),
+            set: |draft, top_k| draft.options.top_k = usize::try_from(top_k).ok(),
+        },
+        "Draw from this number of most probable codes only.",
+    )
+};
+
+const TOP_P: GenerationField = GenerationField {
+    example: "0.95",
+    is_sampling_option: true,
+    input: Some(FormInput {
+        label: "Top-p",
+        help: "Draws only from the codes that make up this probability.",
+        slider_min: Some(0.01),
+        slider_step: 0.01,
+        absent_at_max: true,
+    }),
+    ..Field::new(
+        "top_p",
+        Kind::Number {
+            range: Limit::Fixed(SamplingOptions::TOP_P),
+            set: |draft, top_p| draft.options.top_p = Some(top_p),
+        },
+        "Draw only from the most probable codes whose probabilities add up to this value.",
+    )
+};
+
+pub const SCALE: GenerationField = GenerationField {
+    default: |_| Some(1.into()),
+    example: "8",
+    limit_names: &[LimitName::Max("scale_max")],
+    ..Field::new(
+        "scale",
+        Kind::Integer {
+            range: Limit::Fixed(IntegerRange::new(1, MAX_SCALE as u64)),
+            set: |draft, scale| draft.pictures.scale = scale as u32,
+        },
+        "Size of the square that every pixel becomes in these pictures.",
+    )
+};
+
+/// The fields of [`SamplingOptions`].
+pub fn sampling_fields() -> impl Iterator<Item = &'static GenerationField> {
+    GENERATION_FIELDS.iter().filter(|field| field.is_sampling_option)
+}

@@ -1,0 +1,38 @@
+//! Requests whose fields have the names of the tables.
+
+use serde_json::{Map, Value};
+
+use super::error::FieldError;
+use super::generation::{GenerationDraft, GenerationRequest};
+use super::generation_fields::GENERATION_FIELDS;
+use super::reader::Reader;
+use super::tokenization::{TOKENIZATION_FIELDS, TokenizationDraft, TokenizationRequest};
+use crate::engine::Engine;
+
+impl GenerationRequest {
+    /// Reads a request whose fields have the names of the table.
+    ///
+    /// # Errors
+    /// All invalid fields.
+    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+        let (mut reader, model) = Reader::resolve(engine, &mut values);
+        let mut draft = GenerationDraft::new(&model.config);
+        reader.read(GENERATION_FIELDS, &mut values, &mut draft);
+        reader.reject_unknown(values);
+        draft.finish(reader, model)
+    }
+}
+
+impl TokenizationRequest {
+    /// Reads a request whose fields have the names of the table.
+    ///
+    /// # Errors
+    /// All invalid fields.
+    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+        let (mut reader, model) = Reader::resolve(engine, &mut values);
+        let mut draft = TokenizationDraft::default();
+        reader.read(TOKENIZATION_FIELDS, &mut values, &mut draft);
+        reader.reject_unknown(values);
+        draft.finish(reader, model)
+    }
+}

@@ -1,0 +1,62 @@
+//! `multipart/form-data`: forms with files.
+
+use std::collections::HashMap;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use crate::request::{Field, FieldError, Kind, text_value};
+use crate::web::problem::Problem;
+
+/// A form's parts.
+pub(in crate::web) struct Form {
+    /// As JSON would have them; images are empty text.
+    pub values: Map<String, Value>,
+    pub images: HashMap<String, Bytes>,
+}
+
+/// Reads a form.
+///
+/// # Errors
+/// 400 for a body that is not a form, 422 for parts that are repeated or not in the table.
+pub(in crate::web) async fn read_multipart<D>(
+    headers: &HeaderMap,
+    body: Bytes,
+    fields: &[Field<D>],
+) -> Result<Form, Problem> {
+    let mut request = Request::new(Body::from(body));
+    *request.headers_mut() = headers.clone();
+    // The body has been read, within its limit.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let mut parts = Multipart::from_request(request, &()).await.map_err(|_| malformed())?;
+    let (mut values, mut images, mut errors) = (Map::new(), HashMap::new(), Vec::new());
+    while let Some(part) = parts.next_field().await.map_err(|_| malformed())? {
+        let name = part.name().unwrap_or_default().to_owned();
+        let bytes = part.bytes().await.map_err(|_| malformed())?;
+        let text = String::from_utf8_lossy(&bytes);
+        match fields.iter().find(|field| field.name == name) {
+            Some(_) if values.contains_key(&name) => {
+                errors.push(FieldError::new(&name, text.as_ref().into(), "the part once"));
+            }
+            Some(Field { kind: Kind::Image { .. }, .. }) => {
+                values.insert(name.clone(), "".into());
+                images.insert(name, bytes);
+            }
+            Some(field) => {
+                values.insert(name, text_value(field, &text));
+            }
+            None => {
+                let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+                let allowed = format!("the parts {}, each once", known.join(", "));
+                errors.push(FieldError::new(&name, text.as_ref().into(), allowed));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(Form { values, images }) } else { Err(errors.into()) }
+}
+
+fn malformed() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "The form is not valid multipart/form-data.")
+}

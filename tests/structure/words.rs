@@ -1,0 +1,79 @@
+//! Names that were replaced by the field's terms.
+
+use super::imports::code_only;
+
+/// Folders that are not checked yet.
+pub const UNCHECKED: [&str; 6] = ["src/engine/", "src/model/", "static/", "tests/", "benches/", "training/"];
+
+/// Identifiers that say what a thing resembles instead of what it is. See the table of words in CONTRIBUTING.md.
+const REPLACED: [&str; 62] = [
+    "Closing",
+    "Contender",
+    "Control",
+    "Desk",
+    "Drawing",
+    "Drawn",
+    "Errand",
+    "Keeper",
+    "Lane",
+    "Ledger",
+    "Look",
+    "NEVER",
+    "OF_ONE_MODEL",
+    "Order",
+    "Pace",
+    "Pages",
+    "Passes",
+    "Place",
+    "Room",
+    "Shelf",
+    "Shown",
+    "Theater",
+    "Turn",
+    "Wanted",
+    "Which",
+    "Wish",
+    "colophon",
+    "contender",
+    "dress",
+    "dressed",
+    "errand",
+    "errands",
+    "exhibit",
+    "intake",
+    "invite",
+    "is_guess",
+    "keeper",
+    "lane",
+    "lanes",
+    "ledger",
+    "load_plain",
+    "outcome",
+    "pace",
+    "patiently",
+    "plates",
+    "shelf",
+    "tell_places",
+    "theater",
+    "toy_engine",
+    "wish",
+    "wishes",
+    "Toy",
+    "Toys",
+    "deed",
+    "Exhibit",
+    "Intake",
+    "Outcome",
+    "Plates",
+    "Stage",
+    "bodies",
+    "deal",
+    "care",
+];
+
+/// The replaced names that are identifiers in some code, sorted.
+pub fn replaced_names(text: &str, ending: &str) -> Vec<&'static str> {
+    let code = code_only(text, if ending == ".py" { "#" } else { "//" });
+    let words: Vec<&str> = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+    REPLACED.into_iter().filter(|name| words.contains(name)).collect()
+}
