@@ -89,10 +89,11 @@ impl<'a> Reader<'a> {
         if value.is_null() && !is_required {
             return;
         }
-        if let Err(allowed) = store(field, self.config, &value, draft) {
-            if !(self.model_unknown && field.depends_on_model() && !value.is_null()) {
-                self.reject(name, value, allowed);
-            }
+        let is_checkable = !(self.model_unknown && field.depends_on_model()) || value.is_null();
+        if let Err(allowed) = store(field, self.config, &value, draft)
+            && is_checkable
+        {
+            self.reject(name, value, allowed);
         }
     }
 
