@@ -8,7 +8,10 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rdpm: {error:#}");
+            // It may quote a file of somebody else's, and it may have several lines.
+            let error = format!("{error:#}");
+            let lines: Vec<String> = error.lines().map(|line| cli::Escaped(line).to_string()).collect();
+            eprintln!("rdpm: {}", lines.join("\n"));
             ExitCode::from(2)
         }
     }

@@ -322,3 +322,95 @@ fn every_flag_has_an_environment_variable_and_a_sentence() {
         }
     }
 }
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images").join(name)
+}
+
+#[test]
+fn tokenize_reads_image_files_as_viewers_show_them() {
+    let place = Place::new();
+    let mean = |image: &image::GrayImage, rows: std::ops::Range<u32>| {
+        let pixels = image.enumerate_pixels().filter(|(_, y, _)| rows.contains(y));
+        let greys: Vec<u32> = pixels.map(|(_, _, grey)| u32::from(grey[0])).collect();
+        greys.iter().sum::<u32>() / greys.len() as u32
+    };
+    let reconstruct = |name: &str| {
+        place.succeed(&["tokenize", fixture(name).to_str().unwrap(), "--output", "back.png"]);
+        place.image("back.png").into_luma8()
+    };
+    // Stored with the black half on the left; EXIF says that it is on top.
+    let back = reconstruct("exif-rotated.jpg");
+    assert!(mean(&back, 0..10) + 100 < mean(&back, 18..28), "{} {}", mean(&back, 0..10), mean(&back, 18..28));
+    // The luminance of (226, 187, 149).
+    let back = reconstruct("cmyk.jpg");
+    assert!(mean(&back, 0..28).abs_diff(192) < 25, "{}", mean(&back, 0..28));
+}
+
+#[test]
+fn image_files_that_cannot_be_read_are_named_with_the_reason() {
+    let place = Place::new();
+    let mut whole = fs::read(fixture("exif-rotated.jpg")).unwrap();
+    whole.truncate(whole.len() - 20);
+    fs::write(place.path("cut.jpg"), whole).unwrap();
+    let said = place.fail(&["tokenize", "cut.jpg"]);
+    assert!(said.contains("cut.jpg can't be decoded: the image/jpeg file is truncated"), "{said}");
+    fs::write(place.path("photo.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    let said = place.fail(&["tokenize", "photo.heic"]);
+    assert!(said.contains("photo.heic can't be decoded: image/heic is not supported"), "{said}");
+    // 20,000 × 20,000 pixels of one bit in 50 kB.
+    let mut bomb = fs::File::create(place.path("bomb.png")).unwrap();
+    let mut encoder = png::Encoder::new(&mut bomb, 20_000, 20_000);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    encoder.write_header().unwrap().write_image_data(&vec![0; 2_500 * 20_000]).unwrap();
+    let said = place.fail(&["tokenize", "bomb.png"]);
+    assert!(said.contains("bomb.png can't be decoded: it has 20000 × 20000 pixels; allowed: "), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn webp_and_jpeg_files_contain_the_provenance() {
+    let place = Place::new();
+    for file in ["it.webp", "it.jpg", "it.JPEG"] {
+        place.succeed(&["generate", "--class", "Bag", "--seed", "9", "--top-k", "40", "--output", file]);
+        let said = place.succeed(&["info", file]);
+        let command = said.lines().last().unwrap();
+        assert!(command.contains(" --class Bag --seed 9 ") && command.contains(" --top-k 40 "), "{said}");
+        place.succeed(&["generate", "--class", "Bag", "--seed", "9", "--top-k", "40", "--output", "it.png"]);
+        shell(&place, command);
+        assert_eq!(place.image("it.png"), place.image("again.png"), "{command}");
+    }
+    image::GrayImage::new(3, 3).save(place.path("plain.webp")).unwrap();
+    let said = place.fail(&["info", "plain.webp"]);
+    assert!(said.contains("plain.webp: the WebP file has no parameters of rdpm"), "{said}");
+}
+
+#[test]
+fn info_escapes_control_and_bidirectional_characters() {
+    let place = Place::new();
+    let model = place.copy_model();
+    let config = model.join("config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let text =
+        text.replace("Fashion-MNIST", "A\\u001b[2J\\u202eB\\nC").replace("\"Bag\"", "\"B\\u2066ag\\u009b\"");
+    fs::write(&config, text).unwrap();
+    let said = place.fail(&["info", "--weights", model.to_str().unwrap()]);
+    assert!(said.contains("\\u{1b}[2J") && said.contains("\\u{202e}"), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}', '\u{2066}', '\u{9b}']), "{said}");
+    // What a picture says, too.
+    let provenance = serde_json::json!({
+        "model": "toy", "class": "B\u{202e}ag", "seed": 7, "index": 0, "count": 1, "guidance": 2.5,
+        "temperature": 0.1, "top_k": null, "top_p": null, "scale": 1, "version": "0.1.0",
+    });
+    let provenance: rdpm::picture::Provenance = serde_json::from_value(provenance).unwrap();
+    let picture = DynamicImage::from(image::GrayImage::new(3, 3));
+    fs::write(place.path("sly.png"), rdpm::picture::encode_png(&picture, Some(&provenance)).unwrap())
+        .unwrap();
+    let said = place.succeed(&["info", "sly.png"]);
+    assert!(said.contains("B\\u{202e}ag") && !said.contains('\u{202e}'), "{said}");
+    // An error names its cause once.
+    fs::write(place.path("text.png"), "text").unwrap();
+    let said = place.fail(&["info", "text.png"]);
+    assert_eq!(said.matches("signature").count(), 1, "{said}");
+}

@@ -141,3 +141,85 @@ async fn a_signal_ends_the_server_and_its_streams_in_order() {
     assert_eq!(data(&events.text().await.unwrap(), "completed").len(), 1);
     assert!(tokio::task::spawn_blocking(move || server.0.wait().unwrap()).await.unwrap().success());
 }
+
+/// A PNG file of 7,071 × 7,071 transparent pixels of 16 bits, to be rotated: 400 MB in 400 kB.
+#[cfg(target_os = "linux")]
+fn large_png() -> Vec<u8> {
+    use std::io::Write;
+
+    let side: u32 = 7_071;
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, side, side);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    encoder.set_filter(png::Filter::NoFilter);
+    let mut writer = encoder.write_header().unwrap();
+    // Orientation 6, the only entry of the first directory.
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    writer.write_chunk(png::chunk::ChunkType(*b"eXIf"), exif).unwrap();
+    let mut stream = writer.stream_writer().unwrap();
+    let row = vec![0; side as usize * 8];
+    for _ in 0..side {
+        stream.write_all(&row).unwrap();
+    }
+    stream.finish().unwrap();
+    drop(writer);
+    file
+}
+
+/// The most memory that a process had so far, in bytes.
+#[cfg(target_os = "linux")]
+fn peak_memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn images_and_bodies_take_bounded_memory() {
+    let (server, url) = serve();
+    let file = large_png();
+    assert!(file.len() < 1_000_000, "{}", file.len());
+    let client = reqwest::Client::new();
+    let tokenize = async |body: reqwest::Body| {
+        let request = client.post(format!("{url}/api/v1/tokenizations"));
+        request.header("content-type", "application/json").body(body).send().await.unwrap()
+    };
+    let body =
+        |file: &[u8]| json!({"image": base64::engine::general_purpose::STANDARD.encode(file)}).to_string();
+    // The first one, of whatever size, starts threads and buffers.
+    let mut small = std::io::Cursor::new(Vec::new());
+    image::GrayImage::new(28, 28).write_to(&mut small, image::ImageFormat::Png).unwrap();
+    assert_eq!(tokenize(body(small.get_ref()).into()).await.status(), 200);
+    let before = peak_memory(server.0.id());
+    let response = tokenize(body(&file).into()).await;
+    assert_eq!(response.status(), 200);
+    // 150 MB are its pixels in 8 bits without alpha.
+    let taken = peak_memory(server.0.id()) - before;
+    assert!(taken < 220 << 20, "{taken} bytes for an image");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_body_in_small_chunks_takes_its_size() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (server, url) = serve();
+    let before = peak_memory(server.0.id());
+    let mut connection = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    // Two megabytes, and then no JSON.
+    let chunks = b"1\r\n \r\n".repeat(20_000);
+    for _ in 0..100 {
+        connection.write_all(&chunks).await.unwrap();
+    }
+    connection.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let taken = peak_memory(server.0.id()) - before;
+    assert!(taken < 20 << 20, "{taken} bytes for a body of 2 MB");
+}

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use rand::RngExt;
 use rdpm::engine::SEED_MAX;
 use rdpm::model::{Config, Model, Sampler, SamplingSettings};
-use rdpm::picture::{self, Animation, AnimationFormat, Provenance};
+use rdpm::picture::{self, Animation, AnimationFormat, Format, Provenance};
 
 use rdpm::request::GenerationDraft;
 
@@ -18,6 +18,8 @@ use super::{ModelArguments, save};
 
 /// Images in a batch at most.
 const MAX_BATCH: u32 = 32;
+/// Quality of JPEG files, 1 to 100.
+const JPEG_QUALITY: u8 = 75;
 
 #[derive(Debug, Args)]
 pub struct Generate {
@@ -34,8 +36,8 @@ pub struct Generate {
     first: u32,
     #[command(flatten)]
     options: SamplingArguments,
-    /// Picture to write, in the format of its extension (png, jpg, webp, bmp, gif). A PNG file of one class contains the
-    /// parameters that made it; `rdpm info` prints them.
+    /// Picture to write, in the format of its extension (png, jpg, webp, bmp, gif). A PNG, WebP or JPEG file of one class
+    /// contains the parameters that made it; `rdpm info` prints them.
     #[arg(long, short, env = "RDPM_OUTPUT", default_value = "out.png", value_name = "FILE")]
     output: PathBuf,
     /// Size of the square that every pixel becomes, 1 to 64.
@@ -100,10 +102,10 @@ impl Generate {
     }
 
     fn write(&self, sheet: &DynamicImage, parameters: Option<&Provenance>) -> anyhow::Result<()> {
-        if !has_extension(&self.output, "png") {
+        let Some(format) = Format::from_name(&extension(&self.output)) else {
             return save(sheet, &self.output);
-        }
-        let file = picture::encode_png(sheet, parameters)?;
+        };
+        let file = format.encode(sheet, JPEG_QUALITY, parameters)?;
         std::fs::write(&self.output, file)
             .with_context(|| format!("{} can't be written", self.output.display()))
     }
@@ -173,14 +175,14 @@ struct StepPictures {
     images: Vec<DynamicImage>,
 }
 
-fn has_extension(path: &Path, expected: &str) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(expected))
+/// The extension of a file's name, in lower case.
+fn extension(path: &Path) -> String {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// One frame a step.
 fn write_animation(frames: Vec<DynamicImage>, path: &Path) -> anyhow::Result<()> {
-    let extension =
-        path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let extension = extension(path);
     let Some(format) = AnimationFormat::from_name(&extension) else {
         bail!("the extension is {extension:?}; allowed: gif, png, webp");
     };

@@ -10,13 +10,14 @@ use rdpm::model::{Model, open_device};
 use rdpm::picture::read_provenance;
 
 use super::ModelArguments;
+use super::escape::{Escaped, is_unsafe};
 
 #[derive(Debug, Args)]
 pub struct Info {
     #[command(flatten)]
     model: ModelArguments,
-    /// PNG file made by `rdpm generate` or the server: print its parameters, and the command that makes it again. If
-    /// omitted, describe the models.
+    /// PNG, WebP or JPEG file made by `rdpm generate` or the server: print its parameters, and the command that makes it
+    /// again. If omitted, describe the models.
     #[arg(env = "RDPM_IMAGE")]
     image: Option<PathBuf>,
 }
@@ -43,7 +44,7 @@ impl Info {
             describe(folder, model);
         }
         for (folder, error) in &chosen.bad {
-            println!("\nunusable    {} ({error:#})", folder.display());
+            println!("\nunusable    {} ({})", Escaped(folder.display()), Escaped(format!("{error:#}")));
         }
         Ok(())
     }
@@ -52,12 +53,12 @@ impl Info {
 fn describe(folder: &Path, model: &Model) {
     let config = model.config();
     let (size, grid, channels) = (config.image.size, config.latent.grid, config.image.channels);
-    println!("model       {} ({})", config.title, folder.display());
-    println!("name        {}", config.name);
+    println!("model       {} ({})", Escaped(&config.title), Escaped(folder.display()));
+    println!("name        {}", Escaped(&config.name));
     println!("images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" });
     println!("tokens      {grid} × {grid}, {} codes, {} steps", config.trajectory.codes, config.steps());
     println!("parameters  {}", model.weight_count());
-    println!("classes     {}", config.classes.join(", "));
+    println!("classes     {}", Escaped(config.classes.join(", ")));
     println!("guidance    {}", config.sampling.guidance);
     println!("temperature {}", config.sampling.temperature);
     println!("device      {}", model.device());
@@ -67,8 +68,8 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("{name} can't be read"))?;
     let parameters = read_provenance(BufReader::new(file)).with_context(|| name.to_string())?;
-    println!("model       {}", parameters.model);
-    println!("class       {}", parameters.class);
+    println!("model       {}", Escaped(&parameters.model));
+    println!("class       {}", Escaped(&parameters.class));
     println!("seed        {}", parameters.seed);
     println!("image       {}", parameters.index);
     if parameters.count > 1 {
@@ -78,13 +79,17 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
         println!("{name:<12}{value}");
     }
     println!("scale       {}", parameters.scale);
-    println!("software    rdpm {}", parameters.version);
+    println!("software    rdpm {}", Escaped(&parameters.version));
     if let Some(step) = parameters.from_step {
         println!("drawn from  step {step} of another image");
     }
     if let Some(command) = parameters.command("again.png") {
         println!();
-        println!("{command}");
+        if command.contains(is_unsafe) {
+            println!("no command: the names have characters that a terminal doesn't show");
+        } else {
+            println!("{command}");
+        }
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! The command line. `--help` prints the doc comments of the flags.
 
 mod config_file;
+mod escape;
 mod generate;
 mod health;
 mod info;
+mod input;
 mod models;
 mod sampling_arguments;
 mod serve;
@@ -17,6 +19,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use image::DynamicImage;
 
 use self::config_file::Defaults;
+pub use self::escape::Escaped;
 use self::models::ModelArguments;
 
 /// Recurrent Diffusion Probabilistic Model (arXiv 2412.18390): a grid of discrete tokens denoises into an image.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
+use super::input::read_image;
 use super::{ModelArguments, save};
 
 #[derive(Debug, Args)]
@@ -28,15 +28,11 @@ impl Tokenize {
     pub fn run(self) -> anyhow::Result<()> {
         let model = self.model.load()?;
         let path = self.image.display();
-        let image = image::ImageReader::open(&self.image)
-            .and_then(image::ImageReader::with_guessed_format)
-            .with_context(|| format!("{path} can't be read"))?
-            .decode()
-            .with_context(|| format!("{path} can't be decoded"))?;
-        let tokenized = model.tokenize(&image, self.seed)?;
         let config = model.config();
-        if let Some((width, height)) = tokenized.resized_from {
-            let size = config.image.size;
+        let ((width, height), image) = read_image(&self.image, config)?;
+        let tokenized = model.tokenize(&image, self.seed)?;
+        let size = config.image.size;
+        if [width, height] != [size as u32; 2] {
             eprintln!("rdpm: {path} is {width} × {height}; cropped and scaled to {size} × {size}");
         }
         let grids: Vec<Vec<&[u32]>> =

@@ -92,7 +92,7 @@ pub use config::Config;
 pub use device::{Precision, device_name, open_device};
 pub use discovery::{ModelFolder, discover_models};
 pub use error::ModelError;
-pub use image_processor::preprocess;
+pub use image_processor::{preprocess, preprocess_oriented};
 pub use model_info::ModelInfo;
 pub use range::{IntegerRange, NumberRange};
 pub use rdpm::{Model, Preview, Tokenization};

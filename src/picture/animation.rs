@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use image::codecs::gif::{GifEncoder, Repeat};
-use image::{Delay, DynamicImage, Frame};
+use image::DynamicImage;
 
 use super::error::PictureError;
+use super::gif;
 use super::png;
 use super::provenance::Provenance;
 use super::webp;
@@ -17,13 +17,13 @@ pub const DEFAULT_FRAME_DELAY: Duration = Duration::from_millis(250);
 const LAST_FRAME_FACTOR: u32 = 6;
 
 /// A file format of animations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnimationFormat {
-    /// At most 256 colours per frame.
+    /// At most 256 colours; durations in hundredths of a second.
     Gif,
     /// APNG: lossless; contains the provenance. Viewers without animation show the last frame.
     Png,
-    /// Lossless animated WebP.
+    /// Lossless animated WebP; contains the provenance.
     WebP,
 }
 
@@ -63,7 +63,7 @@ impl Animation {
         Self { frames, delay: DEFAULT_FRAME_DELAY }
     }
 
-    /// Writes the animation as a file. Only APNG contains the provenance.
+    /// Writes the animation as a file. GIF does not contain the provenance.
     ///
     /// # Errors
     /// [`PictureError`] if there is no frame, frames differ in size, or they are too large for the format.
@@ -78,28 +78,14 @@ impl Animation {
             return Err(PictureError::Frames);
         }
         match format {
-            AnimationFormat::Gif => self.encode_gif(),
+            AnimationFormat::Gif => gif::encode_animation(&self.frames, |frame| self.milliseconds(frame)),
             AnimationFormat::Png => {
                 png::encode_animation(&self.frames, |frame| self.milliseconds(frame), provenance)
             }
             AnimationFormat::WebP => {
-                let timed =
-                    |(index, frame): (usize, &DynamicImage)| (frame.clone(), self.milliseconds(index));
-                webp::encode_animation(&self.frames.iter().enumerate().map(timed).collect::<Vec<_>>())
+                webp::encode_animation(&self.frames, |frame| self.milliseconds(frame), provenance)
             }
         }
-    }
-
-    fn encode_gif(&self) -> Result<Vec<u8>, PictureError> {
-        let mut file = Vec::new();
-        let mut encoder = GifEncoder::new(&mut file);
-        encoder.set_repeat(Repeat::Infinite)?;
-        for (index, frame) in self.frames.iter().enumerate() {
-            let delay = Delay::from_numer_denom_ms(self.milliseconds(index), 1);
-            encoder.encode_frame(Frame::from_parts(frame.to_rgba8(), 0, 0, delay))?;
-        }
-        drop(encoder);
-        Ok(file)
     }
 
     fn milliseconds(&self, frame: usize) -> u32 {

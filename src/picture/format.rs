@@ -4,16 +4,20 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
-use image::{DynamicImage, ImageEncoder};
+use image::{DynamicImage, ImageEncoder, ImageError};
 
 use super::error::PictureError;
+use super::exif;
 use super::png;
 use super::provenance::Provenance;
+
+/// The longest EXIF data that is written, in bytes: a JPEG segment holds 65,533.
+const MAX_EXIF: usize = 65_000;
 
 /// A file format of still pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Lossless; contains the picture's provenance.
+    /// Lossless.
     Png,
     /// Lossless WebP.
     WebP,
@@ -51,7 +55,7 @@ impl Format {
         }
     }
 
-    /// Writes a picture as a file. Only JPEG uses `quality`, 1 to 100; only PNG contains the provenance.
+    /// Writes a picture as a file that contains the provenance. Only JPEG uses `quality`, 1 to 100.
     ///
     /// # Errors
     /// [`PictureError`] if the picture has no pixels or is too large for the format.
@@ -64,16 +68,27 @@ impl Format {
         let mut file = Cursor::new(Vec::new());
         match self {
             Self::Png => return png::encode(picture, provenance),
-            Self::WebP => write(picture, WebPEncoder::new_lossless(&mut file))?,
-            Self::Jpeg => write(picture, JpegEncoder::new_with_quality(&mut file, quality))?,
+            Self::WebP => write(picture, WebPEncoder::new_lossless(&mut file), provenance)?,
+            Self::Jpeg => write(picture, JpegEncoder::new_with_quality(&mut file, quality), provenance)?,
         }
         Ok(file.into_inner())
     }
 }
 
-fn write(picture: &DynamicImage, encoder: impl ImageEncoder) -> Result<(), PictureError> {
+fn write(
+    picture: &DynamicImage,
+    mut encoder: impl ImageEncoder,
+    provenance: Option<&Provenance>,
+) -> Result<(), PictureError> {
+    if let Some(provenance) = provenance {
+        let data = exif::encode(provenance);
+        if data.len() <= MAX_EXIF {
+            encoder.set_exif_metadata(data).map_err(ImageError::Unsupported)?;
+        }
+    }
     match picture {
         DynamicImage::ImageLuma8(grey) => grey.write_with_encoder(encoder)?,
+        DynamicImage::ImageRgb8(rgb) => rgb.write_with_encoder(encoder)?,
         other => other.to_rgb8().write_with_encoder(encoder)?,
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Upscales pictures and arranges them.
 
-use image::imageops::{FilterType, overlay};
-use image::{DynamicImage, Rgb, RgbImage};
+use image::imageops::FilterType;
+use image::{DynamicImage, GrayImage, Rgb, RgbImage};
 
 /// The largest allowed scale.
 pub const MAX_SCALE: u32 = 32;
@@ -10,10 +10,65 @@ const GAP: u32 = 2;
 
 /// Upscales a picture without smoothing: every pixel becomes a square of `scale` × `scale`.
 pub fn enlarge(picture: &DynamicImage, scale: u32) -> DynamicImage {
-    if scale == 1 {
+    resize(picture, picture.width() * scale, picture.height() * scale)
+}
+
+/// Resizes a picture without smoothing. Pixels are repeated where the new size is a multiple of the old one, which is much
+/// faster than sampling.
+fn resize(picture: &DynamicImage, width: u32, height: u32) -> DynamicImage {
+    if (picture.width(), picture.height()) == (width, height) {
         return picture.clone();
     }
-    picture.resize_exact(picture.width() * scale, picture.height() * scale, FilterType::Nearest)
+    let is_multiple = |new: u32, old: u32| new > 0 && new.checked_rem(old) == Some(0);
+    if is_multiple(width, picture.width()) && is_multiple(height, picture.height()) {
+        let factors = ((width / picture.width()) as usize, (height / picture.height()) as usize);
+        let enlarged = match picture {
+            DynamicImage::ImageLuma8(grey) => {
+                let pixels = repeat_pixels::<1>(grey.as_raw(), picture.width(), factors);
+                GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+            }
+            DynamicImage::ImageRgb8(rgb) => {
+                let pixels = repeat_pixels::<3>(rgb.as_raw(), picture.width(), factors);
+                RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+            }
+            _ => None,
+        };
+        if let Some(enlarged) = enlarged {
+            return enlarged;
+        }
+    }
+    picture.resize_exact(width, height, FilterType::Nearest)
+}
+
+/// Turns each pixel of `N` bytes into a block of `across` × `down` pixels.
+fn repeat_pixels<const N: usize>(pixels: &[u8], width: u32, (across, down): (usize, usize)) -> Vec<u8> {
+    let mut enlarged = Vec::with_capacity(pixels.len() * across * down);
+    let mut line = Vec::with_capacity(width as usize * N * across);
+    for row in pixels.chunks_exact(width as usize * N) {
+        line.clear();
+        for pixel in row.chunks_exact(N) {
+            for _ in 0..across {
+                line.extend_from_slice(pixel);
+            }
+        }
+        for _ in 0..down {
+            enlarged.extend_from_slice(&line);
+        }
+    }
+    enlarged
+}
+
+/// Copies a picture into a larger one, row by row.
+fn paste(whole: &mut RgbImage, picture: &RgbImage, left: u32, top: u32) {
+    let (stride, width) = (whole.width() as usize * 3, picture.width() as usize * 3);
+    if width == 0 {
+        return;
+    }
+    let rows = whole.chunks_exact_mut(stride).skip(top as usize);
+    let start = left as usize * 3;
+    for (to, from) in rows.zip(picture.as_raw().chunks_exact(width)) {
+        to[start..start + width].copy_from_slice(from);
+    }
 }
 
 /// The number of columns that makes a sheet of `count` pictures nearly square: √count, rounded up.
@@ -33,16 +88,16 @@ pub fn sheet_size(count: u32, columns: u32, cell: u32) -> (u32, u32) {
 /// A single picture keeps its colour type; a sheet of several is RGB.
 pub fn sheet(pictures: &[DynamicImage], columns: u32, cell: u32) -> DynamicImage {
     if let [one] = pictures {
-        return one.resize_exact(cell, cell, FilterType::Nearest);
+        return resize(one, cell, cell);
     }
     let count = pictures.len() as u32;
     let columns = columns.clamp(1, count.max(1));
     let (width, height) = sheet_size(count, columns, cell);
     let mut sheet = RgbImage::from_pixel(width, height, Rgb([255; 3]));
     for (index, picture) in (0u32..).zip(pictures) {
-        let picture = picture.resize_exact(cell, cell, FilterType::Nearest).into_rgb8();
-        let offset = |cells: u32| i64::from(cells * (cell + GAP));
-        overlay(&mut sheet, &picture, offset(index % columns), offset(index / columns));
+        let picture = resize(picture, cell, cell).into_rgb8();
+        let offset = |cells: u32| cells * (cell + GAP);
+        paste(&mut sheet, &picture, offset(index % columns), offset(index / columns));
     }
     DynamicImage::ImageRgb8(sheet)
 }
@@ -54,7 +109,7 @@ pub fn side_by_side(panels: &[DynamicImage]) -> RgbImage {
     let mut row = RgbImage::from_pixel(width, height, Rgb([255; 3]));
     let mut left = 0;
     for panel in panels {
-        overlay(&mut row, &panel.to_rgb8(), i64::from(left), 0);
+        paste(&mut row, &panel.to_rgb8(), left, 0);
         left += panel.width() + 2 * GAP;
     }
     row

@@ -1,6 +1,6 @@
 //! The picture layer: image files, from pixels to PNG, WebP, JPEG, GIF and APNG, with the provenance of a picture inside.
 //!
-//! It upscales pictures, arranges them in sheets and animates them, for the engine, the server and the command line. It
+//! It reads images that users supply, within bounds of memory. It upscales pictures, arranges them in sheets and animates them, for the engine, the server and the command line. It
 //! knows no tensors (`model` does), no jobs and no HTTP.
 //!
 //! ```
@@ -29,23 +29,32 @@
 //! | `layout` | upscaling, sheets, pictures side by side |
 //! | `format` | file formats of still pictures |
 //! | `animation` | animations in GIF, APNG and WebP |
-//! | `png`, `webp` | encoders |
+//! | `png`, `webp`, `gif` | encoders |
 //! | `provenance` | everything that determines a picture |
-//! | `png_metadata` | the provenance in PNG files: written and read |
+//! | `png_metadata`, `exif` | the provenance in PNG files, and in WebP and JPEG files |
+//! | `metadata` | reads the provenance from a file of any of these formats |
+//! | `input` | reads an image that a user supplies |
+//! | `jpeg` | segments of JPEG files |
 
 mod animation;
 mod error;
+mod exif;
 mod format;
+mod gif;
+mod input;
+mod jpeg;
 mod layout;
+mod metadata;
 mod png;
 mod png_metadata;
 mod provenance;
 mod webp;
 
 pub use animation::{Animation, AnimationFormat, DEFAULT_FRAME_DELAY};
-pub use error::PictureError;
+pub use error::{MetadataError, PictureError};
 pub use format::Format;
+pub use input::{InputError, InputImage, MAX_INPUT_MEMORY, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
 pub use layout::{MAX_SCALE, enlarge, sheet, sheet_columns, sheet_size, side_by_side};
+pub use metadata::read_provenance;
 pub use png::encode as encode_png;
-pub use png_metadata::{MetadataError, read_provenance};
 pub use provenance::Provenance;

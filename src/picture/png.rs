@@ -1,5 +1,7 @@
 //! PNG files: still pictures and animations (APNG).
 
+use std::borrow::Cow;
+
 use image::DynamicImage;
 use png::{BitDepth, ColorType, Encoder};
 
@@ -65,10 +67,10 @@ fn is_grey(picture: &DynamicImage) -> bool {
     matches!(picture, DynamicImage::ImageLuma8(_))
 }
 
-fn pixels(picture: &DynamicImage, grey: bool) -> (ColorType, Vec<u8>) {
-    if grey {
-        (ColorType::Grayscale, picture.to_luma8().into_raw())
-    } else {
-        (ColorType::Rgb, picture.to_rgb8().into_raw())
+fn pixels(picture: &DynamicImage, grey: bool) -> (ColorType, Cow<'_, [u8]>) {
+    match picture {
+        DynamicImage::ImageLuma8(image) if grey => (ColorType::Grayscale, Cow::Borrowed(image.as_raw())),
+        DynamicImage::ImageRgb8(image) => (ColorType::Rgb, Cow::Borrowed(image.as_raw())),
+        other => (ColorType::Rgb, Cow::Owned(other.to_rgb8().into_raw())),
     }
 }

@@ -13,25 +13,13 @@ use std::io::{BufRead, Seek, Write};
 
 use png::Encoder;
 
+use super::error::MetadataError;
 use super::provenance::Provenance;
 
 /// The keyword of the JSON.
 const KEYWORD: &str = "rdpm";
 /// The maximum of memory in bytes that reading metadata may allocate.
 const READ_LIMIT: usize = 1 << 20;
-
-/// Why no provenance can be read from a file.
-#[derive(Debug, thiserror::Error)]
-pub enum MetadataError {
-    #[error("not a PNG file that can be read: {0}")]
-    Png(#[from] png::DecodingError),
-    #[error("the PNG file has no parameters of rdpm")]
-    Missing,
-    #[error("the parameters in the PNG file can't be read: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("the parameters in the PNG file have control characters")]
-    Control,
-}
 
 /// Adds the text chunks to a PNG file that is about to be written.
 pub(super) fn write_provenance<W: Write>(
@@ -44,21 +32,16 @@ pub(super) fn write_provenance<W: Write>(
     encoder.add_itxt_chunk(KEYWORD.into(), provenance.to_json())
 }
 
-/// Reads the provenance from a PNG file. The pixels aren't read.
+/// Reads the provenance's JSON from a PNG file. The pixels aren't read.
 ///
 /// # Errors
-/// [`MetadataError`] if the file isn't a PNG file, has no provenance, or has one that is invalid.
-pub fn read_provenance(file: impl BufRead + Seek) -> Result<Provenance, MetadataError> {
+/// [`MetadataError::Png`] if the file isn't a PNG file, [`MetadataError::Missing`] if it has no provenance.
+pub(super) fn read_json(file: impl BufRead + Seek) -> Result<String, MetadataError> {
     let decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: READ_LIMIT });
     let reader = decoder.read_info()?;
     let mut texts = reader.info().utf8_text.iter();
     let chunk = texts.find(|chunk| chunk.keyword == KEYWORD).ok_or(MetadataError::Missing)?;
     let mut chunk = chunk.clone();
     chunk.decompress_text_with_limit(READ_LIMIT)?;
-    let provenance: Provenance = serde_json::from_str(&chunk.get_text()?)?;
-    // The command line prints the texts, and a terminal would interpret control characters.
-    if provenance.texts().any(|text| text.chars().any(char::is_control)) {
-        return Err(MetadataError::Control);
-    }
-    Ok(provenance)
+    Ok(chunk.get_text()?)
 }

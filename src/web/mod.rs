@@ -17,13 +17,14 @@
 //! | `problem` | errors and their shapes |
 //!
 //! Files at this level: `site` (the router), `middleware` (what every request passes), `server` (connections), `state`
-//! (what handlers share), `options` (an operator's settings), `http_metrics`.
+//! (what handlers share), `options` (an operator's settings), `memory` (what pictures take at most), `http_metrics`.
 
 mod access;
 mod events;
 mod files;
 mod http_metrics;
 mod jobs;
+mod memory;
 mod middleware;
 mod openai;
 mod operations;
@@ -38,6 +39,7 @@ mod state;
 
 pub use access::{ApiKey, ApiKeyError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit};
 pub use files::ClassPictures;
+pub use memory::MAX_IMAGE_MEMORY;
 pub use options::Options;
 pub use server::serve;
 pub use site::{app, openapi};

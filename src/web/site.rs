@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::events::EventStreams;
-use super::files::{ClassPictures, ImagePool};
+use super::files::{ClassPictures, ImagePool, Renderer};
 use super::http_metrics::HttpMetrics;
 use super::operations::{self, ApiDescription};
 use super::options::Options;
@@ -52,7 +52,8 @@ pub(super) fn with_metrics(
         class_pictures: Arc::new(class_pictures),
         registry: Arc::new(registry),
         jobs: Arc::default(),
-        image_pool: ImagePool::default(),
+        renderer: Renderer::default(),
+        image_decoders: ImagePool::default(),
         upload_permits: UploadPermits::default(),
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),

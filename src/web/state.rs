@@ -7,7 +7,7 @@ use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
 use super::events::EventStreams;
-use super::files::{ClassPictures, ImagePool};
+use super::files::{ClassPictures, ImagePool, Renderer};
 use super::jobs::JobIndex;
 use super::operations::ApiDescription;
 use super::request::UploadPermits;
@@ -20,7 +20,9 @@ pub(super) struct AppState {
     pub class_pictures: Arc<ClassPictures>,
     pub registry: Arc<Registry>,
     pub jobs: Arc<JobIndex>,
-    pub image_pool: ImagePool,
+    pub renderer: Renderer,
+    /// Decodes images that clients send.
+    pub image_decoders: ImagePool,
     pub upload_permits: UploadPermits,
     pub event_streams: Arc<EventStreams>,
     pub api_description: Arc<ApiDescription>,

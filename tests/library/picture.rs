@@ -6,7 +6,9 @@ use std::time::Duration;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
 use image::{AnimationDecoder, ColorType, DynamicImage, Frame, GrayImage, ImageDecoder, Luma, Rgb, RgbImage};
+use rdpm::model::{preprocess, preprocess_oriented};
 use rdpm::picture::{
     Animation, AnimationFormat, Format, MetadataError, Provenance, encode_png, enlarge, read_provenance,
     sheet,
@@ -175,4 +177,72 @@ fn files_without_valid_provenance_are_errors() {
     let malicious = Provenance { class: "\u{1b}[2J".into(), ..provenance() };
     let file = encode_png(&grey(), Some(&malicious)).unwrap();
     assert!(matches!(read_provenance(Cursor::new(&file)), Err(MetadataError::Control)));
+}
+
+#[test]
+fn stored_orientations_are_preprocessed_like_upright_images() {
+    let config: rdpm::model::Config = {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/emoji/config.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    // One side is odd and the other even, so that the central square is off by half a pixel.
+    for (width, height) in [(97, 70), (70, 97), (65, 64)] {
+        let stored: DynamicImage = RgbImage::from_fn(width, height, |x, y| {
+            Rgb([(x * 5 + y * 3) as u8, (x * x / 40) as u8, (y * 2) as u8])
+        })
+        .into();
+        for exif in 1..=8 {
+            let orientation = Orientation::from_exif(exif).unwrap();
+            let mut upright = stored.clone();
+            upright.apply_orientation(orientation);
+            let expected = preprocess(&upright, &config.image).to_rgb8();
+            let found = preprocess_oriented(&stored, orientation, &config.image).to_rgb8();
+            assert_eq!(found.dimensions(), expected.dimensions());
+            let off = found.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(off <= Some(1), "{width} × {height}, orientation {exif}: off by {off:?}");
+        }
+    }
+}
+
+#[test]
+fn gif_palettes_are_exact_up_to_256_colours_and_keep_white() {
+    let frame = |first: u32| {
+        RgbImage::from_fn(16, 8, |x, y| Rgb([(first + x + 16 * y) as u8, 3, (x * 9) as u8])).into()
+    };
+    let frames: Vec<DynamicImage> = vec![frame(0), frame(128)];
+    let file = Animation::new(frames.clone()).encode(AnimationFormat::Gif, None).unwrap();
+    let seen = GifDecoder::new(Cursor::new(file)).unwrap().into_frames().collect_frames().unwrap();
+    for (seen, frame) in pairs(&seen, &frames) {
+        assert_eq!(DynamicImage::from(seen.buffer().clone()).to_rgb8(), frame.to_rgb8());
+    }
+    // Thousands of colours: near them, and white stays white.
+    let many = RgbImage::from_fn(64, 64, |x, y| match x {
+        0 => Rgb([255; 3]),
+        _ => Rgb([(x * 4) as u8, (y * 4) as u8, ((x + y) * 2) as u8]),
+    });
+    let file = Animation::new(vec![many.clone().into()]).encode(AnimationFormat::Gif, None).unwrap();
+    let seen = GifDecoder::new(Cursor::new(file)).unwrap().into_frames().collect_frames().unwrap();
+    let seen = DynamicImage::from(seen[0].buffer().clone()).to_rgb8();
+    assert_eq!(seen.get_pixel(0, 9), &Rgb([255; 3]));
+    let error: u64 = seen.iter().zip(many.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    assert!(error / (seen.len() as u64) < 12, "{} levels on average", error / seen.len() as u64);
+}
+
+#[test]
+fn webp_and_jpeg_files_contain_the_provenance() {
+    for picture in [grey(), color()] {
+        for format in [Format::WebP, Format::Jpeg] {
+            let file = format.encode(&picture, 90, Some(&provenance())).unwrap();
+            assert_eq!(read_provenance(Cursor::new(&file)).unwrap(), provenance(), "{format:?}");
+            let decoded = image::load_from_memory(&file).unwrap();
+            assert_eq!((decoded.width(), decoded.height()), (5, 3));
+            let plain = format.encode(&picture, 90, None).unwrap();
+            assert_eq!(image::load_from_memory(&plain).unwrap(), decoded, "{format:?}");
+            assert!(matches!(read_provenance(Cursor::new(&plain)), Err(MetadataError::MissingExif(_))));
+            // No prefix of the file makes the reader panic.
+            for length in 0..file.len() {
+                let _ = read_provenance(Cursor::new(&file[..length]));
+            }
+        }
+    }
 }

@@ -339,3 +339,14 @@ async fn thousands_of_idle_connections_leave_room_for_those_inside() {
     })
     .await;
 }
+
+#[test]
+fn memory_of_images_fits_the_compose_file() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docker-compose.yml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let gigabytes = text.lines().find_map(|line| line.trim().strip_prefix("mem_limit: ")?.strip_suffix('g'));
+    let limit = gigabytes.unwrap().parse::<u64>().unwrap() << 30;
+    // The other half is for weights, batches, jobs and connections.
+    let images = rdpm::web::MAX_IMAGE_MEMORY;
+    assert!(images <= limit / 2, "{images} of {limit} bytes");
+}

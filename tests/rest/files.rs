@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use futures_util::future::join_all;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
@@ -133,4 +134,80 @@ async fn what_is_not_there_yet_is_a_problem() {
     let own = finished(&server, &json!({"class": 0, "previews": false})).await;
     problem(server.get(&format!("{own}/animation.gif")).await, 409).await;
     assert_eq!(server.get(&format!("{own}/animation.gif?which=tokens")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn gif_durations_add_up_to_the_requested_time() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    let own = finished(&server, &json!({"class": 0, "seed": 2})).await;
+    for delay in [20, 25, 33, 99, 250] {
+        let file = server.get(&format!("{own}/animation.gif?delay={delay}")).await.bytes().await.unwrap();
+        let frames = frames(&file, "gif");
+        let milliseconds =
+            |frame: &Frame| frame.delay().numer_denom_ms().0 / frame.delay().numer_denom_ms().1;
+        let sum: u32 = frames.iter().map(milliseconds).sum();
+        // Each step once, the last one six times.
+        let requested = (STEPS as u32 + 5) * delay;
+        assert!(sum.abs_diff(requested) <= 5, "{delay} ms: {sum} instead of {requested}");
+        assert!(milliseconds(&frames[0]).abs_diff(delay) <= 5, "{delay} ms");
+    }
+}
+
+#[tokio::test]
+async fn gif_frames_share_one_palette() {
+    let (server, _) = Server::with_two_models(options()).await;
+    let own = finished(&server, &json!({"model": "other", "class": 0, "seed": 2, "count": 3})).await;
+    let file = server.get(&format!("{own}/animation.gif?which=noisy&scale=3")).await.bytes().await.unwrap();
+    let mut decoder = gif::Decoder::new(Cursor::new(&file)).unwrap();
+    assert!(decoder.global_palette().is_some());
+    let mut count = 0;
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        assert!(frame.palette.is_none());
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[tokio::test]
+async fn webp_and_jpeg_files_contain_the_provenance() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    let own = finished(&server, &json!({"class": 2, "seed": 4, "count": 2, "top_k": 3})).await;
+    let provenance = async |path: String| {
+        let file = server.get(&format!("{own}/{path}")).await.bytes().await.unwrap();
+        read_provenance(Cursor::new(&file)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    for (file, query) in [("images/1", "?scale=3"), ("sheet", ""), ("animation", "?which=noisy&index=1")] {
+        let expected = provenance(format!("{file}.png{query}")).await;
+        assert_eq!(expected.class, "Ankle boot");
+        assert_eq!(provenance(format!("{file}.webp{query}")).await, expected);
+        if file != "animation" {
+            assert_eq!(provenance(format!("{file}.jpeg{query}")).await, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_render_queue_is_a_503_that_cached_and_small_pictures_do_not_get() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    let own = finished(&server, &json!({"class": 0, "count": 16})).await;
+    let render =
+        async |delay: usize| server.get(&format!("{own}/animation.webp?scale=32&delay={delay}")).await;
+    assert_eq!(render(100).await.status(), 200);
+    // Large, and all different.
+    let responses = join_all((101..151).map(&render)).await;
+    let (done, refused): (Vec<_>, Vec<_>) =
+        responses.into_iter().partition(|response| response.status() == 200);
+    assert!(!done.is_empty() && !refused.is_empty(), "{} and {}", done.len(), refused.len());
+    for response in refused {
+        assert_eq!(response.headers()["retry-after"], "5");
+        assert_eq!(problem(response, 503).await["type"], "urn:rdpm:problem:overloaded");
+    }
+    // The cached one and a small one, while the queue is full.
+    let others = async {
+        let cached = join_all((0..20).map(|_| render(100))).await;
+        let small = server.get(&format!("{own}/images/3.jpeg?scale=2")).await;
+        cached.into_iter().map(|response| response.status()).chain([small.status()]).collect::<Vec<_>>()
+    };
+    let (_, statuses) = tokio::join!(join_all((201..251).map(&render)), others);
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }

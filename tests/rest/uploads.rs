@@ -250,3 +250,96 @@ async fn an_image_can_be_varied() {
         assert_eq!(fields(&problem(server.post(&body).await, 422).await), [field], "{body}");
     }
 }
+
+/// A small file of `tests/fixtures/images`.
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// The 8 × 8 colours that the model `other` receives of an image.
+async fn received(server: &Server, file: &[u8]) -> image::RgbImage {
+    let response = post(server, &json!({"image": STANDARD.encode(file), "model": "other"})).await;
+    assert_eq!(response.status(), 200);
+    let body: Value = response.json().await.unwrap();
+    let input = STANDARD.decode(body["input"]["png_base64"].as_str().unwrap()).unwrap();
+    image::load_from_memory(&input).unwrap().to_rgb8()
+}
+
+#[tokio::test]
+async fn image_files_are_read_as_viewers_show_them() {
+    let (server, _) = Server::with_two_models(options()).await;
+    let near = |found: image::Rgb<u8>, expected: [u8; 3]| {
+        let is_near = found.0.iter().zip(expected).all(|(found, expected)| found.abs_diff(expected) <= 3);
+        assert!(is_near, "{found:?}, not {expected:?}");
+    };
+    // Stored with the black half on the left; EXIF says that it is on top.
+    let rotated = received(&server, &fixture("exif-rotated.jpg")).await;
+    for x in 0..8 {
+        near(*rotated.get_pixel(x, 0), [0; 3]);
+        near(*rotated.get_pixel(x, 7), [255; 3]);
+    }
+    for pixel in received(&server, &fixture("cmyk.jpg")).await.pixels() {
+        near(*pixel, [226, 187, 149]);
+    }
+    // 16 bits are scaled, not clipped.
+    let ramp = received(&server, &fixture("grey16.png")).await;
+    let mean = ramp.iter().map(|&byte| u32::from(byte)).sum::<u32>() / ramp.len() as u32;
+    assert!(mean.abs_diff(128) <= 3, "{mean}");
+    for name in ["palette-transparent.png", "grey-alpha.png"] {
+        near(*received(&server, &fixture(name)).await.get_pixel(0, 0), [255; 3]);
+    }
+    // The first frame: a red square on transparency. The second frame is green.
+    for name in ["animated-transparent.gif", "animated-transparent.png"] {
+        let first = received(&server, &fixture(name)).await;
+        near(*first.get_pixel(0, 0), [255; 3]);
+        let [red, green, _] = first.get_pixel(4, 4).0;
+        assert!(red > 150 && green < 100, "{name}: {:?}", first.get_pixel(4, 4));
+    }
+}
+
+#[tokio::test]
+async fn unsupported_formats_are_named() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    for (brand, media_type) in [("heic", "image/heic"), ("mif1", "image/heif"), ("avif", "image/avif")] {
+        let file = [b"\0\0\0\x18ftyp", brand.as_bytes(), &[0; 12]].concat();
+        let refused = problem(post(&server, &json!({"image": STANDARD.encode(file)})).await, 422).await;
+        let value = refused["errors"][0]["value"].as_str().unwrap();
+        assert!(value.contains(media_type), "{brand}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn truncated_images_are_refused() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    let noise = RgbaImage::from_fn(60, 60, |x, y| {
+        let mix = |factor: u32| ((x * factor) ^ (y * 31) ^ (x * y * 7)) as u8;
+        Rgba([mix(13), mix(57), mix(101), 255])
+    });
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp]
+    {
+        let mut whole = Cursor::new(Vec::new());
+        DynamicImage::from(noise.clone()).to_rgb8().write_to(&mut whole, format).unwrap();
+        let whole = whole.into_inner();
+        let truncated = STANDARD.encode(&whole[..whole.len() / 2]);
+        let refused = problem(post(&server, &json!({"image": truncated})).await, 422).await;
+        let value = refused["errors"][0]["value"].as_str().unwrap();
+        let expected =
+            format!("{} bytes of {} that can't be decoded", whole.len() / 2, format.to_mime_type());
+        assert_eq!(value, expected);
+    }
+}
+
+/// Interlaced files and those of 16 bits are decoded to the same pixels as others.
+#[tokio::test]
+async fn all_kinds_of_png_files_are_decoded() {
+    let (server, _) = Server::with_two_models(options()).await;
+    let pixels = RgbaImage::from_fn(21, 13, |x, y| Rgba([x as u8 * 12, y as u8 * 19, 77, 255]));
+    let mut plain = Cursor::new(Vec::new());
+    pixels.write_to(&mut plain, ImageFormat::Png).unwrap();
+    let expected = received(&server, &plain.into_inner()).await;
+    let mut sixteen = Cursor::new(Vec::new());
+    DynamicImage::from(pixels.clone()).to_rgba16().write_to(&mut sixteen, ImageFormat::Png).unwrap();
+    assert_eq!(received(&server, &sixteen.into_inner()).await, expected);
+    assert_eq!(received(&server, &fixture("interlaced.png")).await, expected);
+}

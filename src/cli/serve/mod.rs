@@ -61,7 +61,10 @@ impl Serve {
         let _traces = self.log.start()?;
         self.connections.raise_file_limit();
         let runtime = tokio::runtime::Runtime::new().context("no thread for the server")?;
-        runtime.block_on(self.serve())
+        let served = runtime.block_on(self.serve());
+        // A picture that is being rendered for a client that is gone must not hold up the exit.
+        runtime.shutdown_background();
+        served
     }
 
     /// Does everything at startup that can fail, except listening.

@@ -8,14 +8,14 @@ use axum::http::StatusCode;
 use image::{DynamicImage, Rgb, RgbImage};
 use utoipa::ToSchema;
 
-use super::image_pool::ImagePool;
-use super::render::{check_size, decode, sheet_pixels};
+use super::render::{check_size, decode, render_memory, sheet_pixels};
+use super::renderer::{RenderKey, Renderer};
 use crate::engine::{Engine, Event, Snapshot, StepImage};
 use crate::picture::{self, Animation, AnimationFormat, PictureError, Provenance};
 use crate::web::problem::Problem;
 
 /// What an animation shows of each step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
 #[schema(as = Which, rename_all = "lowercase")]
 pub(in crate::web) enum Channel {
     Tokens,
@@ -24,7 +24,7 @@ pub(in crate::web) enum Channel {
 }
 
 /// How an animation is rendered.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::web) struct AnimationParameters {
     pub channel: Channel,
     /// One image; `None` is all.
@@ -46,7 +46,7 @@ enum Frame {
 /// 409 where the animation needs previews and the job has none, 422 where it would be too large.
 pub(in crate::web) async fn animation(
     engine: &Engine,
-    pool: &ImagePool,
+    renderer: &Renderer,
     snapshot: &Snapshot,
     format: AnimationFormat,
     parameters: AnimationParameters,
@@ -55,13 +55,28 @@ pub(in crate::web) async fn animation(
         let detail = "The generation has no previews; which=tokens needs none.";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let info = snapshot.request.model();
-    let config = &info.config;
+    let config = &snapshot.request.model().config;
     let size = config.image.size as u32;
     let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
     let steps = config.steps() as u64;
     check_size(parameters.scale, |scale| steps * sheet_pixels(count, size * scale))?;
 
+    let key = RenderKey::Animation { job: snapshot.id, format, parameters };
+    renderer.get_or_render(&key, render(engine, renderer, snapshot, format, parameters)).await
+}
+
+async fn render(
+    engine: &Engine,
+    renderer: &Renderer,
+    snapshot: &Snapshot,
+    format: AnimationFormat,
+    parameters: AnimationParameters,
+) -> Result<Bytes, Problem> {
+    let info = snapshot.request.model();
+    let config = &info.config;
+    let size = config.image.size as u32;
+    let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
+    let pixels = config.steps() as u64 * sheet_pixels(count, size * parameters.scale);
     let steps_of_images = frames(engine, snapshot, &parameters).await?;
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
     let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);
@@ -79,7 +94,7 @@ pub(in crate::web) async fn animation(
         let frames = steps_of_images.iter().map(frame).collect::<Result<Vec<_>, PictureError>>()?;
         Animation { frames, delay: parameters.delay }.encode(format, Some(&provenance))
     };
-    pool.run(work).await.map(Bytes::from)
+    renderer.run(render_memory(pixels), work).await
 }
 
 /// For each step, the images by rising index.

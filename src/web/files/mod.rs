@@ -1,17 +1,20 @@
-//! Picture files: rendering a job's images (`render`) and steps (`animation`), the threads that do so (`image_pool`), the
-//! classes' sample pictures, and files that browsers cache (`cached_file`).
+//! Picture files: rendering a job's images (`render`) and steps (`animation`), the
+//! threads that do so and the cache (`image_pool`, `renderer`), the classes' sample pictures, and files that browsers cache (`cached_file`).
 
 mod animation;
 mod cached_file;
 mod class_pictures;
 mod image_pool;
 mod render;
+mod renderer;
 
 pub(super) use animation::{AnimationParameters, Channel, animation};
 pub(super) use cached_file::{CachedFile, REVALIDATE};
-pub(super) use image_pool::ImagePool;
+pub(super) use image_pool::{ImagePool, LARGE, LARGE_RUNNING, SMALL_RUNNING};
 pub(super) use render::{
-    JPEG_QUALITY, RenderOptions, check_size, decode, render_image, render_sheet, sheet_pixels,
+    JPEG_QUALITY, MAX_RENDER_MEMORY, RenderOptions, check_size, decode, render_image, render_memory,
+    render_sheet, sheet_pixels,
 };
+pub(super) use renderer::{CACHE_CAPACITY, Renderer};
 
 pub use class_pictures::ClassPictures;

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use image::{DynamicImage, ImageFormat};
 
-use super::image_pool::ImagePool;
+use super::renderer::{RenderKey, Renderer};
 use crate::engine::Snapshot;
 use crate::picture::{self, Format, MAX_SCALE, PictureError, Provenance};
 use crate::request::FieldError;
@@ -13,9 +13,13 @@ use crate::web::problem::Problem;
 pub(in crate::web) const JPEG_QUALITY: u8 = 90;
 /// The largest picture, in pixels, all frames of an animation together.
 const MAX_PIXELS: u64 = 1 << 24;
+/// Bytes that rendering takes for each pixel at most: the picture, the encoder's copy, the file.
+const BYTES_PER_PIXEL: u64 = 10;
+/// Bytes that rendering the largest picture takes at most.
+pub(in crate::web) const MAX_RENDER_MEMORY: u64 = BYTES_PER_PIXEL * MAX_PIXELS;
 
 /// How images are rendered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::web) struct RenderOptions {
     pub format: Format,
     /// Every pixel of an image becomes a square of this size.
@@ -37,6 +41,11 @@ pub(in crate::web) fn check_size(scale: u32, pixels: impl Fn(u32) -> u64) -> Res
     Err(Problem::invalid(vec![FieldError { field: "scale".into(), value: scale.into(), allowed }]))
 }
 
+/// Bytes that rendering so many pixels takes at most.
+pub(in crate::web) fn render_memory(pixels: u64) -> u64 {
+    BYTES_PER_PIXEL * pixels
+}
+
 /// Pixels of a sheet.
 pub(in crate::web) fn sheet_pixels(count: u32, cell: u32) -> u64 {
     let (width, height) = picture::sheet_size(count, picture::sheet_columns(count), cell);
@@ -45,7 +54,7 @@ pub(in crate::web) fn sheet_pixels(count: u32, cell: u32) -> u64 {
 
 /// One image of a generation, which must be finished, as a file.
 pub(in crate::web) async fn render_image(
-    pool: &ImagePool,
+    renderer: &Renderer,
     snapshot: &Snapshot,
     index: u32,
     options: RenderOptions,
@@ -55,21 +64,24 @@ pub(in crate::web) async fn render_image(
     if options.format == Format::Png && options.scale == 1 {
         return Ok(image.png.clone());
     }
-    pictures(pool, snapshot, vec![image.png.clone()], index, options).await
+    let key = RenderKey::Image { job: snapshot.id, index, options };
+    let render = pictures(renderer, snapshot, vec![image.png.clone()], index, options);
+    renderer.get_or_render(&key, render).await
 }
 
 /// All images of a generation that is completed, in rows.
 pub(in crate::web) async fn render_sheet(
-    pool: &ImagePool,
+    renderer: &Renderer,
     snapshot: &Snapshot,
     options: RenderOptions,
 ) -> Result<Bytes, Problem> {
     let files = snapshot.images.iter().map(|image| image.png.clone()).collect();
-    pictures(pool, snapshot, files, 0, options).await
+    let key = RenderKey::Sheet { job: snapshot.id, options };
+    renderer.get_or_render(&key, pictures(renderer, snapshot, files, 0, options)).await
 }
 
 async fn pictures(
-    pool: &ImagePool,
+    renderer: &Renderer,
     snapshot: &Snapshot,
     files: Vec<Bytes>,
     first: u32,
@@ -85,7 +97,7 @@ async fn pictures(
         let sheet = picture::sheet(&images, picture::sheet_columns(count), size * options.scale);
         options.format.encode(&sheet, options.quality, Some(&parameters))
     };
-    pool.run(work).await.map(Bytes::from)
+    renderer.run(render_memory(sheet_pixels(count, size * options.scale)), work).await
 }
 
 /// Decodes a PNG file that the engine made.

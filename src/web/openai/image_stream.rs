@@ -16,7 +16,7 @@ use super::response::{Kind, Usage, unix_time};
 use crate::engine::{Event, Progress, Subscription};
 use crate::picture::{Format, enlarge};
 use crate::web::events::StreamPermit;
-use crate::web::files::{RenderOptions, decode, render_image};
+use crate::web::files::{RenderOptions, decode, render_image, render_memory};
 use crate::web::jobs::{CancelOnDrop, completed};
 use crate::web::problem::{OpenAiError, Problem};
 use crate::web::state::AppState;
@@ -134,12 +134,13 @@ impl JobStream {
         }
         let work =
             move || options.format.encode(&enlarge(&decode(&png)?, options.scale), options.quality, None);
-        self.app.image_pool.run(work).await.map(Bytes::from)
+        let side = u64::from(options.scale) * self.subscription.model().config.image.size as u64;
+        self.app.renderer.run(render_memory(side * side), work).await
     }
 
     async fn completed(&self) -> Result<Message, Problem> {
         let snapshot = completed(&self.app.engine, &self.subscription)?;
-        let file = render_image(&self.app.image_pool, &snapshot, 0, self.options).await?;
+        let file = render_image(&self.app.renderer, &snapshot, 0, self.options).await?;
         let info = snapshot.request.model();
         let event = CompletedEvent {
             kind: "image_generation.completed",

@@ -74,7 +74,7 @@ async fn images(
     for image in &snapshot.images {
         let file = match request.urls {
             true => None,
-            false => Some(render_image(&app.image_pool, snapshot, image.index, request.options).await?),
+            false => Some(render_image(&app.renderer, snapshot, image.index, request.options).await?),
         };
         let RenderOptions { format, scale, .. } = request.options;
         let url = || {

@@ -143,6 +143,12 @@ impl Problem {
         Self { detail: detail.into(), ..Self::overloaded() }
     }
 
+    /// 503: too many pictures wait for being rendered or read.
+    pub fn too_many_pictures() -> Self {
+        let detail = "Too many pictures are being rendered or read. Other requests are not affected.";
+        Self { detail: detail.into(), ..Self::overloaded() }
+    }
+
     /// 503: too many large bodies.
     pub fn too_many_uploads() -> Self {
         let detail = "Too many images are being uploaded. Other requests are not affected.";

@@ -35,22 +35,23 @@ pub(in crate::web) async fn read_multipart<D>(
     while let Some(part) = parts.next_field().await.map_err(|_| malformed())? {
         let name = part.name().unwrap_or_default().to_owned();
         let bytes = part.bytes().await.map_err(|_| malformed())?;
-        let text = String::from_utf8_lossy(&bytes);
+        // Only of parts that are texts: of a file it would be up to three times as long.
+        let text = || String::from_utf8_lossy(&bytes);
         match fields.iter().find(|field| field.name == name) {
             Some(_) if values.contains_key(&name) => {
-                errors.push(FieldError::new(&name, text.as_ref().into(), "the part once"));
+                errors.push(FieldError::new(&name, text().as_ref().into(), "the part once"));
             }
             Some(Field { kind: Kind::Image { .. }, .. }) => {
                 values.insert(name.clone(), "".into());
                 images.insert(name, bytes);
             }
             Some(field) => {
-                values.insert(name, text_value(field, &text));
+                values.insert(name, text_value(field, &text()));
             }
             None => {
                 let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
                 let allowed = format!("the parts {}, each once", known.join(", "));
-                errors.push(FieldError::new(&name, text.as_ref().into(), allowed));
+                errors.push(FieldError::new(&name, text().as_ref().into(), allowed));
             }
         }
     }

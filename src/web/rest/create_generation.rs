@@ -93,8 +93,8 @@ pub(super) async fn create(
     let idempotency_key = IdempotencyKey::read(headers, &upload.body)?;
     let may_retry = idempotency_key.is_some();
     if let Some(InitImageFile { file, from_step }) = init_image {
-        let with_init_image = move |image: &_| job.with_init_image(image, from_step);
-        job = open_image(&app.image_pool, file, with_init_image).await??;
+        let (_, image) = open_image(&app.image_decoders, file, job.model()).await?;
+        job = job.with_init_image(&image, from_step)?;
     }
     drop(upload);
 

@@ -24,7 +24,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
 
 /// Get an image
 ///
-/// One finished image; 404 until then. A PNG file contains the parameters that made it; `rdpm info` prints them.
+/// One finished image; 404 until then. The file contains the parameters that made it; `rdpm info` prints them.
 #[utoipa::path(
     get,
     path = "/api/v1/generations/{id}/images/{file}",
@@ -67,7 +67,7 @@ pub(super) async fn image(
         return Err(Problem::not_found(format!("{file} isn't finished; the generation is {status}.")));
     }
     let options = RenderOptions { format, scale, quality: JPEG_QUALITY };
-    let bytes = render_image(&app.image_pool, &snapshot, index, options).await?;
+    let bytes = render_image(&app.renderer, &snapshot, index, options).await?;
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
 
@@ -123,7 +123,7 @@ async fn sheet(
 ) -> Result<Response, Problem> {
     let options = RenderOptions { format, scale: scale(query)?, quality: JPEG_QUALITY };
     check_completed(file, snapshot)?;
-    let bytes = render_sheet(&app.image_pool, snapshot, options).await?;
+    let bytes = render_sheet(&app.renderer, snapshot, options).await?;
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
 
@@ -166,7 +166,7 @@ async fn animation(
 ) -> Result<Response, Problem> {
     let parameters = animation_parameters(query, snapshot)?;
     check_completed(file, snapshot)?;
-    let bytes = render_animation(&app.engine, &app.image_pool, snapshot, format, parameters).await?;
+    let bytes = render_animation(&app.engine, &app.renderer, snapshot, format, parameters).await?;
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     Ok(([(header::CACHE_CONTROL, IMMUTABLE), kind], bytes).into_response())
 }
@@ -201,9 +201,9 @@ pub(super) async fn respond_with_picture(
     options: RenderOptions,
 ) -> Result<Response, Problem> {
     let (bytes, file): (Bytes, _) = if snapshot.request.count() == 1 {
-        (render_image(&app.image_pool, snapshot, 0, options).await?, "images/0")
+        (render_image(&app.renderer, snapshot, 0, options).await?, "images/0")
     } else {
-        (render_sheet(&app.image_pool, snapshot, options).await?, "sheet")
+        (render_sheet(&app.renderer, snapshot, options).await?, "sheet")
     };
     let RenderOptions { format, scale, .. } = options;
     let query = if scale == 1 { String::new() } else { format!("?scale={scale}") };

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::DynamicImage;
 use mediatype::MediaType;
 use mediatype::names::{FORM_DATA, MULTIPART};
 use serde::Serialize;
@@ -14,7 +13,6 @@ use utoipa::ToSchema;
 use super::generation_events::data_url;
 use super::generations::NO_STORE;
 use crate::engine::{ModelInfo, Tokenized, TokenizedStep};
-use crate::model::preprocess;
 use crate::request::{TOKENIZATION_FIELDS, TokenizationRequest};
 use crate::web::problem::Problem;
 use crate::web::request::{Query, Upload, has_media_type, open_image, read_json_object, read_multipart};
@@ -110,11 +108,9 @@ pub(super) async fn create(
         TokenizationRequest::read(&app.engine, read_json_object(headers, &upload.body)?)?
     };
     let TokenizationRequest { model, file, seed } = request;
-    let (image, side) = (model.config.image.clone(), model.config.image.size as u32);
+    let side = model.config.image.size as u32;
     // Not on the worker's thread, where it would delay the steps of jobs.
-    let prepare =
-        move |source: &DynamicImage| ((source.width(), source.height()), preprocess(source, &image));
-    let (size, prepared) = open_image(&app.image_pool, file, prepare).await?;
+    let (size, prepared) = open_image(&app.image_decoders, file, &model).await?;
     drop(upload);
     let mut tokenized = app.engine.tokenize(&model, prepared, seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);

@@ -1,0 +1,41 @@
+//! Reads an image file for a command.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use image::DynamicImage;
+use rdpm::model::Config;
+use rdpm::picture::{InputError, InputImage, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
+
+/// The largest file, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Reads an image as the API does. Returns its size, and the image cropped and scaled to the model's size.
+pub fn read_image(path: &Path, config: &Config) -> anyhow::Result<((u32, u32), DynamicImage)> {
+    let name = path.display();
+    let mut file = Vec::new();
+    File::open(path)
+        .and_then(|opened| opened.take(MAX_FILE + 1).read_to_end(&mut file))
+        .with_context(|| format!("{name} can't be read"))?;
+    if file.len() as u64 > MAX_FILE {
+        bail!("{name} can't be decoded: the file is larger than {} MiB", MAX_FILE >> 20);
+    }
+    let image = InputImage::open(file).map(|image| (image.size(), image.decode(config)));
+    let decoded = image.and_then(|(size, decoded)| decoded.map(|decoded| (size, decoded)));
+    decoded.map_err(|error| anyhow!("{name} can't be decoded: {}", describe(&error)))
+}
+
+fn describe(error: &InputError) -> String {
+    match error {
+        InputError::UnknownFormat { .. } => "it is not a PNG, JPEG, WebP, GIF or BMP file".into(),
+        InputError::Unsupported { media_type, .. } => {
+            format!("{media_type} is not supported; convert the file to PNG or JPEG")
+        }
+        InputError::Damaged { media_type, .. } => format!("the {media_type} file is truncated or damaged"),
+        InputError::TooLarge { width, height, .. } => format!(
+            "it has {width} × {height} pixels; allowed: {MAX_INPUT_PIXELS} pixels, {MAX_INPUT_SIDE} on a side"
+        ),
+    }
+}

@@ -1,0 +1,18 @@
+//! The memory that pictures of clients may take, all together.
+
+use super::files::{CACHE_CAPACITY, LARGE, LARGE_RUNNING, MAX_RENDER_MEMORY, SMALL_RUNNING};
+use super::request::{MAX_UPLOADS, UPLOAD_LIMIT};
+use crate::picture::MAX_INPUT_MEMORY;
+
+/// Bytes at most for images that clients send and for pictures that are rendered, however many clients there are:
+///
+/// | what | bound |
+/// |---|---|
+/// | uploads | 8 bodies of 12 MiB, each three times: the body, its text, the file |
+/// | decoding | one large image of 400 MiB, two small ones of 8 MiB |
+/// | rendering | one large picture of 160 MiB, two small ones of 8 MiB |
+/// | rendered files | a cache of 64 MiB |
+pub const MAX_IMAGE_MEMORY: u64 = 3 * (MAX_UPLOADS * UPLOAD_LIMIT) as u64
+    + LARGE_RUNNING as u64 * (MAX_INPUT_MEMORY + MAX_RENDER_MEMORY)
+    + 2 * SMALL_RUNNING as u64 * LARGE
+    + CACHE_CAPACITY;
