@@ -36,5 +36,5 @@ pub enum MetadataError {
     #[error("the parameters in the file can't be read")]
     Json(#[from] serde_json::Error),
     #[error("the parameters in the file have control characters")]
-    Control,
+    ControlCharacters,
 }

@@ -30,7 +30,7 @@ pub fn read_provenance(mut file: impl BufRead + Seek) -> Result<Provenance, Meta
     };
     // The command line prints the texts, and a terminal would interpret control characters.
     if provenance.texts().any(|text| text.chars().any(char::is_control)) {
-        return Err(MetadataError::Control);
+        return Err(MetadataError::ControlCharacters);
     }
     Ok(provenance)
 }

@@ -176,7 +176,7 @@ fn files_without_valid_provenance_are_errors() {
     assert!(matches!(read_provenance(Cursor::new(&file[..200])), Err(MetadataError::Png(_))));
     let malicious = Provenance { class: "\u{1b}[2J".into(), ..provenance() };
     let file = encode_png(&grey(), Some(&malicious)).unwrap();
-    assert!(matches!(read_provenance(Cursor::new(&file)), Err(MetadataError::Control)));
+    assert!(matches!(read_provenance(Cursor::new(&file)), Err(MetadataError::ControlCharacters)));
 }
 
 #[test]

@@ -1,38 +1,17 @@
 //! The steps of a generation as an animation, from its event log.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use image::{DynamicImage, Rgb, RgbImage};
-use utoipa::ToSchema;
 
 use super::render::{check_size, decode, render_memory, sheet_pixels};
+use super::render_options::{AnimationParameters, Channel};
 use super::renderer::{RenderKey, Renderer};
 use crate::engine::{Engine, Event, Snapshot, StepImage};
 use crate::picture::{self, Animation, AnimationFormat, PictureError, Provenance};
 use crate::web::problem::Problem;
-
-/// What an animation shows of each step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
-#[schema(as = Which, rename_all = "lowercase")]
-pub(in crate::web) enum Channel {
-    Tokens,
-    Noisy,
-    Clean,
-}
-
-/// How an animation is rendered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::web) struct AnimationParameters {
-    pub channel: Channel,
-    /// One image; `None` is all.
-    pub index: Option<u32>,
-    pub scale: u32,
-    /// Of a frame.
-    pub delay: Duration,
-}
 
 /// A picture that is not decoded yet.
 enum Frame {

@@ -6,15 +6,17 @@ mod cached_file;
 mod class_pictures;
 mod image_pool;
 mod render;
+mod render_options;
 mod renderer;
 
-pub(super) use animation::{AnimationParameters, Channel, animation};
+pub(super) use animation::animation;
 pub(super) use cached_file::{CachedFile, REVALIDATE};
 pub(super) use image_pool::{ImagePool, LARGE, LARGE_RUNNING, SMALL_RUNNING};
 pub(super) use render::{
-    JPEG_QUALITY, MAX_RENDER_MEMORY, RenderOptions, check_size, decode, render_image, render_memory,
-    render_sheet, sheet_pixels,
+    JPEG_QUALITY, MAX_RENDER_MEMORY, check_size, decode, render_image, render_memory, render_sheet,
+    sheet_pixels,
 };
+pub(super) use render_options::{AnimationParameters, Channel, RenderOptions};
 pub(super) use renderer::{CACHE_CAPACITY, Renderer};
 
 pub use class_pictures::ClassPictures;

@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use image::{DynamicImage, ImageFormat};
 
+use super::render_options::RenderOptions;
 use super::renderer::{RenderKey, Renderer};
 use crate::engine::Snapshot;
 use crate::picture::{self, Format, MAX_SCALE, PictureError, Provenance};
@@ -17,16 +18,6 @@ const MAX_PIXELS: u64 = 1 << 24;
 const BYTES_PER_PIXEL: u64 = 10;
 /// Bytes that rendering the largest picture takes at most.
 pub(in crate::web) const MAX_RENDER_MEMORY: u64 = BYTES_PER_PIXEL * MAX_PIXELS;
-
-/// How images are rendered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::web) struct RenderOptions {
-    pub format: Format,
-    /// Every pixel of an image becomes a square of this size.
-    pub scale: u32,
-    /// Of JPEG.
-    pub quality: u8,
-}
 
 /// Checks that a picture isn't too large at a `scale`; `pixels` is its size at a scale.
 ///

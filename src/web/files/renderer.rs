@@ -6,9 +6,8 @@ use axum::body::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use super::animation::AnimationParameters;
 use super::image_pool::ImagePool;
-use super::render::RenderOptions;
+use super::render_options::{AnimationParameters, RenderOptions};
 use crate::engine::JobId;
 use crate::picture::{AnimationFormat, PictureError};
 use crate::web::problem::Problem;
