@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use image::DynamicImage;
 use rdpm::model::Config;
-use rdpm::picture::{InputError, InputImage, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
+use rdpm::picture::{InputError, InputImage, MAX_INPUT_MEMORY, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
 
 /// The largest file, in bytes.
 const MAX_FILE: u64 = 256 << 20;
@@ -34,6 +34,10 @@ fn describe(error: &InputError) -> String {
             format!("{media_type} is not supported; convert the file to PNG or JPEG")
         }
         InputError::Damaged { media_type, .. } => format!("the {media_type} file is truncated or damaged"),
+        InputError::TooMuchMemory { width, height, media_type } => format!(
+            "decoding {width} × {height} pixels of this kind of {media_type} takes more than {} MiB; make the image smaller",
+            MAX_INPUT_MEMORY >> 20
+        ),
         InputError::TooLarge { width, height, .. } => format!(
             "it has {width} × {height} pixels; allowed: {MAX_INPUT_PIXELS} pixels, {MAX_INPUT_SIDE} on a side"
         ),

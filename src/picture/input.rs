@@ -17,9 +17,8 @@ use crate::model::{Config, preprocess_oriented};
 pub const MAX_INPUT_PIXELS: u64 = 50_000_000;
 /// The longest side of an image, in pixels.
 pub const MAX_INPUT_SIDE: u32 = 16_384;
-/// Memory in bytes that decoding an image takes at most, the file apart. Follows from [`MAX_INPUT_PIXELS`] and the bytes
-/// that the decoders keep for each pixel (see `bytes_per_pixel`): only progressive JPEG without subsampling reaches it
-/// with fewer pixels.
+/// Memory in bytes that decoding an image takes at most, the file apart. Most files of [`MAX_INPUT_PIXELS`] take less (see
+/// `bytes_per_pixel` below); progressive JPEG without subsampling and WebP with alpha reach it with fewer pixels.
 pub const MAX_INPUT_MEMORY: u64 = 400 << 20;
 /// What a PNG decoder may allocate beside the pixels: a few rows and small chunks.
 const PNG_WORKING_MEMORY: usize = 8 << 20;
@@ -37,6 +36,9 @@ pub enum InputError {
     Damaged { size: usize, media_type: &'static str },
     #[error("{width} × {height} pixels of {media_type}")]
     TooLarge { width: u32, height: u32, media_type: &'static str },
+    /// Few enough pixels, but of a kind of file whose decoder needs more than [`MAX_INPUT_MEMORY`].
+    #[error("{width} × {height} pixels of {media_type} that take too much memory to decode")]
+    TooMuchMemory { width: u32, height: u32, media_type: &'static str },
 }
 
 /// An image file whose header was read.
@@ -74,10 +76,11 @@ impl InputImage {
         let Header { width, height, orientation, bytes_per_pixel } = header;
         let pixels = u64::from(width) * u64::from(height);
         let memory = pixels.saturating_mul(bytes_per_pixel);
-        let is_too_large =
-            width.max(height) > MAX_INPUT_SIDE || pixels > MAX_INPUT_PIXELS || memory > MAX_INPUT_MEMORY;
-        if width == 0 || height == 0 || is_too_large {
+        if width == 0 || height == 0 || width.max(height) > MAX_INPUT_SIDE || pixels > MAX_INPUT_PIXELS {
             return Err(InputError::TooLarge { width, height, media_type });
+        }
+        if memory > MAX_INPUT_MEMORY {
+            return Err(InputError::TooMuchMemory { width, height, media_type });
         }
         Ok(Self { file, format, width, height, orientation, memory })
     }
@@ -140,7 +143,8 @@ fn header(file: &[u8], format: ImageFormat) -> Option<Header> {
     let orientation = decoder.orientation().ok()?;
     let bytes_per_pixel = match format {
         ImageFormat::Jpeg => 3 + jpeg::buffered_bytes_per_pixel(file),
-        // Lossless: the RGBA frame and the RGB result. Lossy takes less.
+        // Measured: lossy files with alpha take most. Of lossless ones, the RGBA frame and the RGB result.
+        ImageFormat::WebP if decoder.color_type().has_alpha() => 10,
         ImageFormat::WebP => 7,
         // The canvas and the frame, both RGBA.
         ImageFormat::Gif => 8,

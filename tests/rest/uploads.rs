@@ -343,3 +343,21 @@ async fn all_kinds_of_png_files_are_decoded() {
     assert_eq!(received(&server, &sixteen.into_inner()).await, expected);
     assert_eq!(received(&server, &fixture("interlaced.png")).await, expected);
 }
+
+#[tokio::test]
+async fn progressive_images_that_need_too_much_memory_are_refused_unread() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    let mut jpeg = file(8, 8, ImageFormat::Jpeg);
+    // Start of frame: baseline becomes progressive, 8 × 8 becomes 7,000 × 7,000, without subsampling.
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 1] = 0xc2;
+    for at in [5, 7] {
+        jpeg[frame + at..frame + at + 2].copy_from_slice(&7_000u16.to_be_bytes());
+    }
+    for component in 0..3 {
+        jpeg[frame + 11 + 3 * component] = 0x11;
+    }
+    let refused = problem(post(&server, &json!({"image": STANDARD.encode(&jpeg)})).await, 422).await;
+    let expected = "7000 × 7000 pixels of image/jpeg that take too much memory to decode";
+    assert_eq!(refused["errors"][0]["value"], expected);
+}
