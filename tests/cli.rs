@@ -13,9 +13,9 @@ fn shipped() -> PathBuf {
 }
 
 /// `rdpm` with the shipped weights on the CPU, in a folder of its own.
-struct Place(TempDir);
+struct TestFolder(TempDir);
 
-impl Place {
+impl TestFolder {
     fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
@@ -63,20 +63,20 @@ impl Place {
 
 #[test]
 fn generate_writes_one_image_that_the_seed_reproduces() {
-    let place = Place::new();
-    place.succeed(&["generate", "--class", "Sneaker", "--seed", "7", "--output", "a.png"]);
-    place.succeed(&["generate", "--class", "sneaker", "--seed", "7", "--output", "b.png"]);
-    place.succeed(&["generate", "--class", "7", "--seed", "8", "--output", "c.png"]);
-    let first = place.image("a.png");
+    let folder = TestFolder::new();
+    folder.succeed(&["generate", "--class", "Sneaker", "--seed", "7", "--output", "a.png"]);
+    folder.succeed(&["generate", "--class", "sneaker", "--seed", "7", "--output", "b.png"]);
+    folder.succeed(&["generate", "--class", "7", "--seed", "8", "--output", "c.png"]);
+    let first = folder.image("a.png");
     assert_eq!((first.width(), first.height(), first.color()), (28, 28, ColorType::L8));
-    assert_eq!(first, place.image("b.png"));
-    assert_ne!(first, place.image("c.png"));
+    assert_eq!(first, folder.image("b.png"));
+    assert_ne!(first, folder.image("c.png"));
 }
 
 #[test]
 fn generate_lays_several_images_out_as_a_sheet() {
-    let place = Place::new();
-    place.succeed(&[
+    let folder = TestFolder::new();
+    folder.succeed(&[
         "generate",
         "--class",
         "Bag",
@@ -89,20 +89,20 @@ fn generate_lays_several_images_out_as_a_sheet() {
         "--output",
         "sheet.png",
     ]);
-    let sheet = place.image("sheet.png");
+    let sheet = folder.image("sheet.png");
     // Five cells of 56 pixels in rows of three, two pixels apart.
     assert_eq!((sheet.width(), sheet.height()), (3 * 58 - 2, 2 * 58 - 2));
-    place.succeed(&["generate", "--class", "Bag", "--seed", "1", "--scale", "2", "--output", "one.png"]);
-    assert_eq!(sheet.crop_imm(0, 0, 56, 56).into_rgb8(), place.image("one.png").into_rgb8());
+    folder.succeed(&["generate", "--class", "Bag", "--seed", "1", "--scale", "2", "--output", "one.png"]);
+    assert_eq!(sheet.crop_imm(0, 0, 56, 56).into_rgb8(), folder.image("one.png").into_rgb8());
 }
 
 #[test]
 fn generate_begins_at_any_image_of_a_seed() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let draw = |flags: &str| {
         let flags = format!("generate --class Dress --seed 3 --output x.png {flags}");
-        place.succeed(&flags.split(' ').collect::<Vec<_>>());
-        place.image("x.png").into_rgb8()
+        folder.succeed(&flags.split(' ').collect::<Vec<_>>());
+        folder.image("x.png").into_rgb8()
     };
     let sheet = draw("--count 4");
     let third = draw("--first 2");
@@ -112,10 +112,10 @@ fn generate_begins_at_any_image_of_a_seed() {
 
 /// Runs a command line in a shell that knows `rdpm`.
 #[cfg(unix)]
-fn shell(place: &Place, line: &str) {
+fn shell(folder: &TestFolder, line: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_rdpm")).parent().unwrap();
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).current_dir(place.0.path()).env("PATH", program);
+    command.args(["-c", line]).current_dir(folder.0.path()).env("PATH", program);
     let output = command.env("RDPM_WEIGHTS", shipped()).env("RDPM_DEVICE", "cpu").output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -123,21 +123,21 @@ fn shell(place: &Place, line: &str) {
 #[cfg(unix)]
 #[test]
 fn info_tells_the_command_that_makes_a_picture_again() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     for flags in [
         "--class Bag --seed 9",
         "--class T-shirt/top --seed 9007199254740991 --guidance 3.25 --temperature 0.7 --top-k 40 --top-p 0.95 --scale 3",
         "--class 9 --count 3 --first 5 --seed 1",
     ] {
         let arguments = format!("generate {flags} --output it.png");
-        place.succeed(&arguments.split(' ').collect::<Vec<_>>());
-        let said = place.succeed(&["info", "it.png"]);
+        folder.succeed(&arguments.split(' ').collect::<Vec<_>>());
+        let said = folder.succeed(&["info", "it.png"]);
         let command = said.lines().last().unwrap();
         assert!(command.starts_with("rdpm generate --model fashion-mnist --class "), "{said}");
-        shell(&place, command);
-        assert_eq!(place.image("it.png"), place.image("again.png"), "{command}");
+        shell(&folder, command);
+        assert_eq!(folder.image("it.png"), folder.image("again.png"), "{command}");
     }
-    let said = place.succeed(&["info", "it.png"]);
+    let said = folder.succeed(&["info", "it.png"]);
     for line in ["class       Ankle boot", "seed        1", "image       5", "images      3", "guidance    2"]
     {
         assert!(said.contains(line), "{line} in {said}");
@@ -146,43 +146,45 @@ fn info_tells_the_command_that_makes_a_picture_again() {
 
 #[test]
 fn info_names_a_picture_that_tells_nothing() {
-    let place = Place::new();
-    image::GrayImage::new(3, 3).save(place.path("plain.png")).unwrap();
-    assert!(place.fail(&["info", "plain.png"]).contains("plain.png: the PNG file has no parameters of rdpm"));
-    fs::write(place.path("text.png"), "text").unwrap();
-    assert!(place.fail(&["info", "text.png"]).contains("text.png: not a PNG file"));
-    assert!(place.fail(&["info", "gone.png"]).contains("gone.png can't be read"));
+    let folder = TestFolder::new();
+    image::GrayImage::new(3, 3).save(folder.path("plain.png")).unwrap();
+    assert!(
+        folder.fail(&["info", "plain.png"]).contains("plain.png: the PNG file has no parameters of rdpm")
+    );
+    fs::write(folder.path("text.png"), "text").unwrap();
+    assert!(folder.fail(&["info", "text.png"]).contains("text.png: not a PNG file"));
+    assert!(folder.fail(&["info", "gone.png"]).contains("gone.png can't be read"));
 }
 
 #[test]
 fn generate_writes_every_step_and_an_animation() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let arguments = "generate --class Dress --seed 3 --steps steps --animation run.gif --output last.png";
-    place.succeed(&arguments.split(' ').collect::<Vec<_>>());
+    folder.succeed(&arguments.split(' ').collect::<Vec<_>>());
     for step in 1..=10 {
         for name in ["tokens", "noisy", "clean"] {
-            assert_eq!(place.image(&format!("steps/step-{step:02}-{name}.png")).width(), 28);
+            assert_eq!(folder.image(&format!("steps/step-{step:02}-{name}.png")).width(), 28);
         }
     }
-    assert_eq!(place.image("steps/step-10-clean.png").into_luma8(), place.image("last.png").into_luma8());
-    place.fail(&["generate", "--class", "Dress", "--animation", "run.mp4"]);
-    let gif = std::io::BufReader::new(fs::File::open(place.path("run.gif")).unwrap());
+    assert_eq!(folder.image("steps/step-10-clean.png").into_luma8(), folder.image("last.png").into_luma8());
+    folder.fail(&["generate", "--class", "Dress", "--animation", "run.mp4"]);
+    let gif = std::io::BufReader::new(fs::File::open(folder.path("run.gif")).unwrap());
     let frames = image::codecs::gif::GifDecoder::new(gif).unwrap().into_frames().collect_frames().unwrap();
     assert_eq!(frames.len(), 10);
 }
 
 #[test]
 fn tokenize_prints_ten_grids_and_writes_a_reconstruction_near_the_image() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     // A bright rectangle on black: near enough to trousers.
     let mut picture = image::GrayImage::new(28, 28);
     (0..28 * 28)
         .map(|i| (i % 28, i / 28))
         .filter(|(x, y)| (9..19).contains(x) && (2..26).contains(y))
         .for_each(|(x, y)| picture.put_pixel(x, y, image::Luma([180])));
-    picture.save(place.path("in.png")).unwrap();
+    picture.save(folder.path("in.png")).unwrap();
     let said: Value =
-        serde_json::from_str(&place.succeed(&["tokenize", "in.png", "--output", "back.png"])).unwrap();
+        serde_json::from_str(&folder.succeed(&["tokenize", "in.png", "--output", "back.png"])).unwrap();
     let grids = said["tokens"].as_array().unwrap();
     assert_eq!(grids.len(), 10);
     let codes: Vec<u64> = grids
@@ -193,7 +195,7 @@ fn tokenize_prints_ten_grids_and_writes_a_reconstruction_near_the_image() {
         .collect();
     assert_eq!(codes.len(), 490);
     assert!(codes.iter().all(|&code| code < 256));
-    let back = place.image("back.png").into_luma8();
+    let back = folder.image("back.png").into_luma8();
     let error: f64 =
         picture.iter().zip(back.iter()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
     let rms = (error / (28.0 * 28.0)).sqrt();
@@ -202,16 +204,16 @@ fn tokenize_prints_ten_grids_and_writes_a_reconstruction_near_the_image() {
 
 #[test]
 fn tokenize_scales_an_image_of_another_size_and_says_so() {
-    let place = Place::new();
-    image::RgbaImage::new(60, 40).save(place.path("wide.png")).unwrap();
-    let output = place.run(&["tokenize", "wide.png"]);
+    let folder = TestFolder::new();
+    image::RgbaImage::new(60, 40).save(folder.path("wide.png")).unwrap();
+    let output = folder.run(&["tokenize", "wide.png"]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("60 × 40; cropped and scaled to 28 × 28"));
 }
 
 #[test]
 fn info_names_model_classes_and_device() {
-    let said = Place::new().succeed(&["info"]);
+    let said = TestFolder::new().succeed(&["info"]);
     for expected in ["Fashion-MNIST", "7 × 7, 256 codes, 10 steps", "Ankle boot", "device      cpu"] {
         assert!(said.contains(expected), "{said}");
     }
@@ -219,17 +221,17 @@ fn info_names_model_classes_and_device() {
 
 #[test]
 fn bad_settings_are_named_with_what_is_allowed() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     for (flags, expected) in [
         ("--class hat", "allowed: all, T-shirt/top, Trouser"),
-        ("--class 10", "class is 10; allowed: 0 to 9"),
-        ("--class Bag --guidance NaN", "guidance is NaN; allowed: 0 to 20"),
-        ("--class Bag --guidance -1", "guidance is -1; allowed: 0 to 20"),
-        ("--class Bag --temperature 5.5", "temperature is 5.5; allowed: 0 to 5"),
-        ("--class Bag --top-k 0", "top_k is 0; allowed: 1 to 256"),
-        ("--class Bag --top-p 1.5", "top_p is 1.5; allowed: above 0, up to 1"),
+        ("--class 10", "class is 10; allowed: 0 to 9 (T-shirt/top, Trouser"),
+        ("--class Bag --guidance NaN", "--guidance is NaN; allowed: numbers from 0 to 20"),
+        ("--class Bag --guidance -1", "--guidance is -1.0; allowed: numbers from 0 to 20"),
+        ("--class Bag --temperature 5.5", "--temperature is 5.5; allowed: numbers from 0 to 5"),
+        ("--class Bag --top-k 0", "--top-k is 0; allowed: integers from 1 to 256"),
+        ("--class Bag --top-p 1.5", "--top-p is 1.5; allowed: numbers above 0, up to 1"),
         ("--class Bag --count 0", "'0' for '--count"),
-        ("--class Bag --seed -1", "--seed"),
+        ("--class Bag --seed -1", "--seed is -1; allowed: integers from 0 to 9007199254740991"),
         ("--class Bag --output no/such/folder/x.png", "no/such/folder/x.png can't be written"),
         ("--class Bag --output x.unknown", "x.unknown can't be written"),
         ("--class Bag --device tpu", "device \"tpu\": allowed are auto, cpu, cuda and cuda:N"),
@@ -237,32 +239,32 @@ fn bad_settings_are_named_with_what_is_allowed() {
         ("--class Bag --model third", "no model \"third\" in this folder; there: "),
     ] {
         let arguments: Vec<&str> = std::iter::once("generate").chain(flags.split(' ')).collect();
-        let said = place.fail(&arguments);
+        let said = folder.fail(&arguments);
         assert!(said.contains(expected), "{flags}: {said}");
     }
 }
 
 #[test]
 fn an_image_that_cannot_be_decoded_is_named() {
-    let place = Place::new();
-    fs::write(place.path("no.png"), "text").unwrap();
-    assert!(place.fail(&["tokenize", "no.png"]).contains("no.png can't be decoded"));
-    assert!(place.fail(&["tokenize", "gone.png"]).contains("gone.png can't be read"));
+    let folder = TestFolder::new();
+    fs::write(folder.path("no.png"), "text").unwrap();
+    assert!(folder.fail(&["tokenize", "no.png"]).contains("no.png can't be decoded"));
+    assert!(folder.fail(&["tokenize", "gone.png"]).contains("gone.png can't be read"));
 }
 
 #[test]
 fn damaged_weights_are_named() {
-    let place = Place::new();
-    let model = place.copy_model();
+    let folder = TestFolder::new();
+    let model = folder.copy_model();
     let (config, tensors) = (model.join("config.json"), model.join("model.safetensors"));
     let weights = model.to_str().unwrap();
     let (good_config, good_tensors) = (fs::read_to_string(&config).unwrap(), fs::read(&tensors).unwrap());
-    assert!(place.succeed(&["info", "--weights", weights]).contains("Fashion-MNIST"));
+    assert!(folder.succeed(&["info", "--weights", weights]).contains("Fashion-MNIST"));
 
     fs::write(&tensors, &good_tensors[..good_tensors.len() / 2]).unwrap();
-    assert!(place.fail(&["info", "--weights", weights]).contains("model.safetensors: truncated"));
+    assert!(folder.fail(&["info", "--weights", weights]).contains("model.safetensors: truncated"));
     fs::remove_file(&tensors).unwrap();
-    assert!(place.fail(&["info", "--weights", weights]).contains("model.safetensors"));
+    assert!(folder.fail(&["info", "--weights", weights]).contains("model.safetensors"));
     fs::write(&tensors, &good_tensors).unwrap();
 
     for (from, to, expected) in [
@@ -282,25 +284,25 @@ fn damaged_weights_are_named() {
     ] {
         assert!(good_config.contains(from));
         fs::write(&config, good_config.replacen(from, to, 1)).unwrap();
-        let said = place.fail(&["info", "--weights", weights]);
+        let said = folder.fail(&["info", "--weights", weights]);
         assert!(said.contains(expected), "{to}: {said}");
     }
 }
 
 #[test]
 fn a_port_in_use_is_said_before_the_model_is_loaded() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let said = place.fail(&["serve", "--port", &port, "--weights", "nowhere"]);
+    let said = folder.fail(&["serve", "--port", &port, "--weights", "nowhere"]);
     assert!(said.contains(&format!("127.0.0.1:{port} can't be listened on")), "{said}");
 }
 
 #[test]
 fn every_flag_has_an_environment_variable_and_a_sentence() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     for command in ["serve", "health", "generate", "tokenize", "info"] {
-        let help = place.succeed(&[command, "--help"]);
+        let help = folder.succeed(&[command, "--help"]);
         // A flag begins a line near its start; its sentence and its variable follow, wrapped.
         let mut flags: Vec<String> = Vec::new();
         for line in help.lines() {

@@ -128,15 +128,15 @@ async fn images_of_two_models_at_once_have_the_same_bytes_as_of_each_alone() {
     let weights = Weights::new();
     let (_server, url, _) = weights.serve(&[]);
     assert_eq!(model_names(&url).await, ["fashion-mnist", "eighth"]);
-    let bodies = [
+    let requests = [
         json!({"class": "Bag", "seed": 5, "count": 2}),
         json!({"class": "one", "seed": 5, "model": "eighth", "count": 3}),
         json!({"class": "Coat", "seed": 6, "model": "fashion-mnist"}),
         json!({"class": "two", "seed": 7, "model": "eighth", "guidance": 1}),
     ];
     let generate_one = |body: &Value| generate(&url, body.clone());
-    let jobs = futures_util::future::join_all(bodies.iter().map(generate_one)).await;
-    for (body, job) in pairs(&bodies, jobs) {
+    let jobs = futures_util::future::join_all(requests.iter().map(generate_one)).await;
+    for (body, job) in pairs(&requests, jobs) {
         let images = job["images"].as_array().unwrap_or_else(|| panic!("{job}"));
         assert_eq!(images.len() as u64, body["count"].as_u64().unwrap_or(1), "{job}");
         for image in images {
@@ -303,8 +303,8 @@ fn weights_that_are_not_finite_are_refused_by_tensor() {
 #[tokio::test]
 async fn logits_that_are_not_finite_fail_the_job_and_not_the_server() {
     let weights = Weights::new();
-    // Finite weights whose logits overflow. Loading draws a trial step, so only one class may overflow.
-    set_value(&weights.path("eighth"), "denoiser.position", 1e38);
+    // Finite weights whose logits overflow. Loading takes a trial step, which finds that.
+    set_value(&weights.path("eighth"), "denoiser.output.weight", 3e38);
     let error = weights.fail(&["generate", "--model", "eighth", "--class", "two", "--output", "two.png"]);
     assert!(error.contains("logits aren't finite"), "{error}");
     let (_server, url, _) = weights.serve(&[]);

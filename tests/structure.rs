@@ -23,7 +23,7 @@ const RUST_LAYERS: [&str; 7] =
 const SCRIPT_LAYERS: [&str; 4] = ["static/main.js", "static/views/", "static/components/", "static/lib/"];
 
 /// Where circles are not checked yet.
-const UNCHECKED: [&str; 4] = ["src/engine/", "src/model/", "static/", "training/"];
+const UNCHECKED: [&str; 0] = [];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

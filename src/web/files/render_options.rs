@@ -18,7 +18,7 @@ pub(in crate::web) struct RenderOptions {
 
 /// What an animation shows of each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
-#[schema(as = Which, rename_all = "lowercase")]
+#[schema(as = AnimationChannel, rename_all = "lowercase")]
 pub(in crate::web) enum Channel {
     Tokens,
     Noisy,

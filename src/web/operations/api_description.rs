@@ -76,7 +76,7 @@ struct Body {
 struct Answer {
     status: String,
     description: String,
-    bodies: Vec<(String, String)>,
+    contents: Vec<(String, String)>,
     example: String,
 }
 
@@ -142,13 +142,13 @@ impl Operation {
 
 impl Answer {
     fn new(status: &str, answer: &Value) -> Self {
-        let bodies = object(&answer["content"]);
-        let bodies = bodies.map(|(media, content)| (media.clone(), kind(&content["schema"])));
+        let contents = object(&answer["content"]);
+        let contents = contents.map(|(media, content)| (media.clone(), kind(&content["schema"])));
         let first = object(&answer["content"]).find(|(_, content)| !content["example"].is_null());
         Self {
             status: status.to_owned(),
             description: text(&answer["description"]),
-            bodies: bodies.collect(),
+            contents: contents.collect(),
             example: first.map(|(_, content)| example(&content["example"])).unwrap_or_default(),
         }
     }
