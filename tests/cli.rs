@@ -331,15 +331,15 @@ fn fixture(name: &str) -> PathBuf {
 
 #[test]
 fn tokenize_reads_image_files_as_viewers_show_them() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let mean = |image: &image::GrayImage, rows: std::ops::Range<u32>| {
         let pixels = image.enumerate_pixels().filter(|(_, y, _)| rows.contains(y));
         let greys: Vec<u32> = pixels.map(|(_, _, grey)| u32::from(grey[0])).collect();
         greys.iter().sum::<u32>() / greys.len() as u32
     };
     let reconstruct = |name: &str| {
-        place.succeed(&["tokenize", fixture(name).to_str().unwrap(), "--output", "back.png"]);
-        place.image("back.png").into_luma8()
+        folder.succeed(&["tokenize", fixture(name).to_str().unwrap(), "--output", "back.png"]);
+        folder.image("back.png").into_luma8()
     };
     // Stored with the black half on the left; EXIF says that it is on top.
     let back = reconstruct("exif-rotated.jpg");
@@ -351,53 +351,53 @@ fn tokenize_reads_image_files_as_viewers_show_them() {
 
 #[test]
 fn image_files_that_cannot_be_read_are_named_with_the_reason() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     let mut whole = fs::read(fixture("exif-rotated.jpg")).unwrap();
     whole.truncate(whole.len() - 20);
-    fs::write(place.path("cut.jpg"), whole).unwrap();
-    let said = place.fail(&["tokenize", "cut.jpg"]);
+    fs::write(folder.path("cut.jpg"), whole).unwrap();
+    let said = folder.fail(&["tokenize", "cut.jpg"]);
     assert!(said.contains("cut.jpg can't be decoded: the image/jpeg file is truncated"), "{said}");
-    fs::write(place.path("photo.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
-    let said = place.fail(&["tokenize", "photo.heic"]);
+    fs::write(folder.path("photo.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    let said = folder.fail(&["tokenize", "photo.heic"]);
     assert!(said.contains("photo.heic can't be decoded: image/heic is not supported"), "{said}");
     // 20,000 × 20,000 pixels of one bit in 50 kB.
-    let mut bomb = fs::File::create(place.path("bomb.png")).unwrap();
+    let mut bomb = fs::File::create(folder.path("bomb.png")).unwrap();
     let mut encoder = png::Encoder::new(&mut bomb, 20_000, 20_000);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::One);
     encoder.write_header().unwrap().write_image_data(&vec![0; 2_500 * 20_000]).unwrap();
-    let said = place.fail(&["tokenize", "bomb.png"]);
+    let said = folder.fail(&["tokenize", "bomb.png"]);
     assert!(said.contains("bomb.png can't be decoded: it has 20000 × 20000 pixels; allowed: "), "{said}");
 }
 
 #[cfg(unix)]
 #[test]
 fn webp_and_jpeg_files_contain_the_provenance() {
-    let place = Place::new();
+    let folder = TestFolder::new();
     for file in ["it.webp", "it.jpg", "it.JPEG"] {
-        place.succeed(&["generate", "--class", "Bag", "--seed", "9", "--top-k", "40", "--output", file]);
-        let said = place.succeed(&["info", file]);
+        folder.succeed(&["generate", "--class", "Bag", "--seed", "9", "--top-k", "40", "--output", file]);
+        let said = folder.succeed(&["info", file]);
         let command = said.lines().last().unwrap();
         assert!(command.contains(" --class Bag --seed 9 ") && command.contains(" --top-k 40 "), "{said}");
-        place.succeed(&["generate", "--class", "Bag", "--seed", "9", "--top-k", "40", "--output", "it.png"]);
-        shell(&place, command);
-        assert_eq!(place.image("it.png"), place.image("again.png"), "{command}");
+        folder.succeed(&["generate", "--class", "Bag", "--seed", "9", "--top-k", "40", "--output", "it.png"]);
+        shell(&folder, command);
+        assert_eq!(folder.image("it.png"), folder.image("again.png"), "{command}");
     }
-    image::GrayImage::new(3, 3).save(place.path("plain.webp")).unwrap();
-    let said = place.fail(&["info", "plain.webp"]);
+    image::GrayImage::new(3, 3).save(folder.path("plain.webp")).unwrap();
+    let said = folder.fail(&["info", "plain.webp"]);
     assert!(said.contains("plain.webp: the WebP file has no parameters of rdpm"), "{said}");
 }
 
 #[test]
 fn info_escapes_control_and_bidirectional_characters() {
-    let place = Place::new();
-    let model = place.copy_model();
+    let folder = TestFolder::new();
+    let model = folder.copy_model();
     let config = model.join("config.json");
     let text = fs::read_to_string(&config).unwrap();
     let text =
         text.replace("Fashion-MNIST", "A\\u001b[2J\\u202eB\\nC").replace("\"Bag\"", "\"B\\u2066ag\\u009b\"");
     fs::write(&config, text).unwrap();
-    let said = place.fail(&["info", "--weights", model.to_str().unwrap()]);
+    let said = folder.fail(&["info", "--weights", model.to_str().unwrap()]);
     assert!(said.contains("\\u{1b}[2J") && said.contains("\\u{202e}"), "{said}");
     assert!(!said.contains(['\u{1b}', '\u{202e}', '\u{2066}', '\u{9b}']), "{said}");
     // What a picture says, too.
@@ -407,12 +407,12 @@ fn info_escapes_control_and_bidirectional_characters() {
     });
     let provenance: rdpm::picture::Provenance = serde_json::from_value(provenance).unwrap();
     let picture = DynamicImage::from(image::GrayImage::new(3, 3));
-    fs::write(place.path("sly.png"), rdpm::picture::encode_png(&picture, Some(&provenance)).unwrap())
+    fs::write(folder.path("sly.png"), rdpm::picture::encode_png(&picture, Some(&provenance)).unwrap())
         .unwrap();
-    let said = place.succeed(&["info", "sly.png"]);
+    let said = folder.succeed(&["info", "sly.png"]);
     assert!(said.contains("B\\u{202e}ag") && !said.contains('\u{202e}'), "{said}");
     // An error names its cause once.
-    fs::write(place.path("text.png"), "text").unwrap();
-    let said = place.fail(&["info", "text.png"]);
+    fs::write(folder.path("text.png"), "text").unwrap();
+    let said = folder.fail(&["info", "text.png"]);
     assert_eq!(said.matches("signature").count(), 1, "{said}");
 }

@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(300);
 const FILES: u64 = 8192;
 
 async fn connect(address: SocketAddr) -> TcpStream {
-    with_timeout(TcpStream::connect(address)).await.unwrap()
+    with_long_timeout(TcpStream::connect(address)).await.unwrap()
 }
 
 /// All that the server sends until it closes the connection, which may be by a reset.
@@ -47,12 +47,12 @@ async fn gauge(server: &Server, name: &str) -> u64 {
 }
 
 /// The result of what concerns thousands of connections, which takes a slow machine its time.
-async fn with_timeout<T>(future: impl Future<Output = T>) -> T {
+async fn with_long_timeout<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(300), future).await.expect("an answer within minutes")
 }
 
 async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
-    with_timeout(async {
+    with_long_timeout(async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -272,7 +272,7 @@ async fn a_thousand_idle_event_streams_are_bounded() {
     let before = resident();
     let streams = (0..1000).map(|_| server.client.get(server.url(&events)).send());
     let (mut open, mut refused) = (Vec::new(), Vec::new());
-    for response in with_timeout(join_all(streams)).await {
+    for response in with_long_timeout(join_all(streams)).await {
         let response = response.unwrap();
         if response.status() == 200 { open.push(response) } else { refused.push(response) }
     }
@@ -294,7 +294,7 @@ async fn a_thousand_idle_event_streams_are_bounded() {
     assert_eq!(open[599].status(), 200);
     // And every one of them hears the end.
     script.resume();
-    let ends = with_timeout(join_all(open.into_iter().map(Response::text))).await;
+    let ends = with_long_timeout(join_all(open.into_iter().map(Response::text))).await;
     assert!(ends.into_iter().all(|text| text.unwrap().contains("event: completed")));
     until(|| async { gauge(&server, "rdpm_http_event_streams").await == 0 }).await;
 }
