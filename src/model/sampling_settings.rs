@@ -10,7 +10,7 @@ use super::range::{IntegerRange, NumberRange};
 
 /// The options of sampling, as requests, answers, picture files and the command line name them. An option of `None` is off.
 ///
-/// An option that is added here, with a range in [`SamplingOptions::check`], is recorded in pictures and answers. The
+/// An option that is added here, with a range in `SamplingOptions::check`, is recorded in pictures and answers. The
 /// request table (`request::GENERATION_FIELDS`) makes it known to clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SamplingOptions {
