@@ -19,6 +19,11 @@ const loaders = {
   how: async () => new (await import("./views/how.js")).HowView(page),
 };
 
+/** Scrolling leaves this free above an element: `scroll-padding` in the style sheet. */
+const SCROLL_MARGIN = 16;
+
+const LOAD_ERROR = "This view couldn’t be loaded. Check that the server is running, then choose it again.";
+
 const currentView = () => document.body.dataset.view ?? "draw";
 
 /** The last address of each view. @type {Record<string, string>} */
@@ -46,12 +51,22 @@ const page = {
     notice.textContent = text;
     notice.hidden = !text;
   },
-  scrollIntoView(element) {
-    const { top, bottom } = element.getBoundingClientRect();
-    if (top >= 0 && top < innerHeight / 2) return;
-    if (top < 0 && bottom > innerHeight * 0.75 && top > -60) return;
+  scrollIntoView(element, header) {
+    let { top, bottom, height } = element.getBoundingClientRect();
+    // On narrow screens the bar with the buttons covers the end of the window.
+    const { top: barTop, bottom: barBottom } = submitButton.getBoundingClientRect();
+    const end = getComputedStyle(/** @type {HTMLElement} */ (submitButton.parentElement)).position === "fixed" && barBottom <= innerHeight ? barTop : innerHeight;
+    const headerTop = header?.getBoundingClientRect().top ?? top;
+    const withHeader = bottom - headerTop + 2 * SCROLL_MARGIN <= end;
+    if (withHeader) {
+      height = bottom - headerTop;
+      top = headerTop;
+    }
+    const fits = height <= end;
+    if (top >= 0 && (fits ? bottom <= end : top < innerHeight / 2)) return;
+    if (!fits && top < 0 && bottom > innerHeight * 0.75 && top > -60) return;
     const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    element.scrollIntoView({ behavior: reducedMotion ? "auto" : "smooth", block: "start" });
+    (withHeader ? header ?? element : element).scrollIntoView({ behavior: reducedMotion ? "auto" : "smooth", block: "start" });
   },
 };
 
@@ -70,10 +85,12 @@ async function showView(name, linked = false) {
     try {
       views[name] = await loaders[name]();
     } catch {
-      return page.showNotice("This view couldn’t be loaded. Check that the server is running, then reload the page.");
+      if (currentView() === name) page.showNotice(LOAD_ERROR);
+      return;
     }
   }
   if (currentView() !== name) return;
+  if (byId("notice").textContent === LOAD_ERROR) page.showNotice("");
   document.body.dataset.loaded = name;
   views[name]?.onShow?.(linked);
   page.updateButtons();
@@ -95,10 +112,34 @@ addEventListener("popstate", () => {
 
 // Each model has its own classes, sizes and limits, so choosing one loads its page.
 const modelSelect = /** @type {HTMLSelectElement | null} */ (byId("model"));
-modelSelect?.addEventListener("change", () => {
-  const query = new URLSearchParams({ ...(currentView() !== "draw" && { view: currentView() }), model: modelSelect.value });
-  location.assign(`/?${query}`);
-});
+if (modelSelect) connectModelSelect(modelSelect, byId("open-model"));
+
+/** With the pointer a choice opens the model's page at once; with the keyboard, where each arrow key chooses, Enter or the button does. @param {HTMLSelectElement} select @param {HTMLButtonElement} button */
+function connectModelSelect(select, button) {
+  let byKeyboard = false;
+  const open = () => {
+    const view = currentView();
+    const query = new URLSearchParams({ ...(view !== "draw" && { view }), model: select.value, ...page.form.portableSettings });
+    location.assign(`/?${query}`);
+  };
+  select.addEventListener("pointerdown", () => {
+    byKeyboard = false;
+  });
+  select.addEventListener("keydown", (event) => {
+    byKeyboard = true;
+    if (event.key !== "Enter" || button.hidden) return;
+    event.preventDefault();
+    open();
+  });
+  select.addEventListener("change", () => {
+    if (!byKeyboard) return open();
+    button.hidden = select.value === document.body.dataset.model;
+  });
+  select.form?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    open();
+  });
+}
 
 cancelButton.addEventListener("click", () => views[currentView()]?.cancel());
 
@@ -107,6 +148,6 @@ views.draw = drawView;
 document.documentElement.dataset.ready = "true";
 if (currentView() === "draw") {
   // A link to a picture draws it; a reload continues the run that was shown.
-  if (!drawView.restore() && document.body.dataset.autostart === "true") drawView.submit();
+  if (!drawView.restore() && document.body.dataset.autostart === "true") drawView.open();
 }
 showView(currentView(), true);

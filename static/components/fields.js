@@ -1,5 +1,8 @@
 // @ts-check
-/** Form fields: sliders paired with numbers, validation, and errors beside the field. */
+/**
+ * Form fields: sliders paired with numbers, validation, and errors beside the field. Numbers are text fields with a
+ * `data-min`, `data-max` and `data-step`: a number field would silently drop the comma of “1,5”.
+ */
 
 /** @param {string} id @returns {HTMLInputElement} */
 export const field = (id) => /** @type {HTMLInputElement} */ (document.getElementById(id));
@@ -8,6 +11,7 @@ export const field = (id) => /** @type {HTMLInputElement} */ (document.getElemen
 export function pairWithSlider(id, onChange) {
   const number = field(id);
   const slider = field(`${id}-range`);
+  number.addEventListener("keydown", (event) => stepByKey(number, event));
   slider?.addEventListener("input", () => {
     number.value = slider.value;
     updateSliderFill(slider);
@@ -15,7 +19,8 @@ export function pairWithSlider(id, onChange) {
     onChange();
   });
   number.addEventListener("input", () => {
-    if (slider && number.value !== "") slider.value = number.value;
+    const value = parseNumber(number.value);
+    if (slider && !Number.isNaN(value)) slider.value = String(value);
     if (slider) updateSliderFill(slider);
     clearError(id);
     onChange();
@@ -33,6 +38,27 @@ export function setValue(id, value) {
   updateSliderFill(slider);
 }
 
+/** The number in a field; NaN if it isn't one. @param {string} id */
+export const numberValue = (id) => parseNumber(field(id).value);
+
+/** A number with a decimal point or a decimal comma. @param {string} text @returns {number} NaN if it isn't one */
+export function parseNumber(text) {
+  const number = text.trim().replace(/^([-+]?\d*),(\d+)$/, "$1.$2");
+  return number === "" ? Number.NaN : Number(number);
+}
+
+/** Up and Down change a number by a step. @param {HTMLInputElement} input @param {KeyboardEvent} event */
+function stepByKey(input, event) {
+  const direction = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+  const value = parseNumber(input.value);
+  if (!direction || Number.isNaN(value)) return;
+  event.preventDefault();
+  const { min, max, step } = input.dataset;
+  const next = Math.max(Number(min), Math.min(Number(max), value + direction * Number(step)));
+  input.value = String(Number(next.toFixed(6)));
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 /** Tells the style sheet how much of the track lies before the thumb. @param {HTMLInputElement} slider */
 export function updateSliderFill(slider) {
   const share = (slider.valueAsNumber - Number(slider.min)) / (Number(slider.max) - Number(slider.min));
@@ -41,9 +67,9 @@ export function updateSliderFill(slider) {
 
 /** An error if the text isn't a number that the field allows, else "". @param {HTMLInputElement} input @param {string} [text] */
 export function validateNumber(input, text = input.value) {
-  const { min, max, step } = input;
-  const number = text.trim() === "" ? Number.NaN : Number(text);
-  const integer = step === "1";
+  const { min, max } = input.dataset;
+  const number = parseNumber(text);
+  const integer = input.dataset.integer === "true";
   if (number >= Number(min) && number <= Number(max) && (!integer || Number.isInteger(number))) return "";
   return `Enter a ${integer ? "whole number" : "number"} from ${min} to ${max}.`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The three panels of one picture: its token grid, coloured in one of several ways, and its noisy and clean previews. */
+/** The panels of one picture: its clean or noisy preview, and its token grid, coloured in one of several ways. */
 import { colorDistance, decorativeRandom, distanceColor, entropyColor } from "../lib/colors.js";
 import { part } from "../lib/dom.js";
 import { codeColor, model, tokensPerStep } from "../lib/model.js";
@@ -16,6 +16,7 @@ import { TokenGrid } from "./token-grid.js";
 export class PicturePanels {
   /** @param {HTMLElement} root @param {(cell: Cell | null, how: {pinned: boolean, byKeyboard: boolean}) => void} onCell */
   constructor(root, onCell) {
+    this.root = root;
     this.canvas = /** @type {HTMLCanvasElement} */ (part(root, "tokens"));
     this.tokens = new TokenGrid(this.canvas, model.gridSize, onCell);
     this.noisy = new PictureCanvas(part(root, "noisy"));
@@ -61,6 +62,14 @@ export class PicturePanels {
     if (this.colorMode === "code") return step.tokens.flat().map(String);
     if (this.colorMode === "entropy") return (step.entropy ?? []).flat().map((bits) => bits.toFixed(1));
     return codeDistances(step, reference).map((distance) => (distance ? distance.toFixed(2) : "="));
+  }
+
+  /** @param {string} preview "clean" or "noisy" */
+  setPreview(preview) {
+    this.root.dataset.preview = preview;
+    for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (this.root.querySelectorAll("[data-part=preview] input"))) {
+      input.checked = input.value === preview;
+    }
   }
 
   /** Marks a cell in the grid and on the previews. @param {Cell | null} cell @param {boolean} pinned */

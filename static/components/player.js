@@ -4,6 +4,8 @@
  * "live" shows steps as they arrive. Steps that have arrived can be replayed at any time.
  */
 
+import { prefersReducedMotion } from "../lib/frame-loop.js";
+
 /** How long a step is shown at speed 1. */
 const STEP_MS = 420;
 /** Longest crossfade from one step to the next. */
@@ -33,8 +35,10 @@ export class Player {
     this.timer = 0;
     /** When the next step may be shown, in performance.now() time. */
     this.nextStepTime = 0;
-    /** Called once the playback has caught up with a run that has ended. @type {(() => void) | null} */
-    this.caughtUp = null;
+    /** No more steps will arrive. */
+    this.ended = false;
+    /** The user has asked to see the steps again. */
+    this.replaying = false;
   }
 
   /** Milliseconds between steps. */
@@ -44,7 +48,7 @@ export class Player {
 
   /** Follows a new run, from before its first step. */
   reset() {
-    this.caughtUp = null;
+    this.ended = this.replaying = false;
     this.nextStepTime = 0;
     this.#showStep(0);
     this.#setPlaying(true);
@@ -52,15 +56,15 @@ export class Player {
 
   /** New steps have arrived, or the run has ended. @returns {void} */
   update() {
-    if (!this.playing) return this.#callCaughtUp();
-    if (this.timer) return;
+    if (!this.playing || this.timer) return;
     const lastStep = this.lastStep();
     if (this.step >= lastStep) {
       // A replay is over, or playback has caught up with a run that has ended.
-      if (this.step >= this.stepCount || this.caughtUp) this.pause();
+      if (this.step >= this.stepCount || this.ended) this.pause();
       return;
     }
-    if (this.speed === "live" || document.hidden) {
+    // With reduced motion the steps are played only if the user asks for it.
+    if (this.speed === "live" || document.hidden || (prefersReducedMotion() && !this.replaying)) {
       this.#showStep(lastStep);
       return this.update();
     }
@@ -71,13 +75,14 @@ export class Player {
     }, Math.max(0, this.nextStepTime - performance.now()));
   }
 
-  /** Calls back once playback has caught up with the run; at once if it is paused. @param {() => void} callback */
-  whenCaughtUp(callback) {
-    this.caughtUp = callback;
+  /** No more steps will arrive. */
+  end() {
+    this.ended = true;
     this.update();
   }
 
   play() {
+    this.replaying = true;
     if (this.step >= this.lastStep()) this.#showStep(Math.min(this.firstStep(), this.lastStep()));
     else this.nextStepTime = 0;
     this.#setPlaying(true);
@@ -92,9 +97,14 @@ export class Player {
     this.speed = "live";
   }
 
+  /** Plays on from the step that is shown. */
+  resume() {
+    this.#setPlaying(true);
+    this.update();
+  }
+
   pause() {
     this.#setPlaying(false);
-    this.#callCaughtUp();
   }
 
   toggle() {
@@ -132,12 +142,6 @@ export class Player {
     this.step = step;
     this.nextStepTime = performance.now() + this.interval;
     this.onStep(step, Math.min(MAX_FADE_MS, 0.7 * this.interval));
-  }
-
-  #callCaughtUp() {
-    const callback = this.caughtUp;
-    this.caughtUp = null;
-    callback?.();
   }
 
   /** @param {boolean} playing */

@@ -4,7 +4,7 @@ import { byId } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { parseSeeds, randomSeed } from "../lib/seeds.js";
 import { pictureCount } from "../lib/settings.js";
-import { clearError, field, pairWithSlider, setValue, showError, validateNumber } from "./fields.js";
+import { clearError, field, numberValue, pairWithSlider, setValue, showError, validateNumber } from "./fields.js";
 
 /** @typedef {import("../lib/settings.js").Settings} Settings */
 
@@ -25,6 +25,9 @@ export class SettingsForm {
     this.root = /** @type {HTMLFormElement} */ (byId("settings"));
     this.onChange = onChange;
     this.lock = /** @type {HTMLButtonElement} */ (byId("lock-seed"));
+    this.seedState = /** @type {HTMLElement} */ (byId("seed-state"));
+    /** The last submission failed: the next one keeps the seed. */
+    this.seedKept = false;
     this.several = field("several");
     this.classInputs = /** @type {HTMLInputElement[]} */ ([...this.root.querySelectorAll("input[name=class]")]);
     this.presets = /** @type {HTMLButtonElement[]} */ ([...this.root.querySelectorAll("[data-preset]")]);
@@ -54,8 +57,8 @@ export class SettingsForm {
     }
     for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (this.root.querySelectorAll("[data-increment]"))) {
       button.addEventListener("click", () => {
-        const { value, min, max } = field("count");
-        const next = (Math.round(Number(value)) || 1) + Number(button.dataset.increment);
+        const { min, max } = field("count").dataset;
+        const next = (Math.round(numberValue("count")) || 1) + Number(button.dataset.increment);
         setValue("count", Math.max(Number(min), Math.min(Number(max), next)));
         changed();
       });
@@ -84,7 +87,7 @@ export class SettingsForm {
   #changed() {
     for (const button of this.presets) {
       const values = Object.entries(this.#presetValues(button.dataset.preset));
-      button.setAttribute("aria-pressed", String(values.every(([id, value]) => Number(field(id).value) === value)));
+      button.setAttribute("aria-pressed", String(values.every(([id, value]) => numberValue(id) === value)));
     }
     this.onChange();
   }
@@ -107,6 +110,7 @@ export class SettingsForm {
   /** @param {boolean} locked */
   #setSeedLocked(locked) {
     this.lock.setAttribute("aria-pressed", String(locked));
+    this.seedState.textContent = locked ? "Locked: each run uses this seed." : "Not locked: each run draws a new seed.";
     clearError("seed");
   }
 
@@ -135,17 +139,19 @@ export class SettingsForm {
 
   /**
    * The settings to send; null if there are errors, which are then shown beside their fields.
-   * @param {{single?: boolean}} [options] `single`: one class, one seed and one picture of it, whatever else is set
+   * @param {{single?: boolean, errors?: [string, string][]}} [options] `single`: one class, one seed and one picture of it,
+   *   whatever else is set; `errors`: of fields that the view has checked
    * @returns {Settings | null}
    */
-  read({ single = false } = {}) {
+  read({ single = false, errors: viewErrors = [] } = {}) {
     const seedField = field("seed");
-    if (!this.seedLocked || seedField.value.trim() === "") setValue("seed", randomSeed());
+    const isRandom = (!this.seedLocked && !this.seedKept) || seedField.value.trim() === "";
+    const seedText = isRandom ? String(randomSeed()) : seedField.value;
     /** @type {[string, string][]} */
-    const errors = [];
+    const errors = [...viewErrors];
     const classes = single ? this.chosenClasses.slice(0, 1) : this.chosenClasses;
     if (!classes.length) errors.push(["class", "Choose a class."]);
-    const { seeds, error: seedError } = parseSeeds(seedField.value, Number(seedField.dataset.max));
+    const { seeds, error: seedError } = parseSeeds(seedText, Number(seedField.dataset.max));
     if (seedError) errors.push(["seed", seedError]);
     for (const id of [...SAMPLING, ...(single ? [] : ["count"])]) {
       const error = validateNumber(field(id));
@@ -154,17 +160,25 @@ export class SettingsForm {
     const settings = {
       classes,
       seeds: single ? seeds.slice(0, 1) : seeds,
-      count: single ? 1 : field("count").valueAsNumber,
-      guidance: field("guidance").valueAsNumber,
-      temperature: field("temperature").valueAsNumber,
-      top_k: field("top_k").valueAsNumber,
-      top_p: field("top_p").valueAsNumber,
+      count: single ? 1 : numberValue("count"),
+      guidance: numberValue("guidance"),
+      temperature: numberValue("temperature"),
+      top_k: numberValue("top_k"),
+      top_p: numberValue("top_p"),
     };
     const pictures = pictureCount(settings);
     if (!errors.length && pictures > model.maxPictures) {
       errors.push(["count", `That makes ${pictures} pictures; the limit is ${model.maxPictures}.`]);
     }
-    return this.showErrors(errors) ? null : settings;
+    if (this.showErrors(errors)) return null;
+    if (isRandom) setValue("seed", seedText);
+    this.seedKept = false;
+    return settings;
+  }
+
+  /** Keeps the seed for the next submission, because this one failed. */
+  keepSeed() {
+    this.seedKept = true;
   }
 
   /** Shows errors beside their fields and focuses the first field. @param {[string, string][]} errors field and error @returns {boolean} whether there are any */
@@ -179,6 +193,17 @@ export class SettingsForm {
   /** Shows the server's errors beside their fields. Returns those of fields that the form doesn't have. @param {import("../lib/api.js").FieldError[]} errors */
   showServerErrors(errors) {
     return errors.filter(({ field: id, allowed }) => !showError(id, `Invalid value. Allowed: ${allowed}.`));
+  }
+
+  /** What another model's page can take over: the locked seed, and the count and guidance that aren't the defaults. */
+  get portableSettings() {
+    const changed = ["count", "guidance"].filter((id) => !validateNumber(field(id)) && numberValue(id) !== Number(field(id).dataset.default));
+    const seed = field("seed");
+    const seedValid = this.seedLocked && !parseSeeds(seed.value, Number(seed.dataset.max)).error;
+    return {
+      ...(seedValid && { seed: seed.value.replace(/[\s,;]+/g, ",") }),
+      ...Object.fromEntries(changed.map((id) => [id, String(numberValue(id))])),
+    };
   }
 
   reset() {

@@ -2,15 +2,17 @@
 /** The status line: one sentence, announced politely, and a button to try again after an error. */
 import { part } from "../lib/dom.js";
 
-/** @typedef {"idle" | "queued" | "running" | "offline" | "completed" | "failed" | "canceled"} StatusState */
+/** @typedef {"idle" | "queued" | "running" | "replaying" | "offline" | "completed" | "failed" | "canceled"} StatusState */
 
 export class Status {
-  /** @param {HTMLElement} root @param {() => void} onRetry */
-  constructor(root, onRetry) {
+  /** @param {HTMLElement} root @param {{onRetry: () => void, onSkip?: () => void}} events */
+  constructor(root, { onRetry, onSkip = () => {} }) {
     this.line = /** @type {HTMLElement} */ (part(root, "status"));
     this.text = /** @type {HTMLElement} */ (part(root, "status-text"));
     this.retry = /** @type {HTMLButtonElement} */ (part(root, "retry"));
     this.retry.addEventListener("click", onRetry);
+    this.skip = /** @type {HTMLButtonElement} */ (part(root, "skip"));
+    this.skip?.addEventListener("click", onSkip);
     this.countdown = 0;
   }
 
@@ -20,6 +22,7 @@ export class Status {
     this.line.dataset.state = state;
     if (this.text.textContent !== sentence) this.text.textContent = sentence;
     this.retry.hidden = true;
+    if (this.skip) this.skip.hidden = state !== "replaying";
   }
 
   /** An error, and the button to try again. @param {string} sentence @param {number} [waitSeconds] as the server asks */

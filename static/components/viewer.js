@@ -32,6 +32,10 @@ export class Viewer {
     this.root = root;
     /** Called when another step is shown. @type {(step: number, fadeMs: number) => void} */
     this.onStep = () => {};
+    /** Called when playback starts, stops or shows another step. */
+    this.onPlayback = () => {};
+    /** Called when a large picture is wanted. @type {(index: number) => void} */
+    this.onEnlarge = () => {};
     /** What the timeline's bars show. @type {(pictures: Picture[], cell: Cell | null) => import("./timeline.js").Chart} */
     this.chart = entropyChart;
     /** The sentences about a step. @type {(step: number, picture: Picture) => string} */
@@ -44,8 +48,6 @@ export class Viewer {
     this.legendHigh = /** @type {HTMLElement} */ (part(root, "legend-high"));
     /** One for each group of panels. */
     this.pictures = this.panels.map(() => new Picture({ label: "", seed: INITIAL_SEED }));
-    /** The pictures that must all have a step before it is shown. @type {Picture[]} */
-    this.synchronized = [];
     /** The inspected cell. @type {Cell | null} */
     this.cell = null;
     this.timeline = new Timeline(root, {
@@ -58,8 +60,16 @@ export class Viewer {
       lastStep: () => this.lastStep,
       stepCount: model.stepCount,
       onStep: (step, fadeMs) => this.#showStep(step, fadeMs),
-      onPlaying: (playing) => this.timeline.setPlaying(playing),
+      onPlaying: (playing) => {
+        this.timeline.setPlaying(playing);
+        this.onPlayback();
+      },
     });
+    root.addEventListener("change", (event) => {
+      const input = /** @type {HTMLInputElement} */ (event.target);
+      if (input.closest("[data-part=preview]")) this.setPreview(input.value);
+    });
+    parts(root, "enlarge").forEach((button, index) => button.addEventListener("click", () => this.onEnlarge(index)));
     const colorModes = part(root, "color-modes");
     colorModes.addEventListener("change", () => this.#readColorMode(colorModes));
     this.#readColorMode(colorModes);
@@ -68,20 +78,29 @@ export class Viewer {
 
   /** The last step that can be shown. */
   get lastStep() {
-    return Math.min(...[...this.pictures, ...this.synchronized].map(({ lastStep }) => lastStep));
+    return Math.min(...this.pictures.map(({ lastStep }) => lastStep));
   }
 
-  /** Follows pictures of a new run, from before their first step. @param {Picture[]} pictures @param {Picture[]} [synchronized] all pictures of the run */
-  follow(pictures, synchronized = pictures) {
+  /** Follows pictures of a new run, from before their first step. @param {Picture[]} pictures */
+  follow(pictures) {
     this.pictures = pictures;
-    this.synchronized = synchronized;
     this.player.reset();
+  }
+
+  /** Shows the clean or the noisy preview in all panels. @param {string} preview */
+  setPreview(preview) {
+    for (const panels of this.panels) panels.setPreview(preview);
   }
 
   /** Shows other pictures of the same run, at the step that is shown. @param {Picture[]} pictures */
   swap(pictures) {
+    const { player } = this;
+    const followed = player.playing || player.step >= model.stepCount;
     this.pictures = pictures;
-    this.#showStep(Math.min(this.player.step, this.lastStep), 0);
+    player.step = Math.min(player.step, this.lastStep);
+    this.#showStep(player.step, 0);
+    // A picture that is still being drawn is followed as the one before was.
+    if (followed && player.step < model.stepCount && !player.ended) player.resume();
   }
 
   /** Steps have arrived. @param {boolean} [skip] show the last one without playing the others */
@@ -102,6 +121,7 @@ export class Viewer {
     this.#showInspectors();
     this.#showTimeline();
     this.onStep(step, fadeMs);
+    this.onPlayback();
   }
 
   #showTimeline() {

@@ -27,3 +27,12 @@ export function settingsAddress(view, settings, more = {}) {
   for (const [name, value] of Object.entries({ ...samplingParameters(settings), ...more })) query.append(name, String(value));
   return `/?${query}`;
 }
+
+/** Adds which picture of several is shown, from 1; the first needs no mention. @param {string} address @param {number} index */
+export const withPick = (address, index) => (index > 0 ? `${address}&pick=${index + 1}` : address);
+
+/** Index of the picture that an address picks; 0 if it picks none. @param {string} address */
+export function pickedIndex(address) {
+  const text = new URL(address, location.href).searchParams.get("pick") ?? "";
+  return /^[1-9]\d{0,2}$/.test(text) ? Number(text) - 1 : 0;
+}

@@ -42,11 +42,21 @@ export const cancelGeneration = (url) => send(url, { method: "DELETE" });
 
 /**
  * @param {string} url of the generation
- * @param {{which: string, scale: number, index: number}} query
- * @returns {Promise<Blob>} a GIF
+ * @param {{which: string, scale: number, index: number, format: string}} query
+ * @returns {Promise<Blob>}
  */
-export async function getAnimation(url, { which, scale, index }) {
-  const response = await getFile(`${url}/animation.gif?which=${which}&scale=${scale}&index=${index}`);
+export async function getAnimation(url, { which, scale, index, format }) {
+  const response = await getFile(`${url}/animation.${format}?which=${which}&scale=${scale}&index=${index}`);
+  return response.blob();
+}
+
+/**
+ * @param {string} url of the generation
+ * @param {{index: number, format: string, scale: number}} query
+ * @returns {Promise<Blob>}
+ */
+export async function getImage(url, { index, format, scale }) {
+  const response = await getFile(`${url}/images/${index}.${format}?scale=${scale}`);
   return response.blob();
 }
 

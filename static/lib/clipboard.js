@@ -25,6 +25,12 @@ const SHOWN_MS = 4000;
 /** The timer that will clear each element. @type {WeakMap<HTMLElement, number>} */
 const timers = new WeakMap();
 
+/** Shows a text in an element until another one replaces it. @param {HTMLElement} element @param {string} text */
+export function showUntilReplaced(element, text) {
+  clearTimeout(timers.get(element));
+  element.textContent = text;
+}
+
 /** Shows a text in an element for a few seconds. @param {HTMLElement} element @param {string} text */
 export function showBriefly(element, text) {
   clearTimeout(timers.get(element));

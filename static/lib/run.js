@@ -80,6 +80,15 @@ export class Run {
     return run;
   }
 
+  get requests() {
+    return this.jobs.map(({ request }) => request);
+  }
+
+  /** The server has accepted none of its jobs. */
+  get refused() {
+    return this.state === "failed" && this.jobs.every(({ links }) => !links);
+  }
+
   /** What {@link Run.restore} needs. @returns {SavedRun} */
   save() {
     const jobs = this.jobs.filter(({ links }) => links || !this.ended).map(({ request, links }) => ({ body: request, links }));

@@ -1,8 +1,8 @@
 // @ts-check
 /** The view that draws one seed twice with one setting changed; both pictures show the same step. */
-import { field, validateNumber } from "../components/fields.js";
+import { field, parseNumber, validateNumber } from "../components/fields.js";
 import { settingsAddress } from "../lib/address.js";
-import { byId, parts } from "../lib/dom.js";
+import { byId, part, parts } from "../lib/dom.js";
 import { model, tokensPerStep } from "../lib/model.js";
 import { Run } from "../lib/run.js";
 import { toRequests } from "../lib/settings.js";
@@ -55,7 +55,7 @@ export class CompareView extends RunView {
   }
 
   get #rightValue() {
-    return this.#comparesClasses ? this.rightClass.value : this.rightField.value.trim();
+    return this.#comparesClasses ? this.rightClass.value : this.rightField.value.trim().replace(",", ".");
   }
 
   #showTitles() {
@@ -67,21 +67,30 @@ export class CompareView extends RunView {
   submit() {
     if (this.running) return;
     const { form } = this.page;
-    const settings = form.read({ single: true });
-    if (!settings) return;
     const setting = this.setting.value;
     const error = this.#comparesClasses ? "" : validateNumber(field(setting), this.rightField.value);
-    if (form.showErrors(error ? [["to", error]] : [])) return;
+    const settings = form.read({ single: true, errors: error ? [["to", error]] : [] });
+    if (!settings) return;
 
     const [left] = toRequests(settings);
-    const right = { ...left, [setting]: this.#comparesClasses ? this.#rightValue : Number(this.#rightValue) };
+    const right = { ...left, [setting]: this.#comparesClasses ? this.#rightValue : parseNumber(this.#rightValue) };
     this.page.setAddress(settingsAddress("compare", settings, { vary: setting, to: this.#rightValue }));
-    this.page.showNotice("");
     this.#showTitles();
-    const run = new Run([left, /** @type {GenerationRequest} */ (right)]);
+    this.#begin([left, /** @type {GenerationRequest} */ (right)]);
+  }
+
+  /** Repeats the run with its seed. */
+  retry() {
+    if (this.run && !this.running) this.#begin(this.run.requests);
+  }
+
+  /** @param {GenerationRequest[]} requests */
+  #begin(requests) {
+    this.page.showNotice("");
+    const run = new Run(requests);
     this.setRun(run);
     this.startRun(run.pictures);
-    this.page.scrollIntoView(this.root);
+    this.page.scrollIntoView(part(this.root, "viewer"));
   }
 
   runningText() {

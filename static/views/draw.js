@@ -3,7 +3,7 @@
 import { History } from "../components/history.js";
 import { ResultActions } from "../components/result-actions.js";
 import { Sheet } from "../components/sheet.js";
-import { settingsAddress } from "../lib/address.js";
+import { pickedIndex, settingsAddress, withPick } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { Run } from "../lib/run.js";
@@ -25,13 +25,17 @@ export class DrawView extends RunView {
     const root = /** @type {HTMLElement} */ (byId("draw"));
     super(page, root);
     this.title = /** @type {HTMLElement} */ (part(root, "title"));
-    this.actions = new ResultActions(part(root, "result-actions"));
+    this.actions = new ResultActions(part(root, "result-actions"), () => this.viewer.player.step);
+    /** Below the settings on a phone. */
+    this.saveButton = /** @type {HTMLButtonElement} */ (byId("save"));
+    this.saveButton.addEventListener("click", () => this.actions.savePicture());
     this.sheet = new Sheet(part(root, "sheet-section"), (index) => this.#choosePicture(index));
     this.history = new History(part(root, "history"), (address) => {
       page.form.apply(address);
       this.submit();
     });
-    this.viewer.onStep = (step, fadeMs) => this.sheet.showStep(step, fadeMs);
+    // While the pictures are drawn, each tile shows its own last step.
+    this.viewer.onStep = (step, fadeMs) => this.caughtUp && this.sheet.showStep(step, fadeMs);
     /** The settings of the run. @type {Settings | null} */
     this.settings = null;
     /** Index of the picture in the viewer. */
@@ -50,27 +54,81 @@ export class DrawView extends RunView {
     this.page.setAddress(settingsAddress("draw", settings));
     this.page.showNotice("");
     this.#begin(settings, new Run(toRequests(settings)));
-    this.page.scrollIntoView(this.root);
+    this.page.scrollIntoView(/** @type {HTMLElement} */ (this.root.querySelector(".picture-panel")), /** @type {HTMLElement} */ (this.root.querySelector(".view-header")));
+  }
+
+  /** Repeats the run with its seeds, whatever the form holds by now. */
+  retry() {
+    if (this.running || !this.run || !this.settings) return;
+    this.page.setAddress(this.#address);
+    this.#begin(this.settings, new Run(this.run.requests), this.index);
+  }
+
+  /** Draws the pictures of the page's address and shows the one that it picks. */
+  open() {
+    const index = pickedIndex(location.href);
+    this.submit();
+    if (this.run && index > 0 && index < this.run.pictures.length) this.sheet.choose(index);
   }
 
   /** Continues the run that this tab showed before a reload. @returns {boolean} whether there is one */
   restore() {
     const saved = readSavedView();
-    if (saved?.address !== location.pathname + location.search) return false;
-    this.#begin(saved.settings, Run.restore(saved.run));
+    const index = pickedIndex(location.href);
+    if (!saved || withPick(saved.address, index) !== location.pathname + location.search) return false;
+    const run = Run.restore(saved.run);
+    if (index >= run.pictures.length) return false;
+    this.#begin(saved.settings, run, index);
     return true;
   }
 
-  /** @param {Settings} settings @param {Run} run */
-  #begin(settings, run) {
+  /** @param {Settings} settings @param {Run} run @param {number} [index] of the picture to show */
+  #begin(settings, run, index = 0) {
     this.settings = settings;
-    this.index = 0;
+    this.index = index;
     this.setRun(run);
     const { pictures } = run;
     this.title.textContent = settings.classes.join(", ");
-    this.actions.clear(pictures.length > 1 ? "Save or share the finished pictures here." : undefined);
+    this.actions.begin(run, settings, index);
+    this.saveButton.setAttribute("aria-disabled", "true");
     this.sheet.setPictures(pictures, pictures.map((_, index) => sheetLabel(run, settings, index)));
-    this.startRun([pictures[0]], pictures);
+    this.sheet.check(index);
+    this.startRun([pictures[index]]);
+  }
+
+  /** @param {Run} run */
+  onRunStep(run) {
+    super.onRunStep(run);
+    this.sheet.showLatest();
+  }
+
+  /** The pictures can be saved, whatever the viewer still plays. @param {Run} run */
+  onDrawn(run) {
+    const settings = /** @type {Settings} */ (this.settings);
+    this.actions.finish();
+    this.saveButton.setAttribute("aria-disabled", "false");
+    this.sheet.showLatest();
+    if (run.endedBefore) return;
+    const { label, seed, png } = run.pictures[0];
+    const more = run.pictures.length - 1;
+    this.history.add({ address: settingsAddress("draw", settings), label: more ? `${label} +${more}` : label, seed, thumbnail: png });
+  }
+
+  /** @param {import("../components/lightbox.js").Lightbox} lightbox */
+  enlarge(lightbox) {
+    const pictures = this.run?.pictures ?? this.viewer.pictures;
+    lightbox.open({
+      pictures,
+      index: this.index,
+      step: this.viewer.player.step,
+      onChoose: (index) => this.sheet.choose(index),
+      onSave: this.actions.ready ? () => this.actions.savePicture() : undefined,
+    });
+  }
+
+  /** The address of the run and of the picture that is shown. */
+  get #address() {
+    return withPick(settingsAddress("draw", /** @type {Settings} */ (this.settings)), this.index);
   }
 
   /** @param {Run} run */
@@ -81,6 +139,7 @@ export class DrawView extends RunView {
     }
     if (run.endedBefore && run.state === "gone") {
       this.page.updateButtons();
+      this.actions.clear();
       return this.status.show("idle", "Press Draw to draw with these settings.");
     }
     super.onRunState(run);
@@ -96,11 +155,6 @@ export class DrawView extends RunView {
     const seeds = settings.seeds.length > 1 ? `seeds ${settings.seeds.join(", ")}` : `seed ${settings.seeds[0]}`;
     const start = run.endedBefore ? "Restored" : `Done in ${run.seconds.toFixed(1)} s`;
     this.status.show("completed", `${start}: ${this.#subject}, ${seeds}.`);
-    this.actions.show(run, settings, this.index);
-    if (run.endedBefore) return;
-    const { label, seed, png } = run.pictures[0];
-    const more = run.pictures.length - 1;
-    this.history.add({ address: settingsAddress("draw", settings), label: more ? `${label} +${more}` : label, seed, thumbnail: png });
   }
 
   /** What is drawn: a class or a number of pictures. */
@@ -114,6 +168,7 @@ export class DrawView extends RunView {
   #choosePicture(index) {
     if (!this.run) return;
     this.index = index;
+    this.page.setAddress(this.#address);
     this.viewer.swap([this.run.pictures[index]]);
     this.actions.choose(index);
   }

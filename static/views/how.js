@@ -25,7 +25,7 @@ export class HowView {
   /** @param {import("./view.js").Page} page */
   constructor({ form }) {
     this.root = /** @type {HTMLElement} */ (byId("how"));
-    this.status = new Status(this.root, () => this.onShow());
+    this.status = new Status(this.root, { onRetry: () => this.onShow() });
     this.class = form.classes[CLASS_INDEX] ?? form.classes[0];
     const { guidance, temperature } = form.samplingDefaults;
     this.request = { class: this.class, seed: SEED, count: 1, guidance, temperature };

@@ -1,7 +1,7 @@
 // @ts-check
 /** The view that encodes a picture to token grids, one for each step, and draws variations from its first steps. */
 import { entropyChart, errorChart } from "../components/charts.js";
-import { field, validateNumber } from "../components/fields.js";
+import { field, numberValue, validateNumber } from "../components/fields.js";
 import { ImageInput } from "../components/image-input.js";
 import { Sheet } from "../components/sheet.js";
 import { StepStrip } from "../components/step-strip.js";
@@ -55,6 +55,7 @@ export class TokenizeView extends RunView {
   /** Repeats what failed: encoding or drawing. */
   retry() {
     if (this.inputImage && !this.encoded) this.encode(this.inputImage);
+    else if (this.run && !this.running) this.#begin(this.run.requests);
     else this.submit();
   }
 
@@ -108,19 +109,25 @@ export class TokenizeView extends RunView {
       byId("file").focus();
       return;
     }
-    const { dataUrl, seed, picture } = this.encoded;
+    const { dataUrl, seed } = this.encoded;
     const { form } = this.page;
     const { seedLocked } = form;
-    const settings = form.read();
-    if (!settings) return;
     const error = validateNumber(field("from_step"));
-    if (form.showErrors(error ? [["from_step", error]] : [])) return;
-    this.keptSteps = field("from_step").valueAsNumber;
+    const settings = form.read({ errors: error ? [["from_step", error]] : [] });
+    if (!settings) return;
+    this.keptSteps = numberValue("from_step");
     // The noise that the picture was encoded with, unless the user has chosen a seed.
     const seeds = seedLocked ? settings.seeds : [seed];
     if (!seedLocked) field("seed").value = String(seed);
     const requests = toRequests({ ...settings, seeds });
-    const run = new Run(requests.map((request) => ({ ...request, image: dataUrl, from_step: this.keptSteps })));
+    this.#begin(requests.map((request) => ({ ...request, image: dataUrl, from_step: this.keptSteps })));
+  }
+
+  /** Draws variations of the encoded picture. @param {import("../lib/api.js").GenerationRequest[]} requests */
+  #begin(requests) {
+    if (!this.encoded) return;
+    const { seed, picture } = this.encoded;
+    const run = new Run(requests);
     for (const [index, variation] of run.pictures.entries()) {
       // The first picture of a job with this seed has the same noise, so its kept steps are those of the encoded picture.
       if (run.indexInJob(index) > 0 || variation.seed !== seed) continue;
@@ -129,7 +136,7 @@ export class TokenizeView extends RunView {
     }
     this.setRun(run);
     this.sheet.setPictures(run.pictures, run.pictures.map(({ label }, index) => `${label} · ${run.indexInJob(index) + 1}`));
-    this.startRun([run.pictures[0]], run.pictures);
+    this.startRun([run.pictures[0]]);
     this.page.scrollIntoView(part(this.root, "viewer"));
   }
 

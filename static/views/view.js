@@ -7,7 +7,7 @@
  * @property {() => void} updateButtons                    a run has started or ended
  * @property {(address: string) => void} setAddress        replaces the page's address
  * @property {(text: string) => void} showNotice           "" hides the notice
- * @property {(element: HTMLElement) => void} scrollIntoView
+ * @property {(element: HTMLElement, header?: HTMLElement) => void} scrollIntoView  with its header, if both fit
  *
  * @typedef {object} View
  * @property {boolean} running

@@ -71,6 +71,21 @@ async fn a_second_model_can_be_chosen_and_drawn_with() {
     site.until("location.search === '?model=seven' && document.documentElement.dataset.ready === 'true'")
         .await;
     assert_eq!(site.script("return document.getElementById('model').value").await, "seven");
+    // An arrow key chooses without leaving the page; the button opens the chosen model with the seed, count and guidance.
+    site.fill("#seed", "5").await;
+    site.fill("#count", "2").await;
+    site.fill("#guidance", "3").await;
+    site.script("document.getElementById('model').focus()").await;
+    site.press("\u{e013}").await; // up
+    assert_eq!(
+        site.script("return [document.getElementById('model').value, document.body.dataset.model]").await,
+        json!(["fashion-mnist", "seven"])
+    );
+    site.click("#open-model").await;
+    site.until("document.body.dataset.model === 'fashion-mnist' && document.documentElement.dataset.ready === 'true'").await;
+    let values = "return ['seed', 'count', 'guidance'].map(id => document.getElementById(id).value)";
+    assert_eq!(site.script(values).await, json!(["5", "2", "3"]));
+    site.goto(&format!("{}/?model=seven", site.url)).await;
     site.fill("#seed", "5").await;
     site.fill("#count", "2").await;
     site.click("#submit").await;

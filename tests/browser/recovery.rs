@@ -243,3 +243,41 @@ async fn steps_are_shown_after_a_stream_was_refused_at_first() {
     }
     browser.close().await;
 }
+
+#[tokio::test]
+async fn a_refused_submission_keeps_its_seed() {
+    let site = Site::open("/").await;
+    let port = site.url.rsplit(':').next().unwrap().parse().unwrap();
+    let Site { browser, server: first, .. } = site;
+    drop(first);
+    let seed = "return document.getElementById('seed').value";
+    browser.click("#submit").await;
+    browser.until_state("draw", "failed").await;
+    let refused = browser.script(seed).await;
+    // Both the button and another submission use the seed again.
+    browser.click("#submit").await;
+    browser.until_state("draw", "failed").await;
+    assert_eq!(browser.script(seed).await, refused);
+    let (_second, _) = server(port);
+    browser.click("#draw [data-part=retry]").await;
+    browser.until_state("draw", "completed").await;
+    assert_eq!(browser.script(seed).await, refused);
+    let done = browser.text("#draw .status").await;
+    assert!(done.contains(&format!("seed {}", refused.as_str().unwrap())), "{done}");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_notice_about_a_view_that_could_not_be_loaded_goes_when_it_loads() {
+    let site = Site::open("/").await;
+    site.until("document.body.dataset.loaded === 'draw'").await;
+    site.cdp("Network.enable", json!({})).await;
+    site.cdp("Network.setBlockedURLs", json!({"urls": ["*/views/how.js"]})).await;
+    site.click(".tabs [data-view-link=how]").await;
+    site.until("document.getElementById('notice').innerText.includes('couldn’t be loaded')").await;
+    site.cdp("Network.setBlockedURLs", json!({"urls": []})).await;
+    site.click(".tabs [data-view-link=how]").await;
+    site.until_state("how", "completed").await;
+    assert_eq!(site.text("#notice").await, "");
+    site.browser.close().await;
+}

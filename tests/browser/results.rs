@@ -1,6 +1,10 @@
 //! Finished pictures: history, saving, copying; and what the browser's storage holds.
 
-use serde_json::{Value, json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::DynamicImage;
+use image::imageops::FilterType;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::site::{Site, bytes_of, generated};
@@ -124,8 +128,168 @@ async fn a_picture_can_be_saved_and_copied_as_link_curl_python_and_tokens() {
     let file = run("python3", &["draw.py"]);
     let pixels = |bytes: &[u8]| image::load_from_memory(bytes).unwrap();
     assert_eq!(pixels(&std::fs::read(folder.path().join(file.trim())).unwrap()), pixels(&saved));
-    let answer: Value = serde_json::from_str(&run("sh", &["-c", &copy("curl").await])).unwrap();
-    assert_eq!((&answer["class"], &answer["seed"]), (&json!("Ankle boot"), &json!(6)));
+    // The curl command writes the picture, large enough to look at.
+    std::fs::remove_file(folder.path().join("ankle-boot-6.png")).unwrap();
+    run("sh", &["-c", &copy("curl").await]);
+    let written = pixels(&std::fs::read(folder.path().join("ankle-boot-6.png")).unwrap());
+    assert_eq!(written.width(), 28 * 32);
+    assert_eq!(reduced(&written), pixels(&saved));
+    site.close().await;
+}
+
+/// A picture without the scale of its file.
+fn reduced(picture: &DynamicImage) -> DynamicImage {
+    picture.resize_exact(28, 28, FilterType::Nearest)
+}
+
+/// Records the files that the page saves: their names, and their contents as data URLs.
+const RECORD_FILES: &str = "window.files = []; let blob; const make = URL.createObjectURL; \
+    URL.createObjectURL = content => { blob = content; return make.call(URL, content); }; \
+    HTMLAnchorElement.prototype.click = function () { \
+        const name = this.download, reader = new FileReader(); \
+        reader.onload = () => window.files.push([name, reader.result]); \
+        reader.readAsDataURL(blob); }";
+
+/// The last of `count` saved files: its name, and its content.
+async fn saved_file(site: &Site, count: usize) -> (String, Vec<u8>) {
+    site.until(&format!("window.files.length === {count}")).await;
+    let last = site.script("return window.files.at(-1)").await;
+    let encoded = last[1].as_str().unwrap().split_once(";base64,").unwrap().1;
+    (last[0].as_str().unwrap().to_owned(), STANDARD.decode(encoded).unwrap())
+}
+
+async fn choose(site: &Site, part: &str, value: &str) {
+    site.script(&format!(
+        "const select = document.querySelector('[data-part={part}]'); select.value = '{value}'; \
+         select.dispatchEvent(new Event('change', {{bubbles: true}}))"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn the_chosen_picture_of_several_is_linked_copied_and_saved() {
+    let site = Site::open("/?class=Bag&class=Dress&seed=7&count=2&pick=4").await;
+    site.until_state("draw", "completed").await;
+    // The link opens the fourth picture: the second one of the second class.
+    let facts = site.text("[data-part=result-summary]").await.replace('\u{a0}', " ");
+    assert!(facts.starts_with("Picture 4 of 4 · Bag · Seed 7 · no. 2 · "), "{facts}");
+    let checked = "return document.querySelector('#draw .sheet input:checked').value";
+    assert_eq!(site.script(checked).await, json!("3"));
+    let second = generated(&["--class", "Bag", "--seed", "7", "--count", "2"]);
+    let second = second.crop_imm(second.width() - 28, second.height() - 28, 28, 28).to_luma8();
+    assert_eq!(site.picture().await.to_luma8(), second);
+
+    // Choosing another one changes the address; a reload shows it again.
+    site.click("#draw .sheet label:nth-child(3)").await;
+    assert!(site.script("return location.search").await.as_str().unwrap().ends_with("&pick=3"));
+    site.client.refresh().await.unwrap();
+    site.until("document.querySelector('#draw .status').innerText.includes('Restored')").await;
+    assert_eq!(site.script(checked).await, json!("2"));
+    assert!(site.text("[data-part=result-summary]").await.starts_with("Picture\u{a0}3\u{a0}of\u{a0}4"));
+
+    // curl and Python write the chosen picture.
+    site.click("#draw .sheet label:nth-child(4)").await;
+    site.script(
+        "navigator.clipboard.writeText = text => { window.written = text; return Promise.resolve() }",
+    )
+    .await;
+    let folder = TempDir::new().unwrap();
+    for (copy, program, flag) in [("curl", "sh", "-c"), ("python", "python3", "-c")] {
+        site.click("[data-part=copy-menu] summary").await;
+        site.click(&format!("[data-copy={copy}]")).await;
+        let code = site.script("return window.written").await;
+        let output = std::process::Command::new(program)
+            .args([flag, code.as_str().unwrap()])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{copy}: {}", String::from_utf8_lossy(&output.stderr));
+        let file = folder.path().join("bag-7-2.png");
+        assert_eq!(reduced(&image::open(&file).unwrap()).to_luma8(), second, "{copy}");
+        std::fs::remove_file(file).unwrap();
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_picture_is_saved_large_and_in_every_format() {
+    let site = Site::open("/?class=Coat&seed=6").await;
+    site.until_state("draw", "completed").await;
+    site.script(RECORD_FILES).await;
+    site.click("[data-part=download]").await;
+    let (name, file) = saved_file(&site, 1).await;
+    let saved = image::load_from_memory(&file).unwrap();
+    assert_eq!((name.as_str(), saved.width()), ("coat-6.png", 28 * 32));
+    assert_eq!(reduced(&saved), site.picture().await);
+
+    let cases = [
+        ("picture", "clean", "webp", "1", "coat-6.webp", 28),
+        ("picture", "clean", "jpeg", "4", "coat-6.jpeg", 4 * 28),
+        ("picture", "tokens", "png", "8", "coat-6-tokens-step-10.png", 8 * 28),
+        ("animation", "noisy", "gif", "4", "coat-6-noisy.gif", 4 * 28),
+        ("animation", "clean", "png", "1", "coat-6-clean.png", 28),
+        ("animation", "tokens", "webp", "1", "coat-6-tokens.webp", 28),
+    ];
+    for (i, (what, content, format, scale, name, width)) in cases.into_iter().enumerate() {
+        site.click("[data-part=save-menu] summary").await;
+        for (part, value) in
+            [("save-what", what), ("save-content", content), ("save-format", format), ("save-scale", scale)]
+        {
+            choose(&site, part, value).await;
+        }
+        site.click("[data-part=save]").await;
+        let (saved, file) = saved_file(&site, i + 2).await;
+        assert_eq!((saved.as_str(), image::load_from_memory(&file).unwrap().width()), (name, width));
+        site.until("document.querySelector('[data-part=save]').ariaBusy === 'false'").await;
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn saving_an_animation_stays_busy_until_the_file_is_there() {
+    let site = Site::open("/?class=Coat&seed=6").await;
+    site.until_state("draw", "completed").await;
+    site.script(RECORD_FILES).await;
+    site.script(
+        "const fetched = window.fetch; \
+         window.fetch = (...request) => String(request[0]).includes('animation') \
+            ? new Promise(resolve => { window.answer = () => resolve(fetched(...request)); }) : fetched(...request)",
+    )
+    .await;
+    site.click("[data-part=save-menu] summary").await;
+    choose(&site, "save-what", "animation").await;
+    site.click("[data-part=save]").await;
+    site.until("window.answer").await;
+    // Longer than a brief message stays.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(site.text("[data-part=action-status]").await, "Creating the animation…");
+    assert_eq!(
+        site.script("return document.querySelector('[data-part=save]').ariaBusy").await,
+        json!("true")
+    );
+    site.script("window.answer()").await;
+    assert_eq!(saved_file(&site, 1).await.0, "coat-6-clean.gif");
+    site.until("document.querySelector('[data-part=save]').ariaBusy === 'false'").await;
+    site.close().await;
+}
+
+#[tokio::test]
+async fn actions_that_need_a_picture_are_disabled_and_say_why() {
+    let site = Site::open("/").await;
+    let disabled = "return ['[data-part=download]', '[data-part=save]', '[data-copy=link]', '[data-copy=tokens]'] \
+        .map(selector => document.querySelector(selector).ariaDisabled)";
+    assert_eq!(site.script(disabled).await, json!(["true", "true", "true", "true"]));
+    site.click("[data-part=copy-menu] summary").await;
+    assert_eq!(site.text("[data-part=copy-note]").await, "Press Draw first.");
+    site.click("[data-part=save-menu] summary").await;
+    assert_eq!(site.text("[data-part=save-note]").await, "Press Draw first.");
+    site.press("\u{e00c}").await; // escape
+    site.run("draw").await;
+    assert_eq!(site.script(disabled).await, json!(["false", "false", "false", "false"]));
+    assert_eq!(
+        site.script("return document.querySelector('[data-part=copy-note]').hidden").await,
+        json!(true)
+    );
     site.close().await;
 }
 
@@ -139,8 +303,10 @@ async fn an_animation_can_be_saved() {
          URL.createObjectURL = blob => { blob.arrayBuffer().then(b => window.saved = [...new Uint8Array(b.slice(0, 6))]); return make.call(URL, blob); }",
     )
     .await;
-    site.click("[data-part=animation-menu] summary").await;
-    site.click("[data-animation=tokens]").await;
+    site.click("[data-part=save-menu] summary").await;
+    choose(&site, "save-what", "animation").await;
+    choose(&site, "save-content", "tokens").await;
+    site.click("[data-part=save]").await;
     site.until("window.saved").await;
     assert_eq!(site.script("return String.fromCharCode(...window.saved)").await, json!("GIF89a"));
     site.close().await;

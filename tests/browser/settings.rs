@@ -112,3 +112,48 @@ async fn invalid_fields_show_the_allowed_range_and_nothing_is_sent() {
     );
     site.close().await;
 }
+
+#[tokio::test]
+async fn invalid_fields_do_not_change_the_seed() {
+    for view in ["draw", "compare"] {
+        let site = Site::open(&format!("/?view={view}")).await;
+        site.until_loaded(view).await;
+        site.fill("#temperature", "9").await;
+        site.click("#submit").await;
+        assert_eq!(site.text("#temperature-error").await, "Enter a number from 0 to 5.");
+        assert_eq!(site.script("return document.getElementById('seed').value").await, json!(""), "{view}");
+        site.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_seed_locked_by_a_link_says_that_it_is_locked() {
+    let site = Site::open("/").await;
+    assert!(site.text("#seed-help").await.starts_with("Not locked"));
+    site.goto(&format!("{}/?class=Bag&seed=12", site.url)).await;
+    assert!(site.text("#seed-help").await.starts_with("Locked: each run uses this seed."));
+    site.until_state("draw", "completed").await;
+    site.client.refresh().await.unwrap();
+    site.until_loaded("draw").await;
+    assert!(site.text("#seed-help").await.starts_with("Locked"));
+    site.click("#lock-seed").await;
+    assert!(site.text("#seed-help").await.starts_with("Not locked: each run draws a new seed."));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_decimal_comma_is_a_decimal_point() {
+    let site = Site::open("/").await;
+    site.fill("#guidance", "1,5").await;
+    assert_eq!(site.script("return document.getElementById('guidance-range').value").await, json!("1.5"));
+    site.fill("#count", "1,5").await;
+    site.click("#submit").await;
+    assert_eq!(site.text("#count-error").await, "Enter a whole number from 1 to 16.");
+    site.fill("#count", "1").await;
+    site.press("\u{e013}").await; // up
+    site.run("draw").await;
+    let address = site.script("return location.search").await;
+    let address = address.as_str().unwrap();
+    assert!(address.contains("count=2") && address.contains("guidance=1.5"), "{address}");
+    site.close().await;
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::site::{Site, generated};
+use super::site::{Browser, Site, generated, server};
 
 /// Records every step that the token grid shows.
 const RECORD_STEPS: &str = "window.shown = []; const canvas = document.querySelector('#draw [data-part=tokens]'); \
@@ -128,4 +128,153 @@ async fn the_grid_is_coloured_by_code_entropy_or_change_and_shows_numbers() {
     }
     assert_eq!(site.text("#draw [data-part=legend-low]").await, "same code");
     site.close().await;
+}
+
+#[tokio::test]
+async fn the_whole_picture_is_visible_after_a_run_without_scrolling() {
+    // Phones, a tablet, a desktop, and the desktop at 200 % zoom.
+    for (width, height, size) in
+        [(375, 667, 340), (390, 844, 350), (768, 1024, 400), (1440, 900, 400), (720, 450, 224)]
+    {
+        let site = Site::open_at("/?class=Bag&seed=1", width, height).await;
+        site.until_state("draw", "completed").await;
+        // Scrolling may be smooth.
+        let rest = "const done = arguments[0]; let before; const look = () => { \
+            if (before === scrollY) done(); else { before = scrollY; setTimeout(look, 150); } }; look()";
+        site.client.execute_async(rest, Vec::new()).await.unwrap();
+        let place = site
+            .script(
+                "const {top, bottom, width} = document.querySelector('#draw [data-part=clean]').getBoundingClientRect(); \
+                 const bar = document.querySelector('.form-actions').getBoundingClientRect(); \
+                 return [top, bottom, width, innerWidth < 1024 ? bar.top : innerHeight]",
+            )
+            .await;
+        let [top, bottom, picture, end] = serde_json::from_value::<[f64; 4]>(place).unwrap();
+        assert!(top >= 0.0 && bottom <= end, "{width} × {height}: from {top} to {bottom} of {end}");
+        assert!(picture >= f64::from(size), "{width} × {height}: {picture} pixels wide");
+        site.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_picture_is_shown_clean_or_noisy() {
+    let site = Site::open("/?class=Bag&seed=1").await;
+    site.until_state("draw", "completed").await;
+    let visible = "return ['clean', 'noisy'].map(part => document.querySelector(`#draw [data-part=${part}]`).checkVisibility())";
+    assert_eq!(site.script(visible).await, json!([true, false]));
+    site.click("#draw [data-part=preview] label:nth-child(2)").await;
+    assert_eq!(site.script(visible).await, json!([false, true]));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_dialog_shows_the_large_picture_its_steps_and_the_other_pictures() {
+    let site = Site::open("/?class=Bag&seed=1&count=3").await;
+    site.until_state("draw", "completed").await;
+    site.script("document.querySelector('#draw [data-part=enlarge]').focus()").await;
+    site.press("\u{e007}").await; // enter
+    site.until("document.querySelector('dialog')?.open").await;
+    let caption = ".lightbox-caption";
+    assert_eq!(site.text(caption).await, "1 of 3 · Bag, seed 1 · step 10 of 10");
+    let width =
+        site.script("return document.querySelector('dialog canvas').getBoundingClientRect().width").await;
+    assert!(width.as_f64().unwrap() > 600.0, "{width}");
+    site.press("\u{e012}\u{e012}").await; // left: the slider has the focus
+    assert_eq!(site.text(caption).await, "1 of 3 · Bag, seed 1 · step 8 of 10");
+    site.press("\u{e00f}").await; // page down
+    assert_eq!(site.text(caption).await, "2 of 3 · Bag, seed 1 · step 8 of 10");
+    assert!(site.script("return location.search").await.as_str().unwrap().ends_with("pick=2"));
+    site.press("\u{e00c}").await; // escape
+    assert_eq!(site.script("return document.querySelector('dialog').open").await, json!(false));
+    assert_eq!(site.script("return document.activeElement.dataset.part").await, json!("enlarge"));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn tiles_show_their_own_steps_while_they_are_drawn() {
+    let site = Site::open("/").await;
+    // Records the texts of the counter, and at each of them how many different tiles there are beside noise.
+    site.script(
+        "window.counts = []; const count = document.querySelector('[data-part=sheet-count]'); \
+         new MutationObserver(() => window.counts.push(count.textContent)).observe(count, {childList: true}); \
+         window.spoken = []; const spoken = document.querySelector('[data-part=sheet-announcement]'); \
+         new MutationObserver(() => window.spoken.push(spoken.textContent)).observe(spoken, {childList: true})",
+    )
+    .await;
+    site.click("label[for=several]").await;
+    for class in 1..8 {
+        site.click(&format!("#class-{class}")).await;
+    }
+    site.click("#submit").await;
+    site.until_state("draw", "completed").await;
+    let counts = site.script("return [...new Set(window.counts)]").await;
+    let counts: Vec<String> = serde_json::from_value(counts).unwrap();
+    assert_eq!(counts.first().map(String::as_str), Some("0 of 8"));
+    assert_eq!(counts.last().map(String::as_str), Some("8 pictures"));
+    assert!(counts.len() > 4, "{counts:?}");
+    let spoken: Vec<String> =
+        serde_json::from_value(site.script("return window.spoken.filter(Boolean)").await).unwrap();
+    assert!(
+        (1..=4).contains(&spoken.len()) && spoken.last().unwrap() == "8 of 8 pictures drawn",
+        "{spoken:?}"
+    );
+    // A replay shows all tiles at the same step.
+    let tiles =
+        "return [...document.querySelectorAll('#draw .sheet canvas')].map(canvas => canvas.toDataURL())";
+    site.until_painted().await;
+    let finished = site.script(tiles).await;
+    site.click("#draw [data-part=bars] > :nth-child(2)").await;
+    site.until_painted().await;
+    let replayed = site.script(tiles).await;
+    let pairs = finished.as_array().unwrap().iter().zip(replayed.as_array().unwrap());
+    assert_eq!(pairs.filter(|(finished, replayed)| finished != replayed).count(), 8);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_drawn_picture_can_be_saved_and_its_replay_skipped() {
+    let site = Site::open("/").await;
+    site.script(
+        "const speed = document.querySelector('#draw [data-part=speed]'); speed.value = '0.25'; \
+         speed.dispatchEvent(new Event('change', {bubbles: true}))",
+    )
+    .await;
+    site.click("#submit").await;
+    site.until_state("draw", "replaying").await;
+    let status = site.text("#draw .status").await;
+    assert!(status.contains("Drawn in") && status.contains("Replaying"), "{status}");
+    assert!(
+        site.script("return document.querySelector('[data-part=download]').href")
+            .await
+            .as_str()
+            .unwrap()
+            .starts_with("data:")
+    );
+    // Pausing isn't the end.
+    site.click("#draw [data-part=play]").await;
+    assert!(site.text("#draw .status").await.contains("Paused at step"));
+    site.click("#draw [data-part=skip]").await;
+    site.until_state("draw", "completed").await;
+    let step = "return document.querySelector('#draw [data-part=tokens]').dataset.step";
+    assert_eq!(site.script(step).await, json!("10"));
+    assert!(site.text("#draw .status").await.contains("Done in"));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn reduced_motion_shows_the_last_step_without_playing_the_others() {
+    let (_server, url) = server(0);
+    let browser = Browser::start(1440, 1000).await;
+    browser.emulate_media(&[("prefers-reduced-motion", "reduce")]).await;
+    browser.goto(&url).await;
+    browser.script(
+        "window.states = []; const line = document.querySelector('#draw .status'); \
+         new MutationObserver(() => window.states.push(line.dataset.state)).observe(line, {attributes: true})",
+    )
+    .await;
+    browser.click("#submit").await;
+    browser.until_state("draw", "completed").await;
+    let states = browser.script("return window.states").await;
+    assert!(!states.as_array().unwrap().contains(&json!("replaying")), "{states}");
+    browser.close().await;
 }
