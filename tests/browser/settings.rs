@@ -106,6 +106,11 @@ async fn invalid_fields_show_the_allowed_range_and_nothing_is_sent() {
     site.fill("#count", "3").await;
     site.click("#submit").await;
     assert!(site.text("#count-error").await.contains("27 pictures"));
+    // The error has a row of its own.
+    let widths = site
+        .script("return ['count-error', 'settings'].map(id => document.getElementById(id).getBoundingClientRect().width)")
+        .await;
+    assert_eq!(widths[0], widths[1]);
     assert_eq!(
         site.script("return document.querySelector('#draw .status').dataset.state").await,
         json!("idle")
