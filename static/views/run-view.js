@@ -93,9 +93,9 @@ export class RunView {
       this.caughtUp = true;
       this.showCompleted(run);
     } else if (playing) {
-      this.status.show("replaying", `Drawn in ${run.seconds.toFixed(1)} s. Replaying the steps.`);
+      this.status.show("replaying", `Finished in ${run.seconds.toFixed(1)} s. Replaying the steps.`);
     } else {
-      this.status.show("replaying", `Drawn in ${run.seconds.toFixed(1)} s. Paused at step ${step} of ${model.stepCount}.`);
+      this.status.show("replaying", `Finished in ${run.seconds.toFixed(1)} s. Paused at step ${step} of ${model.stepCount}.`);
     }
   }
 

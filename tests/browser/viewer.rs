@@ -242,7 +242,7 @@ async fn a_drawn_picture_can_be_saved_and_its_replay_skipped() {
     site.click("#submit").await;
     site.until_state("draw", "replaying").await;
     let status = site.text("#draw .status").await;
-    assert!(status.contains("Drawn in") && status.contains("Replaying"), "{status}");
+    assert!(status.contains("Finished in") && status.contains("Replaying"), "{status}");
     assert!(
         site.script("return document.querySelector('[data-part=download]').href")
             .await
