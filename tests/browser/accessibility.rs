@@ -43,7 +43,7 @@ async fn axe_finds_no_violation_on_any_view_in_light_and_dark() {
         assert_eq!(violations(&browser).await, json!([]), "save panel, {theme}");
         browser.press("\u{e00c}").await; // escape
         browser.click("#draw [data-part=enlarge]").await;
-        browser.until("document.querySelector('dialog').open").await;
+        browser.until("document.querySelector('dialog')?.open").await;
         assert_eq!(violations(&browser).await, json!([]), "large picture, {theme}");
         browser.goto(&format!("{url}/?view=compare&class=Bag&seed=2")).await;
         browser.until_state("compare", "completed").await;

@@ -185,7 +185,7 @@ async fn a_dialog_shows_the_large_picture_its_steps_and_the_other_pictures() {
     assert_eq!(site.text(caption).await, "2 of 3 · Bag, seed 1 · step 8 of 10");
     assert!(site.script("return location.search").await.as_str().unwrap().ends_with("pick=2"));
     site.press("\u{e00c}").await; // escape
-    assert_eq!(site.script("return document.querySelector('dialog').open").await, json!(false));
+    assert_eq!(site.script("return document.querySelector('dialog')?.open").await, json!(false));
     assert_eq!(site.script("return document.activeElement.dataset.part").await, json!("enlarge"));
     site.close().await;
 }
