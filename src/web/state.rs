@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::jobs::JobIndex;
-use super::operations::ApiDescription;
+use super::operations::api_description::ApiDescription;
 use super::request::UploadPermits;
 use crate::engine::Engine;
 

@@ -1,7 +1,7 @@
 //! For operators and for developers of clients: health and metrics, the OpenAPI document (`openapi`) and the page made from
 //! it (`api_description`, `docs`).
 
-mod api_description;
+pub(super) mod api_description;
 mod docs;
 mod health;
 mod metrics;
@@ -14,7 +14,6 @@ use utoipa_axum::routes;
 
 use super::state::AppState;
 
-pub(super) use api_description::ApiDescription;
 pub(super) use openapi::openapi_document;
 
 /// The routes that the OpenAPI document describes.
