@@ -1,5 +1,5 @@
 //! The structure of the code, read from its import lines: no file imports itself through others, no layer imports a higher
-//! one, and names that were replaced don't come back.
+//! one, the page preloads what its scripts import, and names that were replaced don't come back.
 //!
 //! Imports are those of `use` declarations and qualified paths (Rust), of `import` and `export … from` (JavaScript), and of
 //! `import` and `from … import` (Python). A name that a Rust module re-exports counts as imported from the file that defines
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use imports::{Imports, javascript_imports, python_imports, rust_imports};
+use imports::{Imports, javascript_imports, python_imports, rust_imports, static_javascript_imports};
 
 /// The layers of the Rust code, the highest first.
 const RUST_LAYERS: [&str; 7] =
@@ -127,6 +127,31 @@ fn layers_import_downwards() {
     assert_eq!(upward(&javascript(), &SCRIPT_LAYERS), [""; 0]);
 }
 
+/// What a file imports, directly and through others.
+fn imported_from(file: &str, imports: &Imports) -> BTreeSet<String> {
+    let (mut found, mut waiting) = (BTreeSet::new(), vec![file]);
+    while let Some(file) = waiting.pop() {
+        for other in imports.get(file).into_iter().flatten() {
+            if found.insert(other.clone()) {
+                waiting.push(other);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn page_preloads_the_modules_that_its_main_script_imports() {
+    let imports = static_javascript_imports(&sources("static", ".js"));
+    let imported = imported_from("static/main.js", &imports);
+    assert!(imported.len() >= 30, "only {} modules were found", imported.len());
+    let page = &sources("templates", "index.html")["templates/index.html"];
+    let list = page.split_once("{% for module in [").unwrap().1.split_once("] %}").unwrap().0;
+    let preloaded: Vec<String> =
+        list.split(", ").map(|quoted| format!("static/{}.js", quoted.trim_matches('"'))).collect();
+    assert_eq!(preloaded, imported.into_iter().collect::<Vec<_>>());
+}
+
 #[test]
 fn replaced_names_are_not_used() {
     let mut found = Vec::new();
@@ -193,6 +218,25 @@ fn script_circle_is_found() {
         ("static/lib/b.js", "/** @type {import(\"./c.js\").C} */\nexport * from '../a.js';"),
     ]));
     assert_eq!(circle(&imports).unwrap(), ["static/a.js", "static/lib/b.js"]);
+}
+
+#[test]
+fn script_imports_include_the_first_line_and_all_that_load_later() {
+    let sources = files(&[
+        (
+            "static/a.js",
+            "// @ts-check\nimport { b } from \"./b.js\";\nexport { c } from \"./c.js\";\n\
+             const later = { d: () => import(\"./d.js\"), e: () => import(\"./e.js\") };",
+        ),
+        ("static/b.js", "// import { e } from \"./e.js\";"),
+        ("static/c.js", "import \"./b.js\";"),
+        ("static/d.js", ""),
+        ("static/e.js", ""),
+    ]);
+    let all = imported_from("static/a.js", &javascript_imports(&sources));
+    assert_eq!(Vec::from_iter(all), ["b", "c", "d", "e"].map(|name| format!("static/{name}.js")));
+    let first = imported_from("static/a.js", &static_javascript_imports(&sources));
+    assert_eq!(Vec::from_iter(first), ["b", "c"].map(|name| format!("static/{name}.js")));
 }
 
 #[test]

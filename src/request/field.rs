@@ -96,8 +96,17 @@ pub struct FormInput {
     /// The slider's smallest value, where it isn't the range's.
     pub slider_min: Option<f64>,
     pub slider_step: f64,
-    /// The largest value means the same as absence, and is what the page shows then.
-    pub absent_at_max: bool,
+    /// The end of the range that means the same as absence. The page shows this value then, and doesn't send it.
+    pub off_at: Option<RangeEnd>,
+    /// The value that a comparison suggests: one that shows what the option does.
+    pub comparison_value: f64,
+}
+
+/// An end of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeEnd {
+    Min,
+    Max,
 }
 
 impl<T: Clone> Limit<T> {
@@ -155,6 +164,15 @@ impl<D> Field<D> {
             }
             _ => None,
         }
+    }
+
+    /// The number that means the same as absence on the page.
+    pub fn off_value(&self, config: &Config) -> Option<f64> {
+        let (min, max) = self.bounds(config)?;
+        Some(match self.input?.off_at? {
+            RangeEnd::Min => min,
+            RangeEnd::Max => max,
+        })
     }
 
     /// The allowed values, where they are the same for every model.

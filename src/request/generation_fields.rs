@@ -1,6 +1,6 @@
 //! The fields of a request for images.
 
-use super::field::{Field, FormInput, Kind, Limit, LimitName, Required};
+use super::field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 use super::generation::GenerationDraft;
 use crate::engine::{MAX_COUNT, SEED_MAX};
 use crate::model::{IntegerRange, SamplingOptions};
@@ -137,7 +137,8 @@ const GUIDANCE: GenerationField = GenerationField {
         help: "How strongly the class steers the picture; 0 ignores it.",
         slider_min: None,
         slider_step: 0.1,
-        absent_at_max: false,
+        off_at: None,
+        comparison_value: 0.0,
     }),
     ..Field::new(
         "guidance",
@@ -159,7 +160,8 @@ const TEMPERATURE: GenerationField = GenerationField {
         help: "How random the codes are; 0 takes the most likely one.",
         slider_min: None,
         slider_step: 0.05,
-        absent_at_max: false,
+        off_at: None,
+        comparison_value: 0.0,
     }),
     ..Field::new(
         "temperature",
@@ -180,7 +182,8 @@ const TOP_K: GenerationField = GenerationField {
         help: "Draws only from the k most likely codes.",
         slider_min: None,
         slider_step: 1.0,
-        absent_at_max: true,
+        off_at: Some(RangeEnd::Max),
+        comparison_value: 8.0,
     }),
     ..Field::new(
         "top_k",
@@ -200,7 +203,8 @@ const TOP_P: GenerationField = GenerationField {
         help: "Draws only from the codes that make up this probability.",
         slider_min: Some(0.01),
         slider_step: 0.01,
-        absent_at_max: true,
+        off_at: Some(RangeEnd::Max),
+        comparison_value: 0.5,
     }),
     ..Field::new(
         "top_p",

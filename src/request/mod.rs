@@ -23,7 +23,7 @@ mod schema;
 mod tokenization;
 
 pub use error::FieldError;
-pub use field::{Field, FormInput, Kind, Limit, LimitName, Required};
+pub use field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 pub use generation::{GenerationDraft, GenerationRequest, InitImageFile, PictureFormat};
 pub use generation_fields::{COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, sampling_fields};
 pub use reader::{IMAGES, Reader, integer, model_names, text_value};

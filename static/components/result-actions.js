@@ -7,6 +7,7 @@ import { part } from "../lib/dom.js";
 import { encodeSheet, saveFile } from "../lib/files.js";
 import { decodePng, tokenImage } from "../lib/images.js";
 import { model, tokensPerStep } from "../lib/model.js";
+import { activeOptions } from "../lib/sampling-options.js";
 import { closeMenu, connectMenus } from "./menu.js";
 import { DEFAULT_SCALE, SavePanel } from "./save-panel.js";
 
@@ -204,17 +205,14 @@ const fileName = (label, seed, index) =>
   `${label.replace(/[^\w-]+/g, "-").toLowerCase()}-${seed}${index ? `-${index + 1}` : ""}`;
 
 /** @param {Run} run @param {Settings} settings @param {number} index */
-function describePicture(run, { guidance, temperature, top_k, top_p }, index) {
+function describePicture(run, { options }, index) {
   const { label, seed } = run.pictures[index];
   const count = run.pictures.length;
   return [
     ...(count > 1 ? [`Picture\u00a0${index + 1}\u00a0of\u00a0${count}`, label] : []),
     `Seed\u00a0${seed}`,
     ...(run.jobOf(index).request.count > 1 ? [`no.\u00a0${run.indexInJob(index) + 1}`] : []),
-    `guidance\u00a0${guidance}`,
-    `temperature\u00a0${temperature}`,
-    ...(top_k < model.codeCount ? [`top-k\u00a0${top_k}`] : []),
-    ...(top_p < 1 ? [`top-p\u00a0${top_p}`] : []),
+    ...activeOptions(options).map(({ name, label }) => `${label.toLowerCase()}\u00a0${options[name]}`),
     `${model.stepCount}\u00a0×\u00a0${tokensPerStep}\u00a0tokens`,
   ].join(" · ");
 }

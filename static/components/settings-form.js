@@ -1,16 +1,17 @@
 // @ts-check
-/** The settings: one or several classes, seed, count, sampling parameters, presets. Reads and validates them. */
+/** The settings: one or several classes, seed, count, sampling options, presets. Reads and validates them. */
 import { byId } from "../lib/dom.js";
 import { model } from "../lib/model.js";
+import { optionValues, samplingOptions } from "../lib/sampling-options.js";
 import { parseSeeds, randomSeed } from "../lib/seeds.js";
 import { pictureCount } from "../lib/settings.js";
 import { clearError, field, numberValue, pairWithSlider, setValue, showError, validateNumber } from "./fields.js";
 
 /** @typedef {import("../lib/settings.js").Settings} Settings */
 
-const SAMPLING = ["guidance", "temperature", "top_k", "top_p"];
+const OPTIONS = samplingOptions.map(({ name }) => name);
 
-/** What each preset changes of the defaults. @type {Record<string, Record<string, number>>} */
+/** What each preset changes of the defaults. @type {Record<string, import("../lib/sampling-options.js").OptionValues>} */
 const PRESETS = {
   default: {},
   plain: { guidance: 4, temperature: 0.7 },
@@ -42,7 +43,7 @@ export class SettingsForm {
 
   #listen() {
     const changed = () => this.#changed();
-    for (const id of [...SAMPLING, "count", "from_step"]) pairWithSlider(id, changed);
+    for (const id of [...OPTIONS, "count", "from_step"]) pairWithSlider(id, changed);
     for (const input of this.classInputs) {
       input.addEventListener("change", () => {
         clearError("class");
@@ -92,14 +93,9 @@ export class SettingsForm {
     this.onChange();
   }
 
-  /** All sampling parameters of a preset. @param {string} [name] @returns {Record<string, number>} */
+  /** All sampling options of a preset. @param {string} [name] */
   #presetValues(name) {
-    return { ...this.samplingDefaults, ...PRESETS[name ?? ""] };
-  }
-
-  /** The model's defaults. @returns {Record<string, number>} */
-  get samplingDefaults() {
-    return Object.fromEntries(SAMPLING.map((id) => [id, Number(field(id).dataset.default)]));
+    return { ...optionValues((option) => option.default), ...PRESETS[name ?? ""] };
   }
 
   /** Whether the next run keeps the seed. */
@@ -153,7 +149,7 @@ export class SettingsForm {
     if (!classes.length) errors.push(["class", "Choose a class."]);
     const { seeds, error: seedError } = parseSeeds(seedText, Number(seedField.dataset.max));
     if (seedError) errors.push(["seed", seedError]);
-    for (const id of [...SAMPLING, ...(single ? [] : ["count"])]) {
+    for (const id of [...OPTIONS, ...(single ? [] : ["count"])]) {
       const error = validateNumber(field(id));
       if (error) errors.push([id, error]);
     }
@@ -161,10 +157,7 @@ export class SettingsForm {
       classes,
       seeds: single ? seeds.slice(0, 1) : seeds,
       count: single ? 1 : numberValue("count"),
-      guidance: numberValue("guidance"),
-      temperature: numberValue("temperature"),
-      top_k: numberValue("top_k"),
-      top_p: numberValue("top_p"),
+      options: optionValues(({ name }) => numberValue(name)),
     };
     const pictures = pictureCount(settings);
     if (!errors.length && pictures > model.maxPictures) {
@@ -183,7 +176,7 @@ export class SettingsForm {
 
   /** Shows errors beside their fields and focuses the first field. @param {[string, string][]} errors field and error @returns {boolean} whether there are any */
   showErrors(errors) {
-    for (const id of ["class", "seed", "count", "to", "from_step", ...SAMPLING]) clearError(id);
+    for (const id of ["class", "seed", "count", "to", "from_step", ...OPTIONS]) clearError(id);
     for (const [id, error] of errors) showError(id, error);
     const [first] = errors[0] ?? [];
     if (first) (field(first) ?? this.classInputs[0]).focus();
@@ -207,7 +200,7 @@ export class SettingsForm {
   }
 
   reset() {
-    for (const id of [...SAMPLING, "count"]) setValue(id, field(id).dataset.default ?? "");
+    for (const id of [...OPTIONS, "count"]) setValue(id, field(id).dataset.default ?? "");
     setValue("seed", "");
     this.#setSeedLocked(false);
     this.#changed();
@@ -223,9 +216,9 @@ export class SettingsForm {
       for (const input of this.classInputs) input.checked = classes.includes(input.value);
       this.#updateClassInputs();
     }
-    for (const id of SAMPLING) setValue(id, field(id).dataset.default ?? "");
+    for (const id of OPTIONS) setValue(id, field(id).dataset.default ?? "");
     setValue("count", 1);
-    for (const id of [...SAMPLING, "count"]) {
+    for (const id of [...OPTIONS, "count"]) {
       const text = query.get(id) ?? "";
       if (text !== "" && !validateNumber(field(id), text)) setValue(id, text);
     }

@@ -2,7 +2,7 @@
 /** All requests to the server; errors become sentences for people. Event streams are in stream.js. */
 
 /**
- * @typedef {{class: string, seed: number, count: number, guidance: number, temperature: number, top_k?: number, top_p?: number, image?: string, from_step?: number}} GenerationRequest
+ * @typedef {{class: string, seed: number, count: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} GenerationRequest
  * @typedef {{field: string, value: unknown, allowed: unknown}} FieldError
  * @typedef {{self: string, events: string}} Links
  * @typedef {{id: string, status: string, model: string, class: string, seed: number, links: Links}} Accepted

@@ -1,27 +1,17 @@
 // @ts-check
 /** The settings of a submission, and the API requests that they make. */
-import { model } from "./model.js";
+import { activeOptions } from "./sampling-options.js";
 
 /**
  * @typedef {object} Settings
  * @property {string[]} classes
  * @property {number[]} seeds
  * @property {number} count        pictures of each class and seed
- * @property {number} guidance
- * @property {number} temperature
- * @property {number} top_k        the number of codes: no limit
- * @property {number} top_p        1: no limit
+ * @property {import("./sampling-options.js").OptionValues} options  of sampling
  */
 
-/** The sampling parameters to send: limits that limit nothing are omitted. @param {Settings} settings */
-export function samplingParameters({ guidance, temperature, top_k, top_p }) {
-  return {
-    guidance,
-    temperature,
-    ...(top_k < model.codeCount && { top_k }),
-    ...(top_p < 1 && { top_p }),
-  };
-}
+/** The sampling parameters to send: options that are off are omitted. @param {Settings} settings */
+export const samplingParameters = ({ options }) => Object.fromEntries(activeOptions(options).map(({ name }) => [name, options[name]]));
 
 /** One request for each class and seed, in the order of the contact sheet. @param {Settings} settings @returns {import("./api.js").GenerationRequest[]} */
 export function toRequests(settings) {
@@ -29,5 +19,5 @@ export function toRequests(settings) {
   return classes.flatMap((name) => seeds.map((seed) => ({ class: name, seed, count, ...samplingParameters(settings) })));
 }
 
-/** @param {Settings} settings */
+/** @param {Pick<Settings, "classes" | "seeds" | "count">} settings */
 export const pictureCount = ({ classes, seeds, count }) => classes.length * seeds.length * count;

@@ -5,16 +5,9 @@ import { settingsAddress } from "../lib/address.js";
 import { byId, part, parts } from "../lib/dom.js";
 import { model, tokensPerStep } from "../lib/model.js";
 import { Run } from "../lib/run.js";
+import { samplingOptions } from "../lib/sampling-options.js";
 import { toRequests } from "../lib/settings.js";
 import { RunView } from "./run-view.js";
-
-/** @typedef {import("../lib/api.js").GenerationRequest} GenerationRequest */
-
-/** Labels of the settings that can differ. @type {Record<string, string>} */
-const LABELS = { guidance: "Guidance", temperature: "Temperature", top_k: "Top-k", top_p: "Top-p", class: "Class" };
-
-/** Values that show what a setting does. @type {Record<string, string>} */
-const SUGGESTED_VALUES = { guidance: "0", temperature: "0", top_k: "8", top_p: "0.5" };
 
 export class CompareView extends RunView {
   /** @param {import("./view.js").Page} page */
@@ -26,7 +19,7 @@ export class CompareView extends RunView {
     this.rightClass = /** @type {HTMLSelectElement} */ (byId("to-class"));
     this.leftLabel = /** @type {HTMLElement} */ (byId("vary-from"));
     this.setting.addEventListener("change", () => {
-      this.rightField.value = SUGGESTED_VALUES[this.setting.value] ?? "";
+      this.rightField.value = samplingOptions.find(({ name }) => name === this.setting.value)?.comparisonValue ?? "";
       this.onFormChange();
     });
     this.onFormChange();
@@ -59,7 +52,7 @@ export class CompareView extends RunView {
   }
 
   #showTitles() {
-    const label = LABELS[this.setting.value];
+    const label = this.setting.selectedOptions[0].text;
     this.titles[0].textContent = `${label} ${this.#leftValue}`;
     this.titles[1].textContent = `${label} ${this.#rightValue}`;
   }
@@ -72,11 +65,12 @@ export class CompareView extends RunView {
     const settings = form.read({ single: true, errors: error ? [["to", error]] : [] });
     if (!settings) return;
 
-    const [left] = toRequests(settings);
-    const right = { ...left, [setting]: this.#comparesClasses ? this.#rightValue : parseNumber(this.#rightValue) };
+    const changed = this.#comparesClasses
+      ? { classes: [this.#rightValue] }
+      : { options: { ...settings.options, [setting]: parseNumber(this.#rightValue) } };
     this.page.setAddress(settingsAddress("compare", settings, { vary: setting, to: this.#rightValue }));
     this.#showTitles();
-    this.#begin([left, /** @type {GenerationRequest} */ (right)]);
+    this.#begin([settings, { ...settings, ...changed }].flatMap(toRequests));
   }
 
   /** Repeats the run with its seed. */
@@ -84,7 +78,7 @@ export class CompareView extends RunView {
     if (this.run && !this.running) this.#begin(this.run.requests);
   }
 
-  /** @param {GenerationRequest[]} requests */
+  /** @param {import("../lib/api.js").GenerationRequest[]} requests */
   #begin(requests) {
     this.page.showNotice("");
     const run = new Run(requests);

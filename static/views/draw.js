@@ -7,6 +7,7 @@ import { pickedIndex, settingsAddress, withPick } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { Run } from "../lib/run.js";
+import { optionValues } from "../lib/sampling-options.js";
 import { pictureCount, toRequests } from "../lib/settings.js";
 import { read, write } from "../lib/storage.js";
 import { RunView } from "./run-view.js";
@@ -187,10 +188,15 @@ function sheetLabel(run, settings, index) {
 /** @returns {SavedView | undefined} */
 function readSavedView() {
   const stored = /** @type {any} */ (read("session", STORAGE_KEY));
-  // Before 0.2.0 the run was stored as `session`.
+  // Before 0.2.0 the run was stored as `session`, and the options of sampling were members of the settings.
   const saved = stored?.session ? { ...stored, run: stored.session } : stored;
-  return isSavedView(saved) ? saved : undefined;
+  if (!isSavedView(saved)) return undefined;
+  const { settings } = saved;
+  return { ...saved, settings: { ...settings, options: storedOptions(settings.options ?? settings) } };
 }
+
+/** The stored options; the defaults of those that were not stored. @param {any} stored */
+const storedOptions = (stored) => optionValues(({ name, default: value }) => (Number.isFinite(stored[name]) ? stored[name] : value));
 
 const GENERATION_LINK = /^\/api\/v1\/generations\/[\w-]+(\/events)?$/;
 
@@ -205,6 +211,6 @@ function isSavedView(saved) {
       && Number.isInteger(job.body.count) && job.body.count >= 1 && job.body.count <= model.maxPictures
       && (job.links === null || (isLink(job.links?.self) && isLink(job.links?.events))))
     && Array.isArray(settings?.classes) && Array.isArray(settings.seeds) && Number.isInteger(settings.count)
-    && pictureCount({ ...settings, classes: settings.classes, seeds: settings.seeds, count: settings.count })
+    && pictureCount({ classes: settings.classes, seeds: settings.seeds, count: settings.count })
       === jobs.reduce((sum, { body }) => sum + body.count, 0);
 }

@@ -27,8 +27,7 @@ export class HowView {
     this.root = /** @type {HTMLElement} */ (byId("how"));
     this.status = new Status(this.root, { onRetry: () => this.onShow() });
     this.class = form.classes[CLASS_INDEX] ?? form.classes[0];
-    const { guidance, temperature } = form.samplingDefaults;
-    this.request = { class: this.class, seed: SEED, count: 1, guidance, temperature };
+    this.request = { class: this.class, seed: SEED, count: 1 };
     /** @param {string} name */
     const strip = (name) => new StepStrip(part(this.root, name));
     this.forward = { noisy: strip("forward-noisy"), tokens: strip("forward-tokens") };

@@ -1,6 +1,7 @@
 //! The settings form, and the page's address.
 
-use serde_json::json;
+use rdpm::request::sampling_fields;
+use serde_json::{Value, json};
 
 use super::site::{Site, bytes_of};
 
@@ -36,6 +37,60 @@ async fn a_link_restores_every_setting_and_draws_the_identical_picture() {
     assert_eq!(site.text("#draw [data-part=title]").await, "Bag");
     let second = site.script(saved).await;
     assert_eq!(bytes_of(first.as_str().unwrap()), bytes_of(second.as_str().unwrap()));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn every_sampling_option_of_the_table_is_sent_linked_described_and_compared() {
+    let site = Site::open("/?class=Bag&seed=12").await;
+    let options: Vec<_> = sampling_fields().map(|field| (field.name, field.input.unwrap())).collect();
+    assert!(options.len() >= 4);
+    let on_page = "return [...document.querySelectorAll('[data-sampling-option]')].map(input => input.name)";
+    assert_eq!(site.script(on_page).await, json!(options.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
+
+    site.until_state("draw", "completed").await;
+    for (name, input) in &options {
+        site.fill(&format!("#{name}"), &input.comparison_value.to_string()).await;
+    }
+    site.run("draw").await;
+    let address = site.script("return location.search").await;
+    let facts = site.text("[data-part=result-summary]").await.replace('\u{a0}', " ");
+    let link = site
+        .script("return JSON.parse(sessionStorage['rdpm.run']).run.jobs.map(job => job.links.self).join()")
+        .await;
+    let job = reqwest::get(format!("{}{}", site.url, link.as_str().unwrap())).await.unwrap();
+    let job: Value = job.json().await.unwrap();
+    for (name, input) in &options {
+        let value = input.comparison_value;
+        assert!(address.as_str().unwrap().contains(&format!("&{name}={value}")), "{address}");
+        assert!(facts.contains(&format!(" · {} {value} · ", input.label.to_lowercase())), "{facts}");
+        assert_eq!(job[name].as_f64(), Some(value), "{job}");
+    }
+
+    // The values that are off are neither sent nor described.
+    site.click("#reset").await;
+    site.run("draw").await;
+    let address = site.script("return location.search").await;
+    let facts = site.text("[data-part=result-summary]").await.to_lowercase();
+    let off = options.iter().filter(|(_, input)| input.off_at.is_some());
+    for (name, input) in off {
+        assert!(!address.as_str().unwrap().contains(name), "{address}");
+        assert!(!facts.contains(&input.label.to_lowercase()), "{facts}");
+    }
+
+    // A comparison suggests a value for each.
+    site.click(".tabs [data-view-link=compare]").await;
+    site.until_loaded("compare").await;
+    for (name, input) in &options {
+        site.script(&format!(
+            "const vary = document.getElementById('vary'); vary.value = '{name}'; \
+             vary.dispatchEvent(new Event('change', {{bubbles: true}}))"
+        ))
+        .await;
+        let titles = "return document.querySelectorAll('[data-part=side-title]')[1].textContent";
+        let expected = format!("{} {}", input.label, input.comparison_value);
+        assert_eq!(site.script(titles).await, json!(expected));
+    }
     site.close().await;
 }
 

@@ -280,6 +280,21 @@ fn is_only_exported(module: &Module<'_>, name: &str) -> bool {
 }
 
 pub fn javascript_imports(sources: &Sources) -> Imports {
+    javascript_statements(sources, |statement| {
+        statement.starts_with("import") || statement.starts_with("export") || statement.contains("import(")
+    })
+}
+
+/// Without `import(…)`: what a browser loads together with a script.
+pub fn static_javascript_imports(sources: &Sources) -> Imports {
+    javascript_statements(sources, |statement| {
+        !statement.contains("import(")
+            && (statement.starts_with("import")
+                || (statement.starts_with("export") && statement.contains("from")))
+    })
+}
+
+fn javascript_statements(sources: &Sources, is_import: impl Fn(&str) -> bool) -> Imports {
     let mut imports = Imports::new();
     for (file, text) in sources {
         let found = imports.entry(file.clone()).or_default();
@@ -291,19 +306,24 @@ pub fn javascript_imports(sources: &Sources) -> Imports {
             rest = &rest[rest[start..].find("*/").map_or(rest.len(), |end| start + end + 2)..];
         }
         lines.push_str(rest);
-        for statement in lines.split(';') {
-            let statement = statement.trim();
-            let is_import = statement.starts_with("import")
-                || statement.starts_with("export")
-                || statement.contains("import(");
-            let name =
-                statement.split(['"', '\'']).find(|part| part.starts_with("./") || part.starts_with("../"));
-            if let (true, Some(name)) = (is_import, name) {
-                found.extend(relative(file, name).filter(|other| sources.contains_key(other)));
-            }
+        for statement in lines.split(';').map(code_of_statement).filter(|statement| is_import(statement)) {
+            let names =
+                statement.split(['"', '\'']).filter(|part| part.starts_with("./") || part.starts_with("../"));
+            found.extend(
+                names.filter_map(|name| relative(file, name)).filter(|other| sources.contains_key(other)),
+            );
         }
     }
     imports
+}
+
+/// A statement without the `//` lines before it.
+fn code_of_statement(statement: &str) -> &str {
+    let mut code = statement.trim_start();
+    while code.starts_with("//") {
+        code = code.find('\n').map_or("", |end| code[end..].trim_start());
+    }
+    code.trim_end()
 }
 
 /// A path relative to a file, from the repository's root.

@@ -45,7 +45,7 @@ impl Form {
             classes: Vec::new(),
             seeds: Vec::new(),
             vary: variable_settings().next().unwrap_or(CLASS),
-            to: String::from("0"),
+            to: String::new(),
             problems: Vec::new(),
             class_is_named: false,
         };
@@ -59,6 +59,9 @@ impl Form {
             if !value.is_empty() && (unknown_model.is_none() || key == "view") {
                 form.read_value(&key, value);
             }
+        }
+        if form.to.is_empty() {
+            form.to = comparison_value(form.vary);
         }
         form.class_is_named = !form.classes.is_empty();
         if !form.class_is_named {
@@ -130,10 +133,8 @@ impl Form {
     fn read_field(&mut self, field: &'static Field<GenerationDraft>, text: &str) {
         let model = self.model.clone();
         let value = text_value(field, text);
-        // The page shows the largest value where an option is off.
-        if field.input.is_some_and(|input| input.absent_at_max)
-            && field.bounds(&model.config).map(|(_, max)| max) == value.as_f64()
-        {
+        // The page shows a number where an option is off.
+        if value.is_number() && value.as_f64() == field.off_value(&model.config) {
             return;
         }
         let mut values = Map::from_iter([(field.name.to_owned(), value)]);
@@ -190,7 +191,7 @@ impl Form {
     }
 }
 
-/// A number with a slider, as the page shows it.
+/// An option of sampling as the page shows it: a number with a slider.
 pub(super) struct Input {
     pub name: &'static str,
     pub label: &'static str,
@@ -202,13 +203,18 @@ pub(super) struct Input {
     pub step: f64,
     pub value: f64,
     pub default: f64,
+    /// The value that isn't sent.
+    pub off: Option<f64>,
+    /// The value that the comparison view suggests.
+    pub comparison_value: f64,
 }
 
 impl Input {
     fn new(field: &Field<GenerationDraft>, model: &ModelInfo, value: &Value) -> Option<Self> {
         let input = field.input?;
         let (min, max) = field.bounds(&model.config)?;
-        let default = (field.default)(&model.config).and_then(|default| default.as_f64()).unwrap_or(max);
+        let off = field.off_value(&model.config);
+        let default = (field.default)(&model.config).and_then(|default| default.as_f64()).or(off)?;
         Some(Self {
             name: field.name,
             label: input.label,
@@ -219,6 +225,8 @@ impl Input {
             step: input.slider_step,
             value: value.as_f64().unwrap_or(default),
             default,
+            off,
+            comparison_value: input.comparison_value,
         })
     }
 }
@@ -226,6 +234,12 @@ impl Input {
 /// The settings that the two runs of a comparison may differ in.
 fn variable_settings() -> impl Iterator<Item = &'static str> {
     sampling_fields().map(|field| field.name).chain([CLASS])
+}
+
+/// The value of a setting that a comparison suggests; empty for the class.
+fn comparison_value(setting: &str) -> String {
+    let field = sampling_fields().find(|field| field.name == setting);
+    field.and_then(|field| field.input).map(|input| input.comparison_value.to_string()).unwrap_or_default()
 }
 
 /// The model that `model=` names; otherwise the default one, and the unknown name.
