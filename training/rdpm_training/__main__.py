@@ -1,8 +1,12 @@
-"""Command line: `python -m rdpm_training STAGE [STAGE ...] --config FILE` runs stages in the given order."""
+"""Command line: `python -m rdpm_training STAGE [STAGE ...] --config FILE` runs stages in the given order.
+
+`python -m rdpm_training check FOLDER` says what training would see of a folder of images.
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +41,11 @@ RESULT_STAGES = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="rdpm-train", description="Train, export and evaluate an RDPM model.")
+    if sys.argv[1:2] == ["check"]:
+        return import_module(".check", __package__).main(sys.argv[2:])
+    description = "Train, export and evaluate an RDPM model. To see what training would read from a folder of images: "
+    description += "rdpm-train check FOLDER"
+    parser = argparse.ArgumentParser(prog="rdpm-train", description=description)
     help_text = f"{', '.join(STAGES)}; restore replaces the stages up to denoiser; or {', '.join(RESULT_STAGES)}"
     parser.add_argument("stages", metavar="STAGE", nargs="+", choices=[*STAGES, *RESULT_STAGES], help=help_text)
     help_text = "TOML file, e.g. configs/fashion-mnist.toml; configs/results.toml for " + ", ".join(RESULT_STAGES)
@@ -46,6 +54,8 @@ def main() -> int:
         f"folder for checkpoints and reports (default: runs/NAME; runs/NAME-results for {', '.join(RESULT_STAGES)})"
     )
     parser.add_argument("--run", type=Path, help=help_text)
+    help_text = "refuse a folder of images with files that cannot be used; without it, they are skipped"
+    parser.add_argument("--strict", action="store_true", help=help_text)
     arguments = parser.parse_args()
     result_stages = RESULT_STAGES.keys() & arguments.stages
     if result_stages and STAGES.keys() & arguments.stages:
@@ -54,6 +64,8 @@ def main() -> int:
         )
     try:
         settings = (plan.load if result_stages else config.load)(arguments.config)
+        if arguments.strict:
+            settings = _strict(settings)
         for name in arguments.stages:
             module, function = (STAGES | RESULT_STAGES)[name]
             stage = getattr(import_module(f".{module}", __package__), function)
@@ -64,6 +76,13 @@ def main() -> int:
         print(f"rdpm-train: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _strict(settings: config.Config | plan.Plan) -> config.Config | plan.Plan:
+    """The same settings, with `strict` in [data]."""
+    if isinstance(settings, plan.Plan):
+        return dataclasses.replace(settings, base=_strict(settings.base))
+    return dataclasses.replace(settings, data=dataclasses.replace(settings.data, strict=True))
 
 
 if __name__ == "__main__":

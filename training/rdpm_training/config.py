@@ -21,6 +21,7 @@ class DataConfig:
     channels: int
     license: str = "unknown"
     test_fraction: float = 0.1  # fraction of a folder's images or of all emoji; Fashion-MNIST has its own test set
+    strict: bool = False  # refuse a folder with files that cannot be used, instead of skipping them
     variants: int = 1  # augmented variants of each training image (emoji only); 0: no augmentation
 
 

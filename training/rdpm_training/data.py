@@ -10,20 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .augment import AugmentedSplit
 from .conditions import Descriptions, Vocabulary
 from .config import DataConfig
 from .dataset import DataError, Dataset, Split, to_unit
+from .image_folder import load_image_folder
 
 __all__ = ["DataError", "Dataset", "Split", "load", "to_unit"]
 
 FASHION_MNIST_CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
 def _read_idx(path: Path, magic: int, dimensions: int) -> Tensor:
@@ -111,52 +110,6 @@ def halve_size(images: Tensor) -> Tensor:
     """Halves the size of byte images: each pixel is the mean of two by two."""
     parts = [F.avg_pool2d(chunk.float(), 2).round().to(torch.uint8) for chunk in images.split(500)]
     return torch.cat(parts)
-
-
-def load_image_folder(data: DataConfig, seed: int) -> Dataset:
-    """Reads FOLDER/CLASS/IMAGE. Images are cropped to the central square, scaled, and composited on white.
-
-    A seeded random fraction of each class (`test_fraction`, at least one image) becomes the test set.
-    """
-    root = Path(data.path)
-    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
-    if not classes:
-        raise DataError(f"{root} has no sub-folders; expected one per class")
-    generator = np.random.default_rng(seed)
-    parts: dict[bool, tuple[list[np.ndarray], list[int]]] = {False: ([], []), True: ([], [])}
-    for label, name in enumerate(classes):
-        files = sorted(f for f in (root / name).iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
-        if len(files) < 2:
-            raise DataError(
-                f"{root / name} has {len(files)} images; a class needs at least two (one to train, one to test)"
-            )
-        order = generator.permutation(len(files))
-        held_out = max(1, round(len(files) * data.test_fraction))
-        for rank, index in enumerate(order):
-            images, labels = parts[rank < held_out]
-            images.append(_read_image(files[index], data.image_size, data.channels))
-            labels.append(label)
-
-    def split(test: bool) -> Split:
-        images, labels = parts[test]
-        return Split(torch.from_numpy(np.stack(images)), torch.tensor(labels))
-
-    return Dataset(split(False), split(True), classes)
-
-
-def _read_image(path: Path, size: int, channels: int) -> np.ndarray:
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGBA")
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from error
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image).convert("L" if channels == 1 else "RGB")
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, np.uint8).reshape(size, size, channels)
-    return pixels.transpose(2, 0, 1).copy()
 
 
 def load(data: DataConfig, seed: int) -> Dataset:

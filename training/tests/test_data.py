@@ -2,7 +2,6 @@ import gzip
 import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -40,11 +39,6 @@ def test_image_folder_split_is_deterministic_and_per_class(tiny: Config) -> None
     assert first.train.images.shape == (44, 3, 16, 16)
     assert first.test.labels.tolist() == [0, 0, 1, 1]
     assert first.train.images.equal(again.train.images)
-
-
-def test_transparent_image_is_composited_on_white(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((9, 12, 4), np.uint8)).save(tmp_path / "clear.png")
-    assert (data._read_image(tmp_path / "clear.png", 8, 3) == 255).all()
 
 
 @pytest.mark.parametrize("damage", ["no folder", "one image", "no image"])
