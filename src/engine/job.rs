@@ -194,11 +194,17 @@ impl Job {
         Some(outcome)
     }
 
-    /// The approximate number of bytes that the log and the images take.
+    /// The approximate number of bytes that the request, the log and the images take.
     pub fn byte_size(&self) -> usize {
+        let init_image = self.request.init_image().map_or(0, |init| init.image.as_bytes().len());
         let state = self.state.lock();
         let log: usize = state.log.iter().map(|event| event.byte_size()).sum();
-        log + state.images.values().map(Bytes::len).sum::<usize>()
+        size_of::<Self>() + init_image + log + state.images.values().map(Bytes::len).sum::<usize>()
+    }
+
+    /// The number of finished images.
+    pub fn finished_images(&self) -> usize {
+        self.state.lock().images.len()
     }
 
     /// The job's state now. `queue_position` is used if it waits.

@@ -101,7 +101,7 @@ pub use event::{
 };
 pub use model_handle::ModelHandle;
 pub use options::{Batching, ModelLoading, Options};
-pub use request::{InitImage, MAX_COUNT, Request, SEED_MAX};
+pub use request::{ClientId, InitImage, MAX_COUNT, Request, SEED_MAX};
 pub use subscription::Subscription;
 pub use tokenize::{Tokenized, TokenizedStep};
 

@@ -16,11 +16,12 @@ pub struct Options {
     pub max_queue: usize,
     /// How long an ended job stays readable. Default 10 minutes.
     pub retention: Duration,
-    /// The largest number of ended jobs that stay readable; the oldest is evicted first. Default 256.
+    /// The largest number of ended jobs that stay readable; the newest always stays. Jobs without a finished image are
+    /// evicted first, then the oldest of the [client](super::Request::with_client) with the most. Default 1024.
     pub max_finished: usize,
-    /// The approximate number of bytes that logs and images of ended jobs may take. The oldest is evicted first; the
-    /// newest always stays. Default 256 MiB. A job of 16 images with all its steps takes 0.3 MB at 28 × 28 in grey,
-    /// 3 MB at 64 × 64 in colour.
+    /// The approximate number of bytes that logs and images of ended jobs may take. Evicted as for `max_finished`, by the
+    /// bytes of each client. Default 256 MiB. A job of 16 images with all its steps takes 0.3 MB at 28 × 28 in grey, 3 MB
+    /// at 64 × 64 in colour.
     pub max_finished_bytes: usize,
     /// A job that hasn't ended this long after it was accepted fails. Default 5 minutes; `None` is no limit.
     pub job_timeout: Option<Duration>,
@@ -62,7 +63,7 @@ impl Default for Options {
             batching: Batching::Continuous,
             max_queue: 256,
             retention: Duration::from_secs(600),
-            max_finished: 256,
+            max_finished: 1024,
             max_finished_bytes: 256 << 20,
             job_timeout: Some(Duration::from_secs(300)),
             disconnect_grace: Duration::from_secs(5),

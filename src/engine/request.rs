@@ -1,5 +1,6 @@
 //! The request of one job.
 
+use std::fmt;
 use std::sync::Arc;
 
 use image::DynamicImage;
@@ -13,6 +14,39 @@ pub const MAX_COUNT: u32 = 16;
 /// The largest seed, 2^53 − 1: the largest integer that every JSON implementation keeps exactly.
 pub const SEED_MAX: u64 = (1 << 53) - 1;
 
+/// The client that a job belongs to, for its share of what the engine keeps. Its texts mean nothing to the engine and are
+/// never logged.
+///
+/// Shares are equal between groups, and within a group between its members. So a client that can choose its name at will,
+/// such as a token, must be a member of a group that it can't choose, such as its network's address.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ClientId {
+    group: Arc<str>,
+    member: Option<Arc<str>>,
+}
+
+impl ClientId {
+    /// A client that is a group of its own.
+    pub fn new(group: impl Into<Arc<str>>) -> Self {
+        Self { group: group.into(), member: None }
+    }
+
+    /// The member of this client's group with this name.
+    pub fn with_member(self, member: impl Into<Arc<str>>) -> Self {
+        Self { member: Some(member.into()), ..self }
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.group
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientId").finish_non_exhaustive()
+    }
+}
+
 /// The request of one job: `count` images of one model with the same settings, image `i` sampled from (`seed`, `i`). It
 /// is valid once it is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +59,7 @@ pub struct Request {
     alternatives: bool,
     cancel_on_disconnect: bool,
     init_image: Option<InitImage>,
+    client: Option<ClientId>,
 }
 
 /// An image that a job starts from.
@@ -54,6 +89,7 @@ impl Request {
             alternatives: false,
             cancel_on_disconnect: false,
             init_image: None,
+            client: None,
         };
         request.with_seed(seed)
     }
@@ -110,6 +146,11 @@ impl Request {
         Self { cancel_on_disconnect, ..self }
     }
 
+    /// Sets the client that the job belongs to. Default `None`: all jobs without one are one client's.
+    pub fn with_client(self, client: Option<ClientId>) -> Self {
+        Self { client, ..self }
+    }
+
     /// The model that samples the images.
     pub fn model(&self) -> &ModelHandle {
         &self.model
@@ -154,6 +195,11 @@ impl Request {
     /// Whether the job is canceled when its last subscriber has left.
     pub fn cancel_on_disconnect(&self) -> bool {
         self.cancel_on_disconnect
+    }
+
+    /// The client that the job belongs to, if it is known.
+    pub fn client(&self) -> Option<&ClientId> {
+        self.client.as_ref()
     }
 
     /// The number of steps that each image takes, 1..=T.

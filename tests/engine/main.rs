@@ -6,6 +6,7 @@ mod common;
 
 mod batching;
 mod devices;
+mod eviction;
 mod jobs;
 mod metrics;
 mod models;

@@ -31,6 +31,13 @@ pub struct EngineArguments {
     /// Seconds that a finished generation is kept.
     #[arg(long, env = "RDPM_RETENTION", default_value_t = engine::Options::default().retention.as_secs(), value_name = "SECONDS")]
     retention: u64,
+    /// Finished generations that are kept at most. Those without an image go first, then the oldest of the client with
+    /// the most.
+    #[arg(long, env = "RDPM_RETENTION_JOBS", default_value_t = engine::Options::default().max_finished as u32, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    retention_jobs: u32,
+    /// Memory of finished generations in MiB. Beyond it, they go in the same order.
+    #[arg(long, env = "RDPM_RETENTION_MIB", default_value_t = (engine::Options::default().max_finished_bytes >> 20) as u32, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    retention_mib: u32,
     /// Time limit of a generation in seconds, including its wait in the queue; 0 is no limit.
     #[arg(long, env = "RDPM_JOB_TIMEOUT", default_value_t = 300, value_name = "SECONDS")]
     job_timeout: u64,
@@ -62,6 +69,8 @@ impl EngineArguments {
             max_batch: self.max_batch as usize,
             max_queue: self.max_queue,
             retention: Duration::from_secs(self.retention),
+            max_finished: self.retention_jobs as usize,
+            max_finished_bytes: (self.retention_mib as usize) << 20,
             job_timeout: (self.job_timeout > 0).then(|| Duration::from_secs(self.job_timeout)),
             batching: match self.batching {
                 Joining::Step => Batching::Continuous,

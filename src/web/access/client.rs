@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::keys::KeyName;
+use crate::engine::ClientId;
 use crate::request::FieldError;
 use crate::web::problem::Problem;
 
@@ -36,6 +37,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
 }
 
 impl Client {
+    /// The client for the engine, which shares what it keeps between clients. A token makes no group of its own: a client
+    /// could get more by sending many.
+    pub fn engine_id(&self) -> ClientId {
+        let group = match &self.key {
+            Some(KeyName(name)) => ClientId::new(format!("key {name}")),
+            None => ClientId::new("no key"),
+        };
+        match &self.token {
+            Some(token) => group.with_member(token.as_str()),
+            None => group,
+        }
+    }
+
     /// Whether it can be told from others.
     pub fn is_known(&self) -> bool {
         self.key.is_some() || self.token.is_some()

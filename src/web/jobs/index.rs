@@ -52,7 +52,7 @@ impl JobIndex {
         {
             return Ok(id);
         }
-        let id = engine.submit(request)?;
+        let id = engine.submit(request.with_client(Some(client.engine_id())))?;
         if let Some(key) = key {
             entries.idempotency.insert(client.clone(), key, id);
         }
