@@ -1,4 +1,4 @@
-//! `rdpm generate`: images of a class, their steps, an animation.
+//! `rdpm generate`: images of a class or a prompt, their steps, an animation.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use rdpm::picture::{self, Animation, AnimationFormat, Format, Provenance};
 use rdpm::request::GenerationDraft;
 
 use super::sampling_arguments::SamplingArguments;
-use super::{ModelArguments, save};
+use super::{Escaped, ModelArguments, save};
 
 /// Images in a batch at most.
 const MAX_BATCH: u32 = 32;
@@ -23,11 +23,16 @@ const JPEG_QUALITY: u8 = 75;
 
 #[derive(Debug, Args)]
 pub struct Generate {
+    /// What the images show, in words, as `--prompt`: `rdpm generate "red heart"`. Uses the first model that knows words if
+    /// no model is named.
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
+    words: Option<String>,
     #[command(flatten)]
     model: ModelArguments,
-    /// Class to generate: its name, in any case, or its index. `all` generates a row of images for each class.
+    /// Class to generate: its name, in any case, or its index. `all` generates a row of images for each class. Required
+    /// without a prompt.
     #[arg(long, env = "RDPM_CLASS", value_name = "CLASS")]
-    class: String,
+    class: Option<String>,
     /// Number of images (of each class), 1 to 1024. Several images become a sheet.
     #[arg(long, env = "RDPM_COUNT", allow_negative_numbers = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     count: u32,
@@ -53,8 +58,13 @@ pub struct Generate {
 
 impl Generate {
     pub fn run(self) -> anyhow::Result<()> {
-        let model = self.model.load()?;
-        let draft = self.options.read(model.config())?;
+        let options = match &self.words {
+            Some(words) => self.options.clone().with("prompt", words),
+            None => self.options.clone(),
+        };
+        let needs_words = options.has("prompt") || options.has("style");
+        let model = if needs_words { self.model.load_with_words()? } else { self.model.load()? };
+        let draft = options.read(model.config())?;
         let settings = self.settings(model.config(), &draft)?;
         let seed = draft.seed.unwrap_or_else(|| rand::rng().random_range(0..=SEED_MAX));
         if let Some(folder) = &self.steps {
@@ -91,14 +101,19 @@ impl Generate {
             };
             self.write(&sheet(&last.images), parameters.as_ref())?;
         }
+        if let Some(prompt) = &draft.options.prompt {
+            let unknown = model.config().vocabulary.encode(prompt).unknown;
+            if !unknown.is_empty() {
+                eprintln!("unknown words: {}", Escaped(unknown.join(", ")));
+            }
+        }
         eprintln!("{}: seed {seed}", self.output.display());
         Ok(())
     }
 
     /// The parameters of a sheet of one class.
     fn parameters(&self, config: &Config, settings: &SamplingSettings, seed: u64) -> Provenance {
-        let one = Provenance::new(config, settings, seed, self.first);
-        Provenance { count: self.count, scale: self.scale, ..one }
+        Provenance::new(config, settings, seed, self.first).of_sheet(self.count, self.scale)
     }
 
     fn write(&self, sheet: &DynamicImage, parameters: Option<&Provenance>) -> anyhow::Result<()> {
@@ -117,14 +132,16 @@ impl Generate {
 
     /// The settings of each class.
     fn settings(&self, config: &Config, draft: &GenerationDraft) -> anyhow::Result<Vec<SamplingSettings>> {
-        let classes = match self.class.trim() {
-            name if name.eq_ignore_ascii_case("all") => (0..config.classes.len()).collect(),
-            name => match config.class_index(name).or_else(|| name.parse().ok()) {
-                Some(index) => vec![index],
+        let classes = match self.class.as_deref().map(str::trim) {
+            Some(name) if name.eq_ignore_ascii_case("all") => (0..config.classes.len()).map(Some).collect(),
+            Some(name) => match config.class_index(name).or_else(|| name.parse().ok()) {
+                Some(index) => vec![Some(index)],
                 None => bail!("class is {name:?}; allowed: all, {}", config.classes.join(", ")),
             },
+            None if draft.options.prompt.is_some() => vec![None],
+            None => bail!("--class is missing; allowed: all, {}", config.classes.join(", ")),
         };
-        let settings = |class| Ok(SamplingSettings::with_options(config, class, draft.options.clone())?);
+        let settings = |class| Ok(SamplingSettings::resolve(config, class, draft.options.clone())?);
         classes.into_iter().map(settings).collect()
     }
 

@@ -59,6 +59,10 @@ fn describe(folder: &Path, model: &Model) {
     println!("tokens      {grid} × {grid}, {} codes, {} steps", config.trajectory.codes, config.steps());
     println!("parameters  {}", model.weight_count());
     println!("classes     {}", Escaped(config.classes.join(", ")));
+    if config.has_words() {
+        println!("styles      {}", Escaped(config.styles.join(", ")));
+        println!("words       {}", config.vocabulary.words().len());
+    }
     println!("guidance    {}", config.sampling.guidance);
     println!("temperature {}", config.sampling.temperature);
     println!("device      {}", model.device());
@@ -70,13 +74,16 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
     let parameters = read_provenance(BufReader::new(file)).with_context(|| name.to_string())?;
     println!("model       {}", Escaped(&parameters.model));
     println!("class       {}", Escaped(&parameters.class));
+    if let Some(subject) = &parameters.subject {
+        println!("subject     {}", Escaped(subject));
+    }
     println!("seed        {}", parameters.seed);
     println!("image       {}", parameters.index);
     if parameters.count > 1 {
         println!("images      {}", parameters.count);
     }
     for (name, value) in parameters.options.to_texts() {
-        println!("{name:<12}{value}");
+        println!("{name:<12}{}", Escaped(value));
     }
     println!("scale       {}", parameters.scale);
     println!("software    rdpm {}", Escaped(&parameters.version));

@@ -61,8 +61,20 @@ impl ModelArguments {
 
     /// Loads the default model on this thread.
     pub fn load(&self) -> anyhow::Result<Model> {
-        let chosen = self.choose()?;
-        let (folder, _) = chosen.models.first().ok_or_else(|| self.none("no model", &[]))?;
+        self.load_first(|_| true)
+    }
+
+    /// Loads the named model or, if none is named, the first one that knows words; the default model if none does.
+    pub fn load_with_words(&self) -> anyhow::Result<Model> {
+        let is_named = self.names().next().is_some();
+        self.load_first(|config| is_named || config.has_words())
+    }
+
+    /// Loads the first model that is suitable, or else the default model.
+    fn load_first(&self, is_suitable: impl Fn(&Config) -> bool) -> anyhow::Result<Model> {
+        let models = self.choose()?.models;
+        let suitable = models.iter().find(|(_, config)| is_suitable(config));
+        let (folder, _) = suitable.or(models.first()).ok_or_else(|| self.none("no model", &[]))?;
         Ok(Model::load_with_precision(folder, &open_device(&self.device)?, self.precision)?)
     }
 

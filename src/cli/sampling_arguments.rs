@@ -12,6 +12,17 @@ use serde_json::Map;
 pub struct SamplingArguments(Vec<(&'static str, String)>);
 
 impl SamplingArguments {
+    /// The same with the text of one more flag.
+    pub fn with(mut self, name: &'static str, text: &str) -> Self {
+        self.0.push((name, text.to_owned()));
+        self
+    }
+
+    /// Whether a flag is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(set, _)| *set == name)
+    }
+
     /// The values for a model.
     ///
     /// Fails where one is invalid.

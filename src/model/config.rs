@@ -1,13 +1,18 @@
 //! `config.json`: the description of a model, from which its networks are built.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use super::text;
+use super::vocabulary::Vocabulary;
 
-/// The format version that this program reads and `training/` writes.
+/// The format version of a model that is told classes only.
 pub const FORMAT_VERSION: u32 = 1;
+/// The format version of a model that is told styles and words, too; such a folder has a `vocabulary.json`.
+pub const WORDS_FORMAT_VERSION: u32 = 2;
 /// The file's name in a weights folder.
 pub const CONFIG_FILE: &str = "config.json";
 
@@ -27,8 +32,14 @@ pub struct Config {
     pub denoiser: DenoiserConfig,
     /// Class names, in order of their indices.
     pub classes: Vec<String>,
+    /// Names of the drawing styles, in order of their indices; empty in format 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub styles: Vec<String>,
     /// Defaults of requests.
     pub sampling: SamplingDefaults,
+    /// The words that the model knows, from `vocabulary.json`; empty in format 1.
+    #[serde(skip)]
+    pub vocabulary: Arc<Vocabulary>,
 }
 
 /// The images that the model generates.
@@ -101,7 +112,7 @@ pub struct SamplingDefaults {
 }
 
 impl Config {
-    /// Reads and validates `FOLDER/config.json`.
+    /// Reads and validates `FOLDER/config.json` and, in format 2, `FOLDER/vocabulary.json`.
     ///
     /// # Errors
     /// [`ModelError::Read`] if the file can't be read; [`ModelError::Config`], which names the key, if it is invalid.
@@ -109,9 +120,12 @@ impl Config {
         let path = folder.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ModelError::Read { path: path.clone(), source })?;
-        let config: Self = serde_json::from_str(&text)
+        let mut config: Self = serde_json::from_str(&text)
             .map_err(|error| ModelError::Config { path: path.clone(), reason: error.to_string() })?;
         config.validate().map_err(|reason| ModelError::Config { path, reason })?;
+        if config.has_words() {
+            config.vocabulary = Vocabulary::read(folder, &config.classes)?.into();
+        }
         Ok(config)
     }
 
@@ -131,13 +145,27 @@ impl Config {
         self.classes.iter().position(|class| class.eq_ignore_ascii_case(name))
     }
 
+    /// Whether the model is told styles and words besides classes.
+    pub fn has_words(&self) -> bool {
+        self.format_version == WORDS_FORMAT_VERSION
+    }
+
+    /// Index of a style by its name. ASCII case and surrounding white space are ignored.
+    pub fn style_index(&self, name: &str) -> Option<usize> {
+        let name = name.trim();
+        self.styles.iter().position(|style| style.eq_ignore_ascii_case(name))
+    }
+
     fn validate(&self) -> Result<(), String> {
-        let Self { name, title, image, latent, trajectory, tokenizer, denoiser, classes, sampling, .. } =
-            self;
+        let Self { name, title, image, latent, trajectory, tokenizer, denoiser, .. } = self;
+        let Self { classes, styles, sampling, .. } = self;
         let ensure = |holds: bool, reason: String| if holds { Ok(()) } else { Err(reason) };
         ensure(
-            self.format_version == FORMAT_VERSION,
-            format!("format_version is {}; this program reads {FORMAT_VERSION}", self.format_version),
+            [FORMAT_VERSION, WORDS_FORMAT_VERSION].contains(&self.format_version),
+            format!(
+                "format_version is {}; this program reads {FORMAT_VERSION} and {WORDS_FORMAT_VERSION}",
+                self.format_version
+            ),
         )?;
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         ensure(
@@ -200,15 +228,12 @@ impl Config {
             format!("denoiser.layers is {}; allowed are 1 to 256", denoiser.layers),
         )?;
         ensure(!classes.is_empty(), "classes is empty".into())?;
-        for (index, class) in classes.iter().enumerate() {
-            ensure(is_printable(class), format!("classes[{index}] is {class:?}; it must be printable text"))?;
-            ensure(
-                self.class_index(class) == Some(index),
-                format!(
-                    "classes[{index}] is {class:?}, as an earlier one; names must differ in more than case"
-                ),
-            )?;
-        }
+        ensure(
+            styles.is_empty() != self.has_words(),
+            format!("styles has {} names; format 2 has some, format 1 none", styles.len()),
+        )?;
+        check_names("classes", classes)?;
+        check_names("styles", styles)?;
         ensure(
             (0.0..=20.0).contains(&sampling.guidance) && (0.0..=5.0).contains(&sampling.temperature),
             "sampling.guidance must be in 0..=20 and sampling.temperature in 0..=5".into(),
@@ -216,9 +241,22 @@ impl Config {
     }
 }
 
-/// Whether a text can be displayed as it is: something besides white space, no control or bidirectional characters, which
-/// could rewrite a terminal's lines.
+/// Checks that names are printable and differ in more than case.
+fn check_names(key: &str, names: &[String]) -> Result<(), String> {
+    for (index, name) in names.iter().enumerate() {
+        if !is_printable(name) {
+            return Err(format!("{key}[{index}] is {name:?}; it must be printable text"));
+        }
+        if names.iter().position(|other| other.eq_ignore_ascii_case(name.trim())) != Some(index) {
+            return Err(format!(
+                "{key}[{index}] is {name:?}, as an earlier one; names must differ in more than case"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text can be displayed as it is: something besides white space, only printable characters.
 fn is_printable(text: &str) -> bool {
-    let is_bidirectional = |c: char| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.trim().is_empty() && !text.chars().any(|c| c.is_control() || is_bidirectional(c))
+    !text.trim().is_empty() && text.chars().all(text::is_printable)
 }

@@ -1,7 +1,7 @@
 //! The denoiser: a bidirectional transformer that predicts the next step's codes. Mirrors
 //! `training/rdpm_training/denoiser.py`.
 //!
-//! Its inputs are z_{t−1}, the timestep t and the class y. eps must not be one, because z_{t−1} and eps together determine
+//! Its inputs are z_{t−1}, the timestep t and the condition y: a class and, for some models, a drawing style and words. eps must not be one, because z_{t−1} and eps together determine
 //! v. Adaptive layer norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv
 //! 2310.00426).
 
@@ -9,6 +9,7 @@ use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{layer_norm, softmax_last_dim};
 use candle_nn::{Linear, Module, VarBuilder, linear};
 
+use super::condition::Condition;
 use super::config::Config;
 use super::trajectory::Schedule;
 
@@ -94,12 +95,59 @@ pub(super) fn input_scale(schedule: &Schedule) -> Vec<f32> {
     (0..=schedule.steps()).map(scale).collect()
 }
 
+/// The embedding of styles and words.
+struct WordsEmbedding {
+    /// (styles + 1, d); the last row stands for no style.
+    style: Tensor,
+    /// (words + 1, d); the last row is zero.
+    word: Tensor,
+    words_in: Linear,
+    words_out: Linear,
+}
+
+impl WordsEmbedding {
+    fn new(config: &Config, vb: &VarBuilder) -> Result<Self> {
+        let width = config.denoiser.width;
+        Ok(Self {
+            style: vb.get((config.styles.len() + 1, width), "style.weight")?,
+            word: vb.get((config.vocabulary.words().len() + 1, width), "word.weight")?,
+            words_in: linear(width, width, vb.pp("words_in"))?,
+            words_out: linear(width, width, vb.pp("words_out"))?,
+        })
+    }
+
+    /// The embeddings (b, d) of b conditions.
+    fn forward(&self, y: &[Condition]) -> Result<Tensor> {
+        let device = self.style.device();
+        let styles: Vec<u32> = y.iter().map(|y| y.style).collect();
+        let style = self.style.index_select(&Tensor::from_vec(styles, y.len(), device)?, 0)?;
+        let (padding, width) = (self.word.dim(0)? as u32 - 1, self.word.dim(1)?);
+        let longest = y.iter().map(|y| y.words.len()).max().unwrap_or(0).max(1);
+        let padded = |y: &Condition| -> Vec<u32> {
+            y.words.iter().copied().chain(std::iter::repeat(padding)).take(longest).collect()
+        };
+        let words = Tensor::from_vec(y.iter().flat_map(padded).collect(), y.len() * longest, device)?;
+        let words = self.word.index_select(&words, 0)?.reshape((y.len(), longest, width))?.sum(1)?; // (b, d)
+        let weights: Vec<f32> = y.iter().map(word_weight).collect();
+        let weights = Tensor::from_vec(weights, (y.len(), 1), device)?.to_dtype(words.dtype())?;
+        let pooled = words.broadcast_mul(&weights)?;
+        style + self.words_out.forward(&self.words_in.forward(&pooled)?.silu()?)
+    }
+}
+
+/// The factor of each word's embedding: with it the norm of their sum doesn't depend on their number.
+pub(super) fn word_weight(y: &Condition) -> f32 {
+    (y.words.len().max(1) as f32).sqrt().recip()
+}
+
 /// The denoiser's transformer.
 pub struct Denoiser {
     input: Linear,
     position: Tensor,
     timestep: Tensor,
     label: Tensor,
+    /// `None` if the model is told classes only.
+    words: Option<WordsEmbedding>,
     condition: Linear,
     modulation: Linear,
     blocks: Vec<Block>,
@@ -107,7 +155,6 @@ pub struct Denoiser {
     norm: AdaLayerNorm,
     output: Linear,
     input_scale: Vec<f32>,
-    null_class: u32,
 }
 
 impl Denoiser {
@@ -119,6 +166,7 @@ impl Denoiser {
             position: vb.get((config.positions(), width), "position")?,
             timestep: vb.get((steps, width), "timestep.weight")?,
             label: vb.get((classes + 1, width), "label.weight")?,
+            words: config.has_words().then(|| WordsEmbedding::new(config, &vb)).transpose()?,
             condition: linear(width, width, vb.pp("condition"))?,
             modulation: linear(width, MODULATION_ROWS * width, vb.pp("modulation"))?,
             blocks: (0..config.denoiser.layers)
@@ -128,18 +176,12 @@ impl Denoiser {
             norm: AdaLayerNorm::new(width, &vb)?,
             output: linear(width, config.trajectory.codes, vb.pp("output"))?,
             input_scale: input_scale(schedule),
-            null_class: classes as u32,
         })
     }
 
-    /// The class index that stands for "no class" in classifier-free guidance: the number of classes.
-    pub fn null_class(&self) -> u32 {
-        self.null_class
-    }
-
-    /// z = z_{t−1} (b, n, c), the timestep t in 1..=T and the class y (or [`Self::null_class`]) of each image, to logits
-    /// (b, n, V) for C_t, in the number format of the weights.
-    pub fn forward(&self, z: &Tensor, t: &[usize], y: &[u32]) -> Result<Tensor> {
+    /// z = z_{t−1} (b, n, c), the timestep t in 1..=T and the condition y of each image, to logits (b, n, V) for C_t, in the
+    /// number format of the weights.
+    pub fn forward(&self, z: &Tensor, t: &[usize], y: &[Condition]) -> Result<Tensor> {
         let (b, device) = (z.dim(0)?, z.device());
         let scale: Vec<f32> = t.iter().map(|&t| self.input_scale[t - 1]).collect();
         let z =
@@ -148,8 +190,13 @@ impl Denoiser {
 
         let t: Vec<u32> = t.iter().map(|&t| t as u32 - 1).collect();
         let timestep = self.timestep.index_select(&Tensor::from_vec(t, b, device)?, 0)?;
-        let label = self.label.index_select(&Tensor::from_slice(y, b, device)?, 0)?;
-        let condition = self.condition.forward(&(timestep + label)?)?.silu()?; // (b, d)
+        let classes: Vec<u32> = y.iter().map(|y| y.class).collect();
+        let label = self.label.index_select(&Tensor::from_vec(classes, b, device)?, 0)?;
+        let mut condition = (timestep + label)?; // (b, d)
+        if let Some(words) = &self.words {
+            condition = (condition + words.forward(y)?)?;
+        }
+        let condition = self.condition.forward(&condition)?.silu()?; // (b, d)
         let modulation = self.modulation.forward(&condition)?; // (b, 6d)
         for block in &self.blocks {
             x = block.forward(&x, &modulation)?;

@@ -1,10 +1,11 @@
 //! Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): the batch of denoiser inputs that images need, and the
 //! combination of the outputs.
 //!
-//! Guided logits are u + w (l − u): l with the class, u without. Where w is 1 or 0 only one of them is computed.
+//! Guided logits are u + w (l − u): l with the condition, u without. Where w is 1 or 0 only one of them is computed.
 
 use candle_core::{Result, Tensor};
 
+use super::condition::Condition;
 use super::sampling_settings::SamplingSettings;
 
 /// A batch of denoiser inputs: one or two rows for each image, depending on its guidance scale.
@@ -13,12 +14,12 @@ pub(super) struct GuidanceBatch {
     pub z: Vec<f32>,
     /// The timestep t in 1..=T of each row.
     pub t: Vec<usize>,
-    /// The class of each row.
-    pub y: Vec<u32>,
+    /// The condition of each row.
+    pub y: Vec<Condition>,
     images: Vec<ImageRows>,
 }
 
-/// The rows of one image; the one with its class comes first.
+/// The rows of one image; the one with its condition comes first.
 struct ImageRows {
     /// Guidance scale w.
     guidance: f32,
@@ -28,21 +29,21 @@ struct ImageRows {
 
 impl GuidanceBatch {
     /// Makes the batch for images with these running latents z_{t−1} (n · c numbers), timesteps t and settings.
-    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null_class: u32) -> Self {
+    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null: &Condition) -> Self {
         let mut batch = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), images: Vec::new() };
         for &(z, t, settings) in images {
-            let class = settings.class() as u32;
-            let classes: &[u32] = match settings.guidance() {
-                0.0 => &[null_class],
-                1.0 => &[class],
-                _ => &[class, null_class],
+            let condition = settings.condition();
+            let conditions: &[&Condition] = match settings.guidance() {
+                0.0 => &[null],
+                1.0 => &[condition],
+                _ => &[condition, null],
             };
-            for &class in classes {
+            for &condition in conditions {
                 batch.z.extend_from_slice(z);
                 batch.t.push(t);
-                batch.y.push(class);
+                batch.y.push(condition.clone());
             }
-            batch.images.push(ImageRows { guidance: settings.guidance() as f32, count: classes.len() });
+            batch.images.push(ImageRows { guidance: settings.guidance() as f32, count: conditions.len() });
         }
         batch
     }

@@ -57,7 +57,7 @@
 //!
 //! Reading order. Each file imports only files named before it:
 //!
-//! 1. `error`, [`config`] (`config.json`), `weights` (`model.safetensors`), `discovery` (folders of models), `device`
+//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), [`config`] (`config.json`), [`condition`], `weights` (`model.safetensors`), `discovery` (folders of models), `device`
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
 //!    `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
@@ -65,6 +65,7 @@
 //! 5. `networks`, `image_processor`, `rdpm` ([`Model`]), [`sampler`] ([`Sampler`]: from noise to images)
 
 pub mod code_sampling;
+pub mod condition;
 pub mod config;
 mod cpu;
 pub mod denoiser;
@@ -84,10 +85,13 @@ pub mod sampler;
 mod sampler_state;
 mod sampling_settings;
 mod step;
+mod text;
 pub mod tokenizer;
 pub mod trajectory;
+mod vocabulary;
 mod weights;
 
+pub use condition::Condition;
 pub use config::Config;
 pub use device::{Precision, device_name, open_device};
 pub use discovery::{ModelFolder, discover_models};
@@ -100,4 +104,5 @@ pub use sampler::Sampler;
 pub use sampler_state::SamplerState;
 pub use sampling_settings::{SamplingOptions, SamplingSettings};
 pub use step::{Alternatives, Step};
+pub use vocabulary::{EncodedPrompt, VOCABULARY_FILE, Vocabulary, split_words};
 pub use weights::WEIGHTS_FILE;

@@ -82,14 +82,6 @@ impl Networks {
         })))
     }
 
-    /// The class index that stands for "no class" in classifier-free guidance.
-    pub fn null_class(&self) -> u32 {
-        match self {
-            Self::Cpu(cpu) => cpu.denoiser.null_class(),
-            Self::Candle(candle) => candle.denoiser.null_class(),
-        }
-    }
-
     /// Guided logits for C_t: (n, V) for each image.
     pub fn logits(&self, batch: &GuidanceBatch) -> Result<Vec<Vec<f32>>> {
         let mut logits = match self {

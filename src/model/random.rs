@@ -15,6 +15,13 @@ pub fn generator(seed: u64, index: u32) -> ChaCha8Rng {
     generator
 }
 
+/// The generator of what the images of a request with this seed have in common. It is none of their own generators.
+pub(super) fn request_generator(seed: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(u64::MAX);
+    generator
+}
+
 /// Samples `len` standard Gaussian numbers. The first n · c numbers of an image's generator are its eps.
 pub fn standard_normal(generator: &mut ChaCha8Rng, len: usize) -> Vec<f32> {
     (0..len).map(|_| StandardNormal.sample(generator)).collect()

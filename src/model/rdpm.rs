@@ -6,6 +6,7 @@ use candle_core::Device;
 use candle_nn::VarBuilder;
 use image::DynamicImage;
 
+use super::condition::Condition;
 use super::config::Config;
 use super::device::{Precision, device_name};
 use super::error::ModelError;
@@ -58,6 +59,8 @@ pub struct Model {
     schedule: Schedule,
     codebook: Codebook,
     networks: Networks,
+    /// The condition that says nothing, of classifier-free guidance.
+    null: Condition,
     palette: Vec<[u8; 3]>,
     device: Device,
     weight_count: usize,
@@ -121,7 +124,8 @@ impl Model {
         let (codebook, networks) = build().map_err(|error| weights.error(error))?;
         let weight_count = weights.finish()?;
         let (palette, device) = (palette::colors(&codebook), device.clone());
-        Ok(Self { config, schedule, codebook, networks, palette, device, weight_count })
+        let null = Condition::null(&config);
+        Ok(Self { config, schedule, codebook, networks, null, palette, device, weight_count })
     }
 
     /// The configuration from `config.json`.
@@ -171,7 +175,8 @@ impl Model {
     /// Every image has its own generator, seeded by (seed, index), so the other images of a batch don't affect it.
     pub fn start(&self, settings: &SamplingSettings, seed: u64, index: u32) -> SamplerState {
         let len = self.config.positions() * self.config.latent.channels;
-        SamplerState::new(settings.clone(), seed, index, len, self.schedule.steps())
+        let settings = settings.for_image(&self.config, seed, index);
+        SamplerState::new(settings, seed, index, len, self.schedule.steps())
     }
 
     /// Starts image number `index` of a request from z_k of another image: a variation of it.
@@ -208,7 +213,7 @@ impl Model {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn logits(&self, images: &[(&[f32], usize, &SamplingSettings)]) -> Result<Vec<Vec<f32>>, ModelError> {
-        Ok(self.networks.logits(&GuidanceBatch::new(images, self.networks.null_class()))?)
+        Ok(self.networks.logits(&GuidanceBatch::new(images, &self.null))?)
     }
 
     /// Advances each image by one step, whatever their timesteps, classes and settings. None may be finished.
@@ -221,7 +226,7 @@ impl Model {
         debug_assert!(states.iter().all(|state| !state.is_finished()));
         let images: Vec<_> =
             states.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
-        let batch = GuidanceBatch::new(&images, self.networks.null_class());
+        let batch = GuidanceBatch::new(&images, &self.null);
         let steps = self.networks.sample(&batch, states)?;
         for (state, step) in states.iter_mut().zip(&steps) {
             self.codebook.advance(&mut state.z, &step.tokens);

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use super::condition::Condition;
 use super::config::Config;
 use super::error::ModelError;
+use super::random;
 use super::range::{IntegerRange, NumberRange};
+use super::text::is_printable;
 
 /// The options of sampling, as requests, answers, picture files and the command line name them. An option of `None` is off.
 ///
@@ -23,7 +27,18 @@ pub struct SamplingOptions {
     pub top_k: Option<usize>,
     /// Draw from the most probable codes that together have this probability.
     pub top_p: Option<f64>,
+    /// Words that say what the image shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Name of the drawing style.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub style: Option<String>,
 }
+
+/// The longest prompt in bytes.
+const MAX_PROMPT: usize = 2000;
+/// Words that an error message suggests for an unknown one.
+const SUGGESTIONS: usize = 3;
 
 impl SamplingOptions {
     pub const GUIDANCE: NumberRange = NumberRange::new(0.0, 20.0);
@@ -38,7 +53,14 @@ impl SamplingOptions {
     /// The model's defaults.
     pub fn defaults(config: &Config) -> Self {
         let sampling = &config.sampling;
-        Self { guidance: sampling.guidance, temperature: sampling.temperature, top_k: None, top_p: None }
+        Self {
+            guidance: sampling.guidance,
+            temperature: sampling.temperature,
+            top_k: None,
+            top_p: None,
+            prompt: None,
+            style: None,
+        }
     }
 
     /// Whether the model can use all of these values.
@@ -49,7 +71,62 @@ impl SamplingOptions {
         Self::GUIDANCE.check("guidance", self.guidance)?;
         Self::TEMPERATURE.check("temperature", self.temperature)?;
         self.top_k.map_or(Ok(()), |top_k| Self::top_k_range(config).check("top_k", top_k as u64))?;
-        self.top_p.map_or(Ok(()), |top_p| Self::TOP_P.check("top_p", top_p))
+        self.top_p.map_or(Ok(()), |top_p| Self::TOP_P.check("top_p", top_p))?;
+        let invalid = |field, value: &String| {
+            let value = value.clone();
+            move |allowed| ModelError::Setting { field, value, allowed }
+        };
+        if let Some(prompt) = &self.prompt {
+            Self::parse_prompt(config, prompt).map_err(invalid("prompt", prompt))?;
+        }
+        if let Some(style) = &self.style {
+            Self::parse_style(config, style).map_err(invalid("style", style))?;
+        }
+        Ok(())
+    }
+
+    /// A prompt with single spaces between its words, in place of white space and control characters. `None` if it is blank.
+    ///
+    /// # Errors
+    /// What is allowed, if the model is told no words, or knows none of these.
+    pub fn parse_prompt(config: &Config, prompt: &str) -> Result<Option<String>, String> {
+        if prompt.len() > MAX_PROMPT {
+            return Err(format!("up to {MAX_PROMPT} bytes"));
+        }
+        let is_space = |c: char| c.is_whitespace() || !is_printable(c);
+        let parts: Vec<&str> = prompt.split(is_space).filter(|part| !part.is_empty()).collect();
+        let prompt = parts.join(" ");
+        if prompt.is_empty() {
+            return Ok(None);
+        }
+        if !config.has_words() {
+            return Err(format!("null: the model {} knows classes, not words", config.name));
+        }
+        let encoded = config.vocabulary.encode(&prompt);
+        if !encoded.words.is_empty() {
+            return Ok(Some(prompt));
+        }
+        let mut near: Vec<&str> = Vec::new();
+        for word in encoded.unknown.iter().take(SUGGESTIONS) {
+            near.extend(config.vocabulary.similar(word, SUGGESTIONS));
+        }
+        let such_as = match &near[..] {
+            [] => "red heart or cat face".to_owned(),
+            near => near.join(", "),
+        };
+        Err(format!("English words that the model {} knows, such as {such_as}", config.name))
+    }
+
+    /// The name of a style as the model spells it.
+    ///
+    /// # Errors
+    /// What is allowed, if the model has no such style.
+    pub fn parse_style(config: &Config, style: &str) -> Result<String, String> {
+        match config.style_index(style) {
+            Some(index) => Ok(config.styles[index].clone()),
+            None if config.styles.is_empty() => Err(format!("null: the model {} has no styles", config.name)),
+            None => Err(config.styles.join(", ")),
+        }
     }
 
     /// Name and value of each option that is on, as the command line writes them, sorted by name.
@@ -73,6 +150,7 @@ pub struct SamplingSettings {
     model: Arc<str>,
     class: usize,
     options: SamplingOptions,
+    condition: Condition,
 }
 
 impl SamplingSettings {
@@ -82,6 +160,27 @@ impl SamplingSettings {
     /// [`ModelError::Setting`] where the class isn't below the number of classes.
     pub fn new(config: &Config, class: usize) -> Result<Self, ModelError> {
         Self::with_options(config, class, SamplingOptions::defaults(config))
+    }
+
+    /// These options for a class, or for the class of what their prompt names.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] where there is neither a class nor a prompt, the class isn't below the number of classes, or an
+    /// option is out of range.
+    pub fn resolve(
+        config: &Config,
+        class: Option<usize>,
+        options: SamplingOptions,
+    ) -> Result<Self, ModelError> {
+        let named = options.prompt.as_ref().and_then(|prompt| config.vocabulary.class_of(prompt));
+        match class.or(named) {
+            Some(class) => Self::with_options(config, class, options),
+            None => {
+                options.check(config)?;
+                let allowed = config.classes.join(", ");
+                Err(ModelError::Setting { field: "class", value: String::new(), allowed })
+            }
+        }
     }
 
     /// These options for a class.
@@ -94,7 +193,37 @@ impl SamplingSettings {
             return Err(ModelError::Setting { field: "class", value: class.to_string(), allowed });
         }
         options.check(config)?;
-        Ok(Self { model: config.name.as_str().into(), class, options })
+        let style = options.style.as_ref().and_then(|style| config.style_index(style));
+        let words = options.prompt.as_ref().map(|prompt| config.vocabulary.encode(prompt).words);
+        let condition = Condition {
+            class: class as u32,
+            style: style.unwrap_or(config.styles.len()) as u32,
+            words: words.unwrap_or_default().into(),
+        };
+        Ok(Self { model: config.name.as_str().into(), class, options, condition })
+    }
+
+    /// The settings of image number `index` of a request with this seed: where they have no prompt, and the model is told
+    /// words, the image gets those of its [subject](Self::subject).
+    pub(super) fn for_image(&self, config: &Config, seed: u64, index: u32) -> Self {
+        let mut settings = self.clone();
+        if let Some(subject) = self.subject(config, seed, index) {
+            settings.condition.words = config.vocabulary.encode(subject).words.into();
+        }
+        settings
+    }
+
+    /// What image number `index` of a request with this seed shows, where no prompt says it: one of the subjects of its
+    /// class, another one for each image until all have been shown. `None` if there is a prompt, or the model is told no
+    /// words.
+    pub fn subject<'c>(&self, config: &'c Config, seed: u64, index: u32) -> Option<&'c str> {
+        let subjects = config.vocabulary.subjects(self.class);
+        if self.options.prompt.is_some() || subjects.is_empty() {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
+        order.shuffle(&mut random::request_generator(seed));
+        Some(&subjects[order[index as usize % order.len()]])
     }
 
     /// The same with another guidance scale.
@@ -145,6 +274,11 @@ impl SamplingSettings {
     /// Index of the class.
     pub fn class(&self) -> usize {
         self.class
+    }
+
+    /// What the denoiser is told.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     pub fn options(&self) -> &SamplingOptions {

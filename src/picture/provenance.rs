@@ -21,6 +21,9 @@ pub struct Provenance {
     pub count: u32,
     #[serde(flatten)]
     pub options: SamplingOptions,
+    /// What a single picture shows, where it follows from the class and the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Width in pixels of the square that each of the model's pixels became.
     pub scale: u32,
     /// For a variation of another image, the step k that it started from; `None` if it started from noise.
@@ -40,25 +43,36 @@ impl Provenance {
             index,
             count: 1,
             options: settings.options().clone(),
+            subject: settings.subject(config, seed, index).map(str::to_owned),
             scale: 1,
             from_step: None,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
 
+    /// The provenance of a sheet of `count` images, of which this one is the first, at this scale.
+    pub fn of_sheet(self, count: u32, scale: u32) -> Self {
+        let subject = if count == 1 { self.subject } else { None };
+        Self { count, scale, subject, ..self }
+    }
+
     /// A sentence to read.
     pub(super) fn description(&self) -> String {
         let Self { class, model, seed, index, .. } = self;
+        let shown = self.options.prompt.as_ref().or(self.subject.as_ref()).unwrap_or(class);
         let what = match self.count {
-            1 => format!("{class}, image {index}"),
-            count => format!("{class}, {count} images from {index} on,"),
+            1 => format!("{shown}, image {index}"),
+            count => format!("{shown}, {count} images from {index} on,"),
         };
         format!("{what} of seed {seed}, drawn by the model {model} (RDPM, arXiv 2412.18390)")
     }
 
     /// All texts that a file may contain.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        [self.model.as_str(), &self.class, &self.version].into_iter()
+        let words = [&self.options.prompt, &self.options.style, &self.subject];
+        [self.model.as_str(), &self.class, &self.version]
+            .into_iter()
+            .chain(words.into_iter().flatten().map(String::as_str))
     }
 
     /// As JSON.

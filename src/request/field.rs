@@ -79,6 +79,8 @@ pub enum Required {
     Yes,
     /// Only where the other field is present.
     With(&'static str),
+    /// Only where the other field is absent.
+    Without(&'static str),
 }
 
 /// A limit in the JSON of `/api/v1/models`.

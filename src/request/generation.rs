@@ -9,7 +9,8 @@ use crate::picture::Format;
 /// The values of a request's fields so far, at first the defaults. Each value is valid by itself.
 #[derive(Debug, Clone)]
 pub struct GenerationDraft {
-    pub class: usize,
+    /// That of the prompt if absent.
+    pub class: Option<usize>,
     pub options: SamplingOptions,
     /// Random if absent.
     pub seed: Option<u64>,
@@ -61,7 +62,7 @@ impl GenerationDraft {
     /// The defaults of a model.
     pub fn new(config: &Config) -> Self {
         Self {
-            class: 0,
+            class: None,
             options: SamplingOptions::defaults(config),
             seed: None,
             count: 1,
@@ -91,7 +92,7 @@ impl GenerationDraft {
     }
 
     fn job(&self, model: &ModelHandle) -> Result<Request, ModelError> {
-        let settings = SamplingSettings::with_options(&model.config, self.class, self.options.clone())?;
+        let settings = SamplingSettings::resolve(&model.config, self.class, self.options.clone())?;
         let seed = self.seed.unwrap_or_else(|| rand::random_range(0..=SEED_MAX));
         let job = Request::new(model, settings, seed)?.with_count(self.count)?;
         Ok(job.with_alternatives(self.alternatives).with_cancel_on_disconnect(self.cancel_on_disconnect))

@@ -1,5 +1,7 @@
 //! The fields of a request for images.
 
+use serde_json::{Value, json};
+
 use super::field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 use super::generation::GenerationDraft;
 use crate::engine::{MAX_COUNT, SEED_MAX};
@@ -11,14 +13,17 @@ type GenerationField = Field<GenerationDraft>;
 /// All fields of a generation.
 pub static GENERATION_FIELDS: &[GenerationField] = &[
     GenerationField {
-        required: Required::Yes,
+        required: Required::Without("prompt"),
         example: "Sneaker",
         ..Field::new(
             "class",
-            Kind::Class { set: |draft, class| draft.class = class },
-            "Class to generate: its name, in any case, or its index.",
+            Kind::Class { set: |draft, class| draft.class = Some(class) },
+            "Class to generate: its name, in any case, or its index. Required without `prompt`; otherwise that of what the \
+             prompt names.",
         )
     },
+    PROMPT,
+    STYLE,
     MODEL,
     SEED,
     COUNT,
@@ -124,6 +129,47 @@ pub const COUNT: GenerationField = GenerationField {
             set: |draft, count| draft.count = count,
         },
         "Number of images. Image i is drawn from (seed, i).",
+    )
+};
+
+const PROMPT: GenerationField = GenerationField {
+    example: "red heart",
+    is_sampling_option: true,
+    ..Field::new(
+        "prompt",
+        Kind::Custom {
+            depends_on_model: true,
+            read: |draft, config, value| {
+                let prompt = value.as_str().ok_or("text")?;
+                draft.options.prompt = SamplingOptions::parse_prompt(config, prompt)?;
+                Ok(())
+            },
+            schema: |_| json!({"type": ["string", "null"]}),
+        },
+        "What the images show, in English words or emoji, for a model that knows words. Words that it doesn't know are \
+         returned as `unknown_words`. Without a prompt each image shows one of the class's subjects.",
+    )
+};
+
+const STYLE: GenerationField = GenerationField {
+    example: "noto",
+    is_sampling_option: true,
+    ..Field::new(
+        "style",
+        Kind::Custom {
+            depends_on_model: true,
+            read: |draft, config, value| {
+                let style = value.as_str().ok_or("text")?;
+                draft.options.style = Some(SamplingOptions::parse_style(config, style)?);
+                Ok(())
+            },
+            schema: |models| {
+                let styles = models.iter().flat_map(|config| &config.styles);
+                let names = styles.map(|style| Value::from(style.as_str())).chain([Value::Null]);
+                json!({"type": ["string", "null"], "enum": names.collect::<Vec<_>>()})
+            },
+        },
+        "Drawing style, for a model that has several. Any style if omitted.",
     )
 };
 
@@ -233,4 +279,9 @@ pub const SCALE: GenerationField = GenerationField {
 /// The fields of [`SamplingOptions`].
 pub fn sampling_fields() -> impl Iterator<Item = &'static GenerationField> {
     GENERATION_FIELDS.iter().filter(|field| field.is_sampling_option)
+}
+
+/// The fields of [`SamplingOptions`] that are numbers.
+pub fn numeric_sampling_fields() -> impl Iterator<Item = &'static GenerationField> {
+    sampling_fields().filter(|field| !matches!(field.kind, Kind::Custom { .. }))
 }

@@ -25,7 +25,9 @@ mod tokenization;
 pub use error::FieldError;
 pub use field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 pub use generation::{GenerationDraft, GenerationRequest, InitImageFile, PictureFormat};
-pub use generation_fields::{COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, sampling_fields};
+pub use generation_fields::{
+    COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
+};
 pub use reader::{IMAGES, Reader, integer, model_names, text_value};
 pub use schema::{ObjectSchema, choice_schemas, defaults_schema, limits, limits_schema, option_schemas};
 pub use tokenization::{TOKENIZATION_FIELDS, TokenizationDraft, TokenizationRequest};

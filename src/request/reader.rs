@@ -54,6 +54,7 @@ impl<'a> Reader<'a> {
                 Required::No => false,
                 Required::Yes => true,
                 Required::With(other) => is_present(other),
+                Required::Without(other) => !is_present(other),
             })
             .collect();
         for (field, is_required) in fields.iter().zip(missing) {

@@ -18,7 +18,7 @@ fn models() -> Vec<(Model, Model)> {
             Model::load_with_candle(&folder, &Device::Cpu, Precision::F32).unwrap(),
         )
     };
-    vec![load("weights/fashion-mnist"), load("tests/fixtures/eighth")]
+    vec![load("weights/fashion-mnist"), load("tests/fixtures/eighth"), load("tests/fixtures/words")]
 }
 
 /// The largest difference, relative to the largest value of `b`.

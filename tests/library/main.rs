@@ -6,6 +6,7 @@ mod pairs;
 mod parity;
 mod picture;
 mod sampler;
+mod words;
 
 use pairs::pairs;
 

@@ -9,6 +9,7 @@ mod models;
 mod openai;
 mod synchronous;
 mod uploads;
+mod words;
 
 use common::{Server, with_timeout};
 use image::DynamicImage;

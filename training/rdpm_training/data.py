@@ -16,6 +16,7 @@ from .augment import AugmentedSplit
 from .conditions import Descriptions, Vocabulary
 from .config import DataConfig
 from .dataset import DataError, Dataset, Split, to_unit
+from .emoji.unicode import JOINER
 from .image_folder import load_image_folder
 
 __all__ = ["DataError", "Dataset", "Split", "load", "to_unit"]
@@ -68,6 +69,7 @@ def load_emoji(data: DataConfig, seed: int) -> Dataset:
         pairs = torch.from_numpy(file["held_out_pairs"]) if styles else torch.zeros_like(test)
         train = ~test & ~pairs
         subjects = _subjects(file, train) if styles else []
+        emoji = _emoji_names(file) if styles else {}
         vocabulary, descriptions = _read_descriptions(file, train) if styles else (Vocabulary([]), None)
     images = halve_size(sources)
 
@@ -80,7 +82,7 @@ def load_emoji(data: DataConfig, seed: int) -> Dataset:
             raise DataError("[data]: variants must be 0 for a data set with styles and words")
         flippable = class_flippable[labels[train]]
         train_split = AugmentedSplit(images[train], labels[train], sources[train], flippable, data.variants, seed)
-    return Dataset(train_split, split(test), classes, styles, vocabulary, split(pairs) if styles else None, subjects)
+    return Dataset(train_split, split(test), classes, styles, vocabulary, split(pairs) if styles else None, subjects, emoji)
 
 
 def _read_descriptions(file: Mapping[str, np.ndarray], train: Tensor) -> tuple[Vocabulary, Descriptions]:
@@ -104,6 +106,16 @@ def _subjects(file: Mapping[str, np.ndarray], train: Tensor) -> list[list[str]]:
         sorted({name for (label, _), name in names.items() if label == wanted})
         for wanted in range(len(file["classes"]))
     ]
+
+
+def _emoji_names(file: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The name of each emoji by its characters, without variation selectors, joiners, skin tones and genders."""
+    names: dict[str, str] = {}
+    for base, described in zip(file["bases"].tolist(), file["names"].tolist(), strict=True):
+        characters = "".join(chr(int(point, 16)) for point in base.split("-") if point != JOINER)
+        name = described.rpartition(" (")[0]
+        names[characters] = min(names.get(characters, name), name, key=lambda candidate: (len(candidate), candidate))
+    return dict(sorted(names.items()))
 
 
 def halve_size(images: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class Dataset:
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary([]))
     pairs: Split | None = None  # held-out pairs of an emoji and a style
     subjects: list[list[str]] = field(default_factory=list)  # names of what each class shows in training
+    emoji: dict[str, str] = field(default_factory=dict)  # names of emoji by their characters
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -52,12 +53,23 @@ def tensors(tokenizer: Tokenizer, codebook: Tensor, denoiser: Denoiser) -> dict[
 
 
 def describe_words(dataset: Dataset) -> dict[str, object]:
-    """The content of `vocabulary.json`: the words by index, and for each class the names of what it can show.
+    """The content of `vocabulary.json`; `src/model/vocabulary.rs` reads it.
 
-    A request for a class alone draws a subject from its list.
+    - `words` by index;
+    - `classes`: for each word, the class in which it describes the most training images;
+    - `subjects`: for each class, the names of what it can show; a request for a class alone draws one from its list;
+    - `emoji`: names of emoji by their characters, so that a prompt may contain them.
     """
     subjects = dict(zip(dataset.classes, dataset.subjects, strict=True))
-    return {"words": dataset.vocabulary.words, "subjects": subjects}
+    words = dataset.vocabulary.words
+    counts = torch.zeros(len(words) + 1, len(dataset.classes))
+    descriptions = dataset.train.descriptions
+    assert descriptions is not None  # of every data set with styles
+    described = torch.cat([descriptions.names, descriptions.keywords], 1)  # padded with the number of words
+    labels = dataset.train.labels[:, None].expand_as(described)
+    counts.index_put_((described, labels), torch.ones(()), accumulate=True)
+    classes = counts[:-1].argmax(1).tolist()
+    return {"words": words, "classes": classes, "subjects": subjects, "emoji": dataset.emoji}
 
 
 def write(

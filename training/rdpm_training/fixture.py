@@ -4,12 +4,14 @@
 They are computed in PyTorch in f32 from the trained model: guided logits, the T token grids and the pixels of two
 images from given noise and uniform numbers, and the latents and tokens of two test images.
 
-`three_levels` does the same for a small colour model with a deeper tokenizer and random weights.
+`three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for the
+logits of one that is told styles and words.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import torch
@@ -17,7 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from . import codebook_stage, data, denoiser_stage, export, runs, sampler, tokenizer_stage, trajectory
+from .conditions import Condition, Vocabulary
 from .config import Config
+from .denoiser import Denoiser
 
 RANDOM_STREAM = 9
 FIXTURES = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures"
@@ -65,6 +69,7 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     save_file({name: tensor.contiguous() for name, tensor in fixture.items()}, to)
     print(f"{to}: {to.stat().st_size / 1e3:.0f} kB")
     three_levels(config, FIXTURES / "eighth")
+    with_words(config, FIXTURES / "words")
 
 
 @torch.no_grad()
@@ -90,3 +95,55 @@ def three_levels(config: Config, to: Path) -> None:
     v = tokenizer.encode(data.to_unit(images))
     expected = {"images": images, "v": v.contiguous(), "pixels": tokenizer.decode(v).contiguous()}
     save_file(expected, to / "expected.safetensors")
+
+
+@torch.no_grad()
+def with_words(config: Config, to: Path) -> None:
+    """Writes a small model that is told styles and words, with random weights, and its guided logits."""
+    config = dataclasses.replace(
+        config,
+        name="words",
+        title="Words",
+        data=dataclasses.replace(config.data, image_size=16, channels=3),
+        tokenizer=dataclasses.replace(config.tokenizer, latent_channels=3, widths=[8, 16], blocks=[1, 1]),
+        trajectory=dataclasses.replace(config.trajectory, codes=16),
+        denoiser=dataclasses.replace(config.denoiser, width=8, layers=2, heads=2),
+    )
+    torch.manual_seed(config.seed + RANDOM_STREAM)
+    classes, styles = ["Face", "Heart"], ["flat", "round"]
+    words = ["cat", "eyes", "face", "glass", "happy", "heart", "red", "with"]
+    vocabulary = {
+        "words": words,
+        "classes": [0, 0, 0, 0, 0, 1, 1, 0],
+        "subjects": {"Face": ["cat face", "face with eyes", "happy face"], "Heart": ["heart eyes", "red heart"]},
+        "emoji": {"\U0001f431": "cat face", "\u2764": "red heart"},
+    }
+    codebook, schedule = 0.3 * torch.randn(16, 3), trajectory.schedule(config.trajectory)
+    size = config.denoiser
+    denoiser = Denoiser(
+        codebook,
+        schedule,
+        config.positions,
+        len(classes),
+        size.width,
+        size.layers,
+        size.heads,
+        styles=len(styles),
+        words=len(words),
+    )
+    tokenizer = tokenizer_stage.build(config)
+    for module in (tokenizer, denoiser):
+        for tensor in module.state_dict().values():
+            tensor.add_(0.2 * torch.randn_like(tensor))  # away from the initial values, some of which are zeros and ones
+    denoiser.word.weight[-1].zero_()  # the padding word
+    to.mkdir(parents=True, exist_ok=True)
+    export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to, styles)
+    (to / export.VOCABULARY).write_text(json.dumps(vocabulary, indent=1, ensure_ascii=False) + "\n")
+
+    # As `tests/library/words.rs` asks for them: a class, with a style, with words, with both.
+    prompts = [[], [], ["red", "heart"], ["happy", "cat", "face", "with", "eyes"]]
+    y = Condition(torch.tensor([0, 1, 1, 0]), torch.tensor([2, 0, 2, 1]), Vocabulary(words).encode(prompts))
+    z, t = torch.randn(len(prompts), config.positions, 3), torch.tensor([1, 4, 7, 10])
+    unconditional = denoiser(z, t, denoiser.null_condition(y))
+    logits = unconditional + GUIDANCE * (denoiser(z, t, y) - unconditional)
+    save_file({"z": z, "t": t, "logits": logits.contiguous()}, to / "expected.safetensors")

@@ -295,6 +295,9 @@ def test_run_with_words_continues_from_a_kept_checkpoint(
     listed = json.loads((tmp_path / "words" / "vocabulary.json").read_text())
     assert listed["words"] == data.load(worded.data, worded.seed).vocabulary.words
     assert set(listed["subjects"]) == {"Heart", "Cook", "Flag"}
+    class_of_word = dict(zip(listed["words"], listed["classes"], strict=True))
+    assert described["classes"][class_of_word["cook"]] == "Cook"
+    assert listed["emoji"]["\U0001f9d1\U0001f373"] == "cook"  # person, joiner, pan
     assert listed["subjects"]["Cook"] == ["cook"] and "red heart" not in listed["subjects"]["Heart"]
     _, _, exported, _ = weights_folder.load(tmp_path / "words")
     original = denoiser_stage.trained(worded, run, 3).state_dict()

@@ -1,5 +1,6 @@
 //! The denoiser of [`crate::model::denoiser`], optimized for a CPU.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use candle_core::Result;
@@ -12,8 +13,9 @@ use rten_vecmath::{Silu, Softmax};
 use super::buffers::{BufferPool, scratch};
 use super::linear::{Linear, matmul, matrix_view};
 use super::norm::layer_norm;
+use crate::model::condition::Condition;
 use crate::model::config::Config;
-use crate::model::denoiser::{MODULATION_ROWS, NORM_EPS, input_scale};
+use crate::model::denoiser::{MODULATION_ROWS, NORM_EPS, input_scale, word_weight};
 use crate::model::trajectory::Schedule;
 use crate::model::weights::load_values;
 
@@ -30,9 +32,46 @@ struct Block {
     offset: Vec<f32>,
 }
 
-/// The modulation of all layers by a timestep and a class: six rows of d numbers for each layer (shift, scale, gate; shift,
+/// The modulation of all layers by a timestep and a condition: six rows of d numbers for each layer (shift, scale, gate; shift,
 /// scale, gate) and two for the last one (shift, scale). Scales include the added 1.
 type Modulation = Vec<f32>;
+
+/// The embedding of styles and words.
+struct WordsEmbedding {
+    /// (styles + 1, d); the last row stands for no style.
+    style: Vec<f32>,
+    /// (words + 1, d); the last row is zero.
+    word: Vec<f32>,
+    words_in: Linear,
+    words_out: Linear,
+}
+
+impl WordsEmbedding {
+    fn new(gemm: &GemmExecutor, config: &Config, vb: &VarBuilder) -> Result<Self> {
+        let width = config.denoiser.width;
+        Ok(Self {
+            style: load_values(vb, (config.styles.len() + 1, width), "style.weight")?,
+            word: load_values(vb, (config.vocabulary.words().len() + 1, width), "word.weight")?,
+            words_in: Linear::new(gemm, width, width, &vb.pp("words_in"))?,
+            words_out: Linear::new(gemm, width, width, &vb.pp("words_out"))?,
+        })
+    }
+
+    /// Adds the embedding of a condition's style and words to `sum`, (d,).
+    fn add_to(&self, gemm: &GemmExecutor, y: &Condition, sum: &mut [f32]) -> Result<()> {
+        let width = sum.len();
+        add(sum, &self.style[y.style as usize * width..][..width]);
+        let mut pooled = vec![0.0; width];
+        for &word in &*y.words {
+            add(&mut pooled, &self.word[word as usize * width..][..width]);
+        }
+        pooled.iter_mut().for_each(|x| *x *= word_weight(y));
+        let mut hidden = apply(gemm, &self.words_in, &pooled)?;
+        Silu {}.map_mut(&mut hidden);
+        add(sum, &apply(gemm, &self.words_out, &hidden)?);
+        Ok(())
+    }
+}
 
 /// The denoiser's transformer.
 pub struct Denoiser {
@@ -48,6 +87,8 @@ pub struct Denoiser {
     timestep: Vec<f32>,
     /// (classes, d)
     label: Vec<f32>,
+    /// `None` if the model is told classes only.
+    words: Option<WordsEmbedding>,
     condition: Linear,
     modulation: Linear,
     last: Linear,
@@ -56,7 +97,9 @@ pub struct Denoiser {
     input_scale: Vec<f32>,
     /// Number of classes, including the null class.
     classes: usize,
-    /// For each timestep and class; computed on first use and cached, as they depend on nothing else.
+    /// Number of styles.
+    styles: usize,
+    /// For each timestep and class, without style and words; computed on first use and cached.
     modulations: Vec<OnceLock<Modulation>>,
     buffers: BufferPool<Buffers>,
 }
@@ -107,6 +150,7 @@ impl Denoiser {
             position,
             timestep: load_values(&vb, (steps, width), "timestep.weight")?,
             label: load_values(&vb, (classes, width), "label.weight")?,
+            words: config.has_words().then(|| WordsEmbedding::new(&gemm, config, &vb)).transpose()?,
             condition: linear(width, width, "condition")?,
             modulation: linear(width, MODULATION_ROWS * width, "modulation")?,
             last: linear(width, 2 * width, "final")?,
@@ -114,24 +158,20 @@ impl Denoiser {
             output: linear(width, config.trajectory.codes, "output")?,
             input_scale: input_scale(schedule),
             classes,
+            styles: config.styles.len(),
             modulations: std::iter::repeat_with(OnceLock::new).take(steps * classes).collect(),
             buffers: BufferPool::new(),
             gemm,
         })
     }
 
-    /// As [`crate::model::denoiser::Denoiser::null_class`].
-    pub fn null_class(&self) -> u32 {
-        self.classes as u32 - 1
-    }
-
-    /// z_{t−1} of b images (b, n, c), the timestep t in 1..=T and the class y of each, to logits (b, n, V) for C_t. They
+    /// z_{t−1} of b images (b, n, c), the timestep t in 1..=T and the condition y of each, to logits (b, n, V) for C_t. They
     /// are written to the reusable buffer `logits`, which grows if necessary, and returned.
     pub fn forward<'a>(
         &self,
         z: &[f32],
         t: &[usize],
-        y: &[u32],
+        y: &[Condition],
         logits: &'a mut Vec<f32>,
     ) -> Result<&'a mut [f32]> {
         let (latent_len, logits_len) = (self.positions * self.channels, self.positions * self.output.outputs);
@@ -143,40 +183,41 @@ impl Denoiser {
             .zip(z.par_chunks(together * latent_len))
             .zip(t.par_chunks(together).zip(y.par_chunks(together)))
             .try_for_each(|((logits, z), (t, y))| {
-                let modulations: Vec<&[f32]> =
-                    t.iter().zip(y).map(|(&t, &y)| self.modulation(t, y)).collect::<Result<_>>()?;
+                let modulations: Vec<_> =
+                    t.iter().zip(y).map(|(&t, y)| self.modulation(t, y)).collect::<Result<_>>()?;
                 self.buffers.with(|buffers| self.forward_sequences(z, t, &modulations, buffers, logits))
             })?;
         Ok(logits)
     }
 
-    /// The cached modulation of timestep t and class y.
-    fn modulation(&self, t: usize, y: u32) -> Result<&[f32]> {
-        let cell = &self.modulations[(t - 1) * self.classes + y as usize];
+    /// The modulation of timestep t and condition y, from the cache if it has no style and no words.
+    fn modulation(&self, t: usize, y: &Condition) -> Result<Cow<'_, [f32]>> {
+        if !y.is_class_only(self.styles) {
+            return Ok(self.compute_modulation(t, y)?.into());
+        }
+        let cell = &self.modulations[(t - 1) * self.classes + y.class as usize];
         if let Some(modulation) = cell.get() {
-            return Ok(modulation);
+            return Ok(modulation.into());
         }
         let modulation = self.compute_modulation(t, y)?;
-        Ok(cell.get_or_init(|| modulation))
+        Ok(cell.get_or_init(|| modulation).into())
     }
 
-    fn compute_modulation(&self, t: usize, y: u32) -> Result<Modulation> {
-        let (width, y) = (self.width, y as usize);
+    fn compute_modulation(&self, t: usize, y: &Condition) -> Result<Modulation> {
+        let width = self.width;
         let mut sum = self.timestep[(t - 1) * width..][..width].to_vec();
-        add(&mut sum, &self.label[y * width..][..width]);
-        let apply = |linear: &Linear, x: &[f32]| -> Result<Vec<f32>> {
-            let mut out = vec![0.0; linear.outputs];
-            linear.forward(&self.gemm, x, &mut out)?;
-            Ok(out)
-        };
-        let mut condition = apply(&self.condition, &sum)?;
+        add(&mut sum, &self.label[y.class as usize * width..][..width]);
+        if let Some(words) = &self.words {
+            words.add_to(&self.gemm, y, &mut sum)?;
+        }
+        let mut condition = apply(&self.gemm, &self.condition, &sum)?;
         Silu {}.map_mut(&mut condition);
-        let shared = apply(&self.modulation, &condition)?;
+        let shared = apply(&self.gemm, &self.modulation, &condition)?;
         let mut all = Vec::with_capacity((self.blocks.len() * MODULATION_ROWS + 2) * width);
         for block in &self.blocks {
             all.extend(shared.iter().zip(&block.offset).map(|(shared, offset)| shared + offset));
         }
-        all.extend(apply(&self.last, &condition)?);
+        all.extend(apply(&self.gemm, &self.last, &condition)?);
         // Scales are the second of every three rows, and the very last row.
         for (number, row) in all.chunks_exact_mut(width).enumerate() {
             let is_last = number == self.blocks.len() * MODULATION_ROWS + 1;
@@ -192,7 +233,7 @@ impl Denoiser {
         &self,
         z: &[f32],
         t: &[usize],
-        modulations: &[&[f32]],
+        modulations: &[Cow<'_, [f32]>],
         buffers: &mut Buffers,
         logits: &mut [f32],
     ) -> Result<()> {
@@ -271,6 +312,13 @@ impl Denoiser {
         }
         Ok(())
     }
+}
+
+/// A linear layer of one vector.
+fn apply(gemm: &GemmExecutor, linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
+    let mut out = vec![0.0; linear.outputs];
+    linear.forward(gemm, x, &mut out)?;
+    Ok(out)
 }
 
 fn add(x: &mut [f32], y: &[f32]) {

@@ -10,7 +10,7 @@ use super::render::{check_size, decode, render_memory, sheet_pixels};
 use super::render_options::{AnimationParameters, Channel};
 use super::renderer::{RenderKey, Renderer};
 use crate::engine::{Engine, Event, Snapshot, StepImage};
-use crate::picture::{self, Animation, AnimationFormat, PictureError, Provenance};
+use crate::picture::{self, Animation, AnimationFormat, PictureError};
 use crate::web::problem::Problem;
 
 /// A picture that is not decoded yet.
@@ -59,8 +59,8 @@ async fn render(
     let steps_of_images = frames(engine, snapshot, &parameters).await?;
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
     let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);
-    let one = snapshot.request.provenance(parameters.index.unwrap_or(0));
-    let provenance = Provenance { count, scale: parameters.scale, ..one };
+    let first = snapshot.request.provenance(parameters.index.unwrap_or(0));
+    let provenance = first.of_sheet(count, parameters.scale);
     let work = move || {
         let frame = |images: &BTreeMap<u32, Frame>| {
             let picture = |frame: &Frame| match frame {

@@ -6,7 +6,7 @@ use image::{DynamicImage, ImageFormat};
 use super::render_options::RenderOptions;
 use super::renderer::{RenderKey, Renderer};
 use crate::engine::Snapshot;
-use crate::picture::{self, Format, MAX_SCALE, PictureError, Provenance};
+use crate::picture::{self, Format, MAX_SCALE, PictureError};
 use crate::request::FieldError;
 use crate::web::problem::Problem;
 
@@ -81,8 +81,7 @@ async fn pictures(
     let config = &snapshot.request.model().config;
     let (size, count) = (config.image.size as u32, files.len() as u32);
     check_size(options.scale, |scale| sheet_pixels(count, size * scale))?;
-    let one = snapshot.request.provenance(first);
-    let parameters = Provenance { count, scale: options.scale, ..one };
+    let parameters = snapshot.request.provenance(first).of_sheet(count, options.scale);
     let work = move || {
         let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
         let sheet = picture::sheet(&images, picture::sheet_columns(count), size * options.scale);

@@ -10,7 +10,7 @@ use crate::model::{Config, IntegerRange};
 use crate::picture::{Format, MAX_SCALE};
 use crate::request::{
     COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, MODEL, ObjectSchema, PictureFormat,
-    Reader, Required, SEED, choice_schemas, sampling_fields,
+    Reader, Required, SEED, choice_schemas, numeric_sampling_fields,
 };
 use crate::web::files::RenderOptions;
 use crate::web::problem::Problem;
@@ -189,7 +189,7 @@ pub(in crate::web) fn image_request_schemas(models: &[&Config]) -> Vec<(&'static
     body.add("model", &MODEL, models);
     body.add("n", &COUNT, models);
     body.add("seed", &SEED, models);
-    for field in sampling_fields() {
+    for field in numeric_sampling_fields() {
         body.add(field.name, field, models);
     }
     let about = "Images to generate. `null` means the same as an absent field. `seed` and the options of sampling are not in \
@@ -224,13 +224,13 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result<
     reader.read(IMAGE_FIELDS, &mut values, &mut draft);
     reader.read_field(&COUNT, "n", &mut values, &mut generation);
     reader.read_field(&SEED, "seed", &mut values, &mut generation);
-    for field in sampling_fields() {
+    for field in numeric_sampling_fields() {
         reader.read_field(field, field.name, &mut values, &mut generation);
     }
     reader.reject_unknown(values);
     draft.check(&mut reader, generation.count);
 
-    generation.class = draft.class;
+    generation.class = Some(draft.class);
     generation.previews = Some(draft.partial_images > 0);
     generation.pictures = PictureFormat { format: Some(draft.format), scale: draft.scale };
     let generation = generation.finish(reader, model)?;

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use super::view::View;
 use crate::engine::{Engine, MAX_COUNT, ModelHandle, ModelInfo, Request, SEED_MAX};
 use crate::model::{ModelError, SamplingSettings};
-use crate::request::{COUNT, Field, FieldError, GenerationDraft, Reader, sampling_fields, text_value};
+use crate::request::{
+    COUNT, Field, FieldError, GenerationDraft, Reader, numeric_sampling_fields, sampling_fields, text_value,
+};
 
 /// Pictures of one form at most: as many as one job may have.
 const MAX_PICTURES: u64 = MAX_COUNT as u64;
@@ -65,7 +67,10 @@ impl Form {
         }
         form.class_is_named = !form.classes.is_empty();
         if !form.class_is_named {
-            form.classes.push(0);
+            let prompt = form.draft.options.prompt.as_ref();
+            let named = prompt.and_then(|prompt| form.model.config.vocabulary.class_of(prompt));
+            form.class_is_named = named.is_some();
+            form.classes.push(named.unwrap_or(0));
         }
         form.limit_pictures();
         form
@@ -187,7 +192,9 @@ impl Form {
     /// The options of sampling, as inputs with their current values.
     pub fn inputs(&self) -> Vec<Input> {
         let options = serde_json::to_value(&self.draft.options).unwrap_or_default();
-        sampling_fields().filter_map(|field| Input::new(field, &self.model, &options[field.name])).collect()
+        numeric_sampling_fields()
+            .filter_map(|field| Input::new(field, &self.model, &options[field.name]))
+            .collect()
     }
 }
 
@@ -233,7 +240,7 @@ impl Input {
 
 /// The settings that the two runs of a comparison may differ in.
 fn variable_settings() -> impl Iterator<Item = &'static str> {
-    sampling_fields().map(|field| field.name).chain([CLASS])
+    numeric_sampling_fields().map(|field| field.name).chain([CLASS])
 }
 
 /// The value of a setting that a comparison suggests; empty for the class.

@@ -42,6 +42,8 @@ pub(in crate::web) struct Generation {
     #[serde(flatten)]
     #[schema(ignore)] // Made from the table of fields.
     options: SamplingOptions,
+    #[serde(flatten)]
+    words: Words,
     /// The step of another image that its images start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_step: Option<usize>,
@@ -83,8 +85,21 @@ pub(super) struct Accepted {
     status: Status,
     model: String,
     class: String,
+    #[serde(flatten)]
+    words: Words,
     seed: u64,
     links: Links,
+}
+
+/// What a model that knows words was told of the images.
+#[derive(Debug, Serialize, ToSchema)]
+struct Words {
+    /// Without a prompt: what each image shows, by its index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subjects: Option<Vec<String>>,
+    /// With a prompt: its words that the model doesn't know. They have no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_words: Option<Vec<String>>,
 }
 
 /// One of a client's generations.
@@ -145,6 +160,7 @@ impl Generation {
             seed: snapshot.request.seed(),
             count: snapshot.request.count(),
             options: settings.options().clone(),
+            words: Words::new(snapshot),
             from_step: snapshot.request.init_image().map(|init| init.from_step),
             previews: snapshot.request.previews(),
             alternatives: snapshot.request.alternatives(),
@@ -162,6 +178,7 @@ impl Accepted {
             status: snapshot.status.into(),
             model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
+            words: Words::new(snapshot),
             seed: snapshot.request.seed(),
             links: Links::new(snapshot),
         }
@@ -170,6 +187,20 @@ impl Accepted {
     /// The job's own URL.
     pub fn location(&self) -> &str {
         &self.links.own
+    }
+}
+
+impl Words {
+    fn new(snapshot: &Snapshot) -> Self {
+        let (request, config) = (&snapshot.request, &snapshot.request.model().config);
+        let settings = request.settings();
+        let prompt = settings.options().prompt.as_ref();
+        Self {
+            subjects: (0..request.count())
+                .map(|index| settings.subject(config, request.seed(), index).map(str::to_owned))
+                .collect(),
+            unknown_words: prompt.map(|prompt| config.vocabulary.encode(prompt).unknown),
+        }
     }
 }
 

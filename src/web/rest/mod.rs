@@ -11,6 +11,7 @@
 //! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps: `animation.gif`, … | `pictures` |
 //! | `POST /api/v1/tokenizations` | the token grids of an image | `tokenizations` |
 //! | `GET /api/v1/models`, `GET /api/v1/classes` | the served models | `models` |
+//! | `GET /api/v1/words` | words and subjects that complete a prompt | `words` |
 //! | `GET /api/v1/models/{model}/classes/{file}` | a sample picture of a class | `models` |
 //!
 //! `generation` is a job as JSON.
@@ -22,6 +23,7 @@ mod generations;
 mod models;
 mod pictures;
 mod tokenizations;
+mod words;
 
 use axum::routing::get;
 use utoipa::OpenApi;
@@ -43,4 +45,5 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(models::models))
         .routes(routes!(models::classes))
         .routes(routes!(models::class_picture))
+        .routes(routes!(words::complete))
 }

@@ -28,6 +28,10 @@ struct Model {
     name: String,
     title: String,
     classes: Vec<String>,
+    /// Drawing styles; none if the model is told classes only.
+    styles: Vec<String>,
+    /// Number of words that it knows.
+    words: usize,
     /// Timesteps T of a generation.
     steps: usize,
     /// The token grid's width and height.
@@ -105,6 +109,8 @@ impl Model {
             name: config.name.clone(),
             title: config.title.clone(),
             classes: config.classes.clone(),
+            styles: config.styles.clone(),
+            words: config.vocabulary.words().len(),
             steps: config.steps(),
             grid: config.latent.grid,
             image: ImageSize { size: config.image.size, channels: config.image.channels },

@@ -1,0 +1,247 @@
+//! The vocabulary of a model that is told words: `vocabulary.json`, and how a text becomes words.
+//!
+//! A text's words are compared in lower case and without accents; letters and digits make words, everything else separates
+//! them. `training/rdpm_training/emoji/words.py` splits the names of the training images by the same rule. An emoji in a text
+//! stands for its name.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde::Deserialize;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use super::error::ModelError;
+
+/// The file's name in a weights folder.
+pub const VOCABULARY_FILE: &str = "vocabulary.json";
+
+/// The words that a model knows, and what each of its classes can show.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Vocabulary {
+    words: Vec<String>,
+    index: HashMap<String, u32>,
+    /// For each word the class in which it occurs most often.
+    classes: Vec<usize>,
+    /// Names of subjects, by class.
+    subjects: Vec<Vec<String>>,
+    /// Names of emoji by their characters, without variation selectors.
+    emoji: HashMap<String, String>,
+}
+
+/// A prompt in terms of a vocabulary.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EncodedPrompt {
+    /// Indices of the known words, in the prompt's order, each once.
+    pub words: Vec<u32>,
+    /// The words and symbols that the vocabulary doesn't have, each once.
+    pub unknown: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    words: Vec<String>,
+    classes: Vec<usize>,
+    subjects: BTreeMap<String, Vec<String>>,
+    emoji: HashMap<String, String>,
+}
+
+impl Vocabulary {
+    /// Reads and validates `FOLDER/vocabulary.json` for a model with these classes.
+    ///
+    /// # Errors
+    /// [`ModelError::Read`] if the file can't be read; [`ModelError::Config`] if it is invalid.
+    pub(super) fn read(folder: &Path, classes: &[String]) -> Result<Self, ModelError> {
+        let path = folder.join(VOCABULARY_FILE);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ModelError::Read { path: path.clone(), source })?;
+        let invalid = |reason: String| ModelError::Config { path: path.clone(), reason };
+        let File { words, classes: word_classes, mut subjects, emoji } =
+            serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        if let Some(word) = words.iter().find(|word| split_words(word) != [word.as_str()]) {
+            return Err(invalid(format!("words has {word:?}, which isn't one word in lower case")));
+        }
+        let index: HashMap<String, u32> = words.iter().cloned().zip(0..).collect();
+        if words.is_empty() || index.len() != words.len() {
+            return Err(invalid("words is empty or has a word twice".into()));
+        }
+        if word_classes.len() != words.len() || word_classes.iter().any(|&class| class >= classes.len()) {
+            return Err(invalid("classes must have the index of a class for each word".into()));
+        }
+        let of_class = |class: &String| match subjects.remove(class) {
+            Some(names) if !names.is_empty() => Ok(names),
+            _ => Err(invalid(format!("subjects has none for the class {class:?}"))),
+        };
+        let of_classes = classes.iter().map(of_class).collect::<Result<Vec<_>, _>>()?;
+        let vocabulary = Self { words, index, classes: word_classes, subjects: of_classes, emoji };
+        if let Some(class) = subjects.keys().next() {
+            return Err(invalid(format!("subjects has {class:?}, which is no class")));
+        }
+        let unknown = |name: &&String| !vocabulary.encode(name).unknown.is_empty();
+        if let Some(name) = vocabulary.subjects.iter().flatten().find(unknown) {
+            return Err(invalid(format!("subjects has {name:?}, with a word that words doesn't have")));
+        }
+        Ok(vocabulary)
+    }
+
+    /// Whether the model is told no words.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The words by their index.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// Names of what a class can show, sorted. Empty if the model is told no words, or has no such class.
+    pub fn subjects(&self, class: usize) -> &[String] {
+        self.subjects.get(class).map_or(&[], Vec::as_slice)
+    }
+
+    /// The known and the unknown words of a text.
+    pub fn encode(&self, text: &str) -> EncodedPrompt {
+        let mut encoded = EncodedPrompt::default();
+        for word in words_and_symbols(&self.name_emoji(text)) {
+            match self.find(&word) {
+                Some(index) if !encoded.words.contains(&index) => encoded.words.push(index),
+                None if !encoded.unknown.contains(&word) => encoded.unknown.push(word),
+                _ => {}
+            }
+        }
+        encoded
+    }
+
+    /// A text with the names of emoji in the place of their characters.
+    fn name_emoji<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if text.is_ascii() || self.emoji.is_empty() {
+            return text.into();
+        }
+        let characters: Vec<char> = text.chars().filter(|&c| !is_modifier(c)).collect();
+        let longest = self.emoji.keys().map(|emoji| emoji.chars().count()).max().unwrap_or(0);
+        let (mut named, mut rest) = (String::new(), &characters[..]);
+        while let [first, others @ ..] = rest {
+            let name_of = |len: usize| {
+                let name = self.emoji.get(&rest.get(..len)?.iter().collect::<String>())?;
+                Some((name, &rest[len..]))
+            };
+            // Digits are emoji's first characters, too, but letters and digits stand for themselves.
+            let found = if first.is_ascii() { None } else { (1..=longest).rev().find_map(name_of) };
+            rest = match found {
+                Some((name, rest)) => {
+                    named.extend([" ", name, " "]);
+                    rest
+                }
+                None => {
+                    named.push(*first);
+                    others
+                }
+            };
+        }
+        named.into()
+    }
+
+    /// The index of a word, or of its singular.
+    fn find(&self, word: &str) -> Option<u32> {
+        let singulars = [word.strip_suffix('s'), word.strip_suffix("es")];
+        std::iter::once(word)
+            .chain(singulars.into_iter().flatten())
+            .find_map(|word| self.index.get(word))
+            .copied()
+    }
+
+    /// The class of what a text names: that of the subject which shares the most words with it and has the fewest others. If
+    /// no subject shares one, the class in which the first of its words occurs most often. `None` if it has no known word.
+    pub fn class_of(&self, text: &str) -> Option<usize> {
+        let words = self.encode(text).words;
+        let score = |name: &String| {
+            let own = self.encode(name).words;
+            let shared = own.iter().filter(|word| words.contains(word)).count();
+            (shared > 0).then_some((shared, std::cmp::Reverse(own.len())))
+        };
+        let best = |class: usize| self.subjects[class].iter().filter_map(score).max();
+        let of_subject = (0..self.subjects.len())
+            .rev() // `max_by_key` takes the last of equal ones
+            .filter_map(|class| Some((class, best(class)?)))
+            .max_by_key(|&(_, score)| score)
+            .map(|(class, _)| class);
+        of_subject.or_else(|| self.classes.get(*words.first()? as usize).copied())
+    }
+
+    /// Up to `count` words that begin with a text, the shortest first.
+    pub fn complete_word(&self, prefix: &str, count: usize) -> Vec<&str> {
+        let words = self.words.iter().map(String::as_str).filter(|word| word.starts_with(prefix));
+        shortest(words, count)
+    }
+
+    /// Up to `count` names of subjects that have all words of a text, the last of which may be incomplete; the shortest first.
+    pub fn complete_subject(&self, text: &str, count: usize) -> Vec<&str> {
+        let typed = split_words(text);
+        let Some((last, whole)) = typed.split_last() else { return Vec::new() };
+        let fits = |name: &&str| {
+            let words = split_words(name);
+            whole.iter().all(|word| words.contains(word)) && words.iter().any(|word| word.starts_with(last))
+        };
+        shortest(self.subjects.iter().flatten().map(String::as_str).filter(fits), count)
+    }
+
+    /// Up to `count` words of the vocabulary that resemble a word, the nearest first.
+    pub fn similar(&self, word: &str, count: usize) -> Vec<&str> {
+        let mut found: Vec<(f64, &str)> = self
+            .words
+            .iter()
+            .map(|known| (strsim::jaro_winkler(word, known), known.as_str()))
+            .filter(|&(similarity, _)| similarity >= 0.8)
+            .collect();
+        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        found.into_iter().take(count).map(|(_, word)| word).collect()
+    }
+}
+
+/// The first `count` texts by length and alphabet, each once.
+fn shortest<'a>(texts: impl Iterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
+    let mut found: Vec<&str> = texts.collect();
+    found.sort_by_key(|text| (text.len(), *text));
+    found.dedup();
+    found.truncate(count);
+    found
+}
+
+/// The different words of a text, in its order: lower case, without accents, letters a to z and digits only.
+pub fn split_words(text: &str) -> Vec<String> {
+    let is_word = |word: &String| word.chars().all(|c| c.is_ascii_alphanumeric());
+    words_and_symbols(text).into_iter().filter(is_word).collect()
+}
+
+/// The different words of a text, in its order, those of other scripts included, and its symbols.
+fn words_and_symbols(text: &str) -> Vec<String> {
+    let plain: String = text
+        .to_lowercase()
+        .nfkd()
+        .filter(|&c| !is_combining_mark(c) && !is_modifier(c) && c != '’' && c != '\'')
+        .collect();
+    let mut found: Vec<String> = Vec::new();
+    for run in plain.split(|c: char| !c.is_alphanumeric() && !is_symbol(c)) {
+        for word in run.split_inclusive(is_symbol).flat_map(|part| {
+            let at = part.find(is_symbol).unwrap_or(part.len());
+            [&part[..at], &part[at..]]
+        }) {
+            if !word.is_empty() && !found.iter().any(|earlier| earlier == word) {
+                found.push(word.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Whether a character is a symbol, such as an emoji, which has a meaning of its own.
+fn is_symbol(c: char) -> bool {
+    matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Whether a character only modifies an emoji: joiner, variation selectors, skin tones.
+fn is_modifier(c: char) -> bool {
+    matches!(c, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')
+}

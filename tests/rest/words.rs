@@ -1,0 +1,131 @@
+//! Requests of a model that knows words: `tests/fixtures/words`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rdpm::engine::{Engine, FolderLoader, Options};
+use rdpm::model::ModelInfo;
+use rdpm::web::ClassPictures;
+use serde_json::{Value, json};
+
+use super::{Server, finished};
+
+/// Serves Fashion-MNIST, which is told classes only, and the model of the fixture.
+async fn server() -> Server {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["weights/fashion-mnist", "tests/fixtures/words"].map(|folder| root.join(folder));
+    let infos: Vec<ModelInfo> = folders.iter().map(|folder| ModelInfo::read(folder).unwrap()).collect();
+    let names = infos.iter().map(|info| info.config.name.clone());
+    let loader = FolderLoader::new(names.zip(folders.clone()), "cpu");
+    let engine = Engine::start(Options::default(), infos, vec![loader]).unwrap();
+    Server::start(Arc::new(engine), ClassPictures::default()).await
+}
+
+async fn finished_job(server: &Server, body: &Value) -> Value {
+    let address = finished(server, body).await;
+    server.json(&address).await
+}
+
+#[tokio::test]
+async fn a_prompt_is_drawn_and_its_unknown_words_are_told() {
+    let server = server().await;
+    let body = json!({"model": "words", "prompt": " Red  HEART of steel", "style": "Flat", "seed": 7});
+    let accepted = server.generate(&body).await;
+    assert_eq!(accepted["unknown_words"], json!(["of", "steel"]));
+    assert_eq!(accepted["class"], "Heart");
+    let job = finished_job(&server, &body).await;
+    assert_eq!(job["status"], "completed");
+    assert_eq!(job["prompt"], "Red HEART of steel");
+    assert_eq!(job["style"], "flat");
+    assert_eq!(job["class"], "Heart");
+    assert_eq!(job["unknown_words"], json!(["of", "steel"]));
+    assert_eq!(job.get("subjects"), None);
+
+    // The same words give the same picture; others, or another style, give another.
+    let png = |job: &Value| job["images"][0]["png_base64"].as_str().unwrap().to_owned();
+    let pixels = |job: &Value| {
+        use base64::Engine as _;
+        let file = base64::engine::general_purpose::STANDARD.decode(png(job)).unwrap();
+        image::load_from_memory(&file).unwrap()
+    };
+    let with = |name: &str, value: Value| {
+        let mut body = body.clone();
+        body[name] = value;
+        body
+    };
+    let same = finished_job(&server, &with("prompt", "heart red".into())).await;
+    assert_eq!(pixels(&job), pixels(&same));
+    for other in
+        [with("prompt", "happy cat".into()), with("style", "round".into()), with("style", Value::Null)]
+    {
+        let other = finished_job(&server, &other).await;
+        assert_ne!(pixels(&job), pixels(&other), "{other}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_class_alone_tells_the_subject_of_each_image() {
+    let server = server().await;
+    let job = finished_job(&server, &json!({"model": "words", "class": "Face", "seed": 3, "count": 3})).await;
+    let mut subjects: Vec<&str> =
+        job["subjects"].as_array().unwrap().iter().map(|subject| subject.as_str().unwrap()).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["cat face", "face with eyes", "happy face"]);
+    assert_eq!(job.get("unknown_words"), None);
+    assert_eq!(job.get("prompt"), None);
+    // A model with classes only tells neither.
+    let job = finished_job(&server, &json!({"class": "Bag", "seed": 3})).await;
+    assert_eq!((job.get("subjects"), job.get("unknown_words")), (None, None));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn invalid_prompts_and_styles_name_what_is_allowed() {
+    let server = server().await;
+    let cases = [
+        (json!({"model": "words", "prompt": "hart"}), "prompt", "such as heart"),
+        (json!({"model": "words", "prompt": "кошка"}), "prompt", "such as red heart"),
+        (json!({"model": "words", "prompt": 7}), "prompt", "text"),
+        (json!({"model": "words", "prompt": "cat ".repeat(10_000)}), "prompt", "up to 2000 bytes"),
+        (json!({"model": "words", "prompt": " "}), "class", "Face, Heart"),
+        (json!({"model": "words"}), "class", "Face, Heart"),
+        (json!({"model": "words", "class": "Face", "style": "oil"}), "style", "flat, round"),
+        (json!({"model": "fashion-mnist", "prompt": "a bag"}), "prompt", "knows classes, not words"),
+        (json!({"model": "fashion-mnist", "class": "Bag", "style": "flat"}), "style", "has no styles"),
+    ];
+    for (body, field, allowed) in cases {
+        let response = server.post(&body).await;
+        assert_eq!(response.status(), 422, "{body}");
+        let problem: Value = response.json().await.unwrap();
+        let error = &problem["errors"][0];
+        assert_eq!(error["field"], field, "{problem}");
+        assert!(error["allowed"].as_str().unwrap().contains(allowed), "{problem}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn models_list_styles_and_words_and_prompts_are_completed() {
+    let server = server().await;
+    let models = server.json("/api/v1/models").await;
+    assert_eq!((&models["models"][0]["styles"], &models["models"][0]["words"]), (&json!([]), &json!(0)));
+    assert_eq!(models["models"][1]["styles"], json!(["flat", "round"]));
+    assert_eq!(models["models"][1]["words"], 8);
+    for (query, words, subjects) in [
+        ("?prefix=he", json!(["heart"]), json!(["red heart", "heart eyes"])),
+        ("?prefix=face%20wi", json!(["with"]), json!(["face with eyes"])),
+        ("?prefix=HAPPY%20", json!(["cat", "red"]), json!(["happy face"])),
+        ("?prefix=dragon", json!([]), json!([])),
+        ("?prefix=he&model=fashion-mnist", json!([]), json!([])),
+    ] {
+        let limited = if query.ends_with("%20") { "&limit=2" } else { "" };
+        let found = server.json(&format!("/api/v1/words{query}{limited}")).await;
+        assert_eq!((&found["words"], &found["subjects"]), (&words, &subjects), "{query}");
+    }
+    for query in ["?limit=0", "?limit=101", "?model=none", "?text=a", &format!("?prefix={}", "a".repeat(201))]
+    {
+        assert_eq!(server.get(&format!("/api/v1/words{query}")).await.status(), 422, "{query}");
+    }
+    server.stop().await;
+}
