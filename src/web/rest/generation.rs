@@ -42,8 +42,12 @@ pub(in crate::web) struct Generation {
     #[serde(flatten)]
     #[schema(ignore)] // Made from the table of fields.
     options: SamplingOptions,
-    #[serde(flatten)]
-    words: Words,
+    /// Without a prompt, of a model that knows words: what each image shows, by its index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subjects: Option<Vec<String>>,
+    /// With a prompt: its words that the model doesn't know. They have no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_words: Option<Vec<String>>,
     /// The step of another image that its images start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_step: Option<usize>,
@@ -85,21 +89,14 @@ pub(super) struct Accepted {
     status: Status,
     model: String,
     class: String,
-    #[serde(flatten)]
-    words: Words,
-    seed: u64,
-    links: Links,
-}
-
-/// What a model that knows words was told of the images.
-#[derive(Debug, Serialize, ToSchema)]
-struct Words {
-    /// Without a prompt: what each image shows, by its index.
+    /// Without a prompt, of a model that knows words: what each image shows, by its index.
     #[serde(skip_serializing_if = "Option::is_none")]
     subjects: Option<Vec<String>>,
     /// With a prompt: its words that the model doesn't know. They have no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_words: Option<Vec<String>>,
+    seed: u64,
+    links: Links,
 }
 
 /// One of a client's generations.
@@ -160,7 +157,8 @@ impl Generation {
             seed: snapshot.request.seed(),
             count: snapshot.request.count(),
             options: settings.options().clone(),
-            words: Words::new(snapshot),
+            subjects: subjects(snapshot),
+            unknown_words: unknown_words(snapshot),
             from_step: snapshot.request.init_image().map(|init| init.from_step),
             previews: snapshot.request.previews(),
             alternatives: snapshot.request.alternatives(),
@@ -178,7 +176,8 @@ impl Accepted {
             status: snapshot.status.into(),
             model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
-            words: Words::new(snapshot),
+            subjects: subjects(snapshot),
+            unknown_words: unknown_words(snapshot),
             seed: snapshot.request.seed(),
             links: Links::new(snapshot),
         }
@@ -187,20 +186,6 @@ impl Accepted {
     /// The job's own URL.
     pub fn location(&self) -> &str {
         &self.links.own
-    }
-}
-
-impl Words {
-    fn new(snapshot: &Snapshot) -> Self {
-        let (request, config) = (&snapshot.request, &snapshot.request.model().config);
-        let settings = request.settings();
-        let prompt = settings.options().prompt.as_ref();
-        Self {
-            subjects: (0..request.count())
-                .map(|index| settings.subject(config, request.seed(), index).map(str::to_owned))
-                .collect(),
-            unknown_words: prompt.map(|prompt| config.vocabulary.encode(prompt).unknown),
-        }
     }
 }
 
@@ -228,4 +213,17 @@ fn rfc_3339(time: SystemTime) -> String {
 fn class_name(snapshot: &Snapshot) -> String {
     let class = snapshot.request.settings().class();
     snapshot.request.model().config.classes.get(class).cloned().unwrap_or_default()
+}
+
+fn subjects(snapshot: &Snapshot) -> Option<Vec<String>> {
+    let request = &snapshot.request;
+    let (settings, config) = (request.settings(), &request.model().config);
+    let subject = |index| settings.subject(config, request.seed(), index).map(str::to_owned);
+    (0..request.count()).map(subject).collect()
+}
+
+fn unknown_words(snapshot: &Snapshot) -> Option<Vec<String>> {
+    let request = &snapshot.request;
+    let prompt = request.settings().options().prompt.as_ref()?;
+    Some(request.model().config.vocabulary.encode(prompt).unknown)
 }
