@@ -1,6 +1,6 @@
 //! The settings form, and the page's address.
 
-use rdpm::request::sampling_fields;
+use rdpm::request::numeric_sampling_fields;
 use serde_json::{Value, json};
 
 use super::site::{Site, bytes_of};
@@ -41,9 +41,9 @@ async fn a_link_restores_every_setting_and_draws_the_identical_picture() {
 }
 
 #[tokio::test]
-async fn every_sampling_option_of_the_table_is_sent_linked_described_and_compared() {
+async fn every_numeric_sampling_option_of_the_table_is_sent_linked_described_and_compared() {
     let site = Site::open("/?class=Bag&seed=12").await;
-    let options: Vec<_> = sampling_fields().map(|field| (field.name, field.input.unwrap())).collect();
+    let options: Vec<_> = numeric_sampling_fields().map(|field| (field.name, field.input.unwrap())).collect();
     assert!(options.len() >= 4);
     let on_page = "return [...document.querySelectorAll('[data-sampling-option]')].map(input => input.name)";
     assert_eq!(site.script(on_page).await, json!(options.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
