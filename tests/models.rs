@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use pairs::pairs;
 use program::{Program, rdpm};
+use rdpm::model::{Model, Precision, Sampler, SamplingSettings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -313,6 +314,24 @@ async fn logits_that_are_not_finite_fail_the_job_and_not_the_server() {
         generate(&url, json!({"class": "Bag", "model": "fashion-mnist"})).await["status"],
         "completed"
     );
+}
+
+#[test]
+fn logits_that_are_not_finite_are_an_error_of_all_networks() {
+    let weights = Weights::new();
+    let folder = weights.path("eighth");
+    set_value(&folder, "denoiser.output.weight", 3e38);
+    let device = candle_core::Device::Cpu;
+    let cpu = Model::load(&folder, &device).unwrap();
+    let candle = Model::load_with_candle(&folder, &device, Precision::F32).unwrap();
+    for model in [cpu, candle] {
+        for temperature in [0.0, 1.0] {
+            let settings = SamplingSettings::new(model.config(), 0).unwrap();
+            let settings = settings.with_temperature(temperature).unwrap();
+            let error = Sampler::new(&model, &settings, 1, 0..2).find_map(Result::err).unwrap();
+            assert!(error.to_string().contains("logits aren't finite"), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Command;
 use clap::builder::Resettable;
 use toml::{Table, Value};
@@ -18,7 +18,7 @@ impl Defaults {
     pub fn read(path: &Path, command: &Command) -> anyhow::Result<Self> {
         let name = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("{name} can't be read"))?;
-        let table: Table = text.parse().with_context(|| name.to_string())?;
+        let table: Table = text.parse().map_err(|error| anyhow!("{name}: {}", describe(&error, &text)))?;
         let mut defaults = Vec::new();
         for (key, value) in table {
             let values = texts(value).with_context(|| format!("{name}: {key}"))?;
@@ -38,6 +38,14 @@ impl Defaults {
             }
         })
     }
+}
+
+/// A parse error without the line that it is in, which may contain a key.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("TOML parse error at line {line}, column {column}: {}", error.message())
 }
 
 /// A value as written on a command line; an array is several values.

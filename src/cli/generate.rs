@@ -13,6 +13,7 @@ use rdpm::picture::{self, Animation, AnimationFormat, Format, Provenance};
 
 use rdpm::request::GenerationDraft;
 
+use super::output::note;
 use super::sampling_arguments::SamplingArguments;
 use super::{Escaped, ModelArguments, save};
 
@@ -104,10 +105,10 @@ impl Generate {
         if let Some(prompt) = &draft.options.prompt {
             let unknown = model.config().vocabulary.encode(prompt).unknown;
             if !unknown.is_empty() {
-                eprintln!("unknown words: {}", Escaped(unknown.join(", ")));
+                note(format!("unknown words: {}", Escaped(unknown.join(", "))));
             }
         }
-        eprintln!("{}: seed {seed}", self.output.display());
+        note(format!("{}: seed {seed}", self.output.display()));
         Ok(())
     }
 

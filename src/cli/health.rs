@@ -12,6 +12,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::output::print;
+
 const PATH: &str = "/health/ready";
 
 #[derive(Debug, Args)]
@@ -39,8 +41,7 @@ impl Health {
         if status != StatusCode::OK {
             bail!("not ready: {PATH} answers {status}");
         }
-        println!("ready");
-        Ok(())
+        print("ready\n")
     }
 
     async fn ask(&self) -> anyhow::Result<StatusCode> {

@@ -1,5 +1,6 @@
 //! `rdpm info`: describes the models and their device, or prints the parameters of a picture.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use rdpm::picture::read_provenance;
 
 use super::ModelArguments;
 use super::escape::{Escaped, is_unsafe};
+use super::output::print;
 
 #[derive(Debug, Args)]
 pub struct Info {
@@ -37,66 +39,78 @@ impl Info {
             .model
             .choose()?
             .keep(|folder, _| Ok(Model::load_with_precision(folder, &device, self.model.precision)?))?;
+        let mut text = String::new();
         for (at, (folder, model)) in chosen.models.iter().enumerate() {
             if at > 0 {
-                println!();
+                writeln!(text)?;
             }
-            describe(folder, model);
+            describe(&mut text, folder, model)?;
         }
         for (folder, error) in &chosen.bad {
-            println!("\nunusable    {} ({})", Escaped(folder.display()), Escaped(format!("{error:#}")));
+            writeln!(
+                text,
+                "\nunusable    {} ({})",
+                Escaped(folder.display()),
+                Escaped(format!("{error:#}"))
+            )?;
         }
-        Ok(())
+        print(text)
     }
 }
 
-fn describe(folder: &Path, model: &Model) {
+fn describe(text: &mut String, folder: &Path, model: &Model) -> std::fmt::Result {
     let config = model.config();
     let (size, grid, channels) = (config.image.size, config.latent.grid, config.image.channels);
-    println!("model       {} ({})", Escaped(&config.title), Escaped(folder.display()));
-    println!("name        {}", Escaped(&config.name));
-    println!("images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" });
-    println!("tokens      {grid} × {grid}, {} codes, {} steps", config.trajectory.codes, config.steps());
-    println!("parameters  {}", model.weight_count());
-    println!("classes     {}", Escaped(config.classes.join(", ")));
+    writeln!(text, "model       {} ({})", Escaped(&config.title), Escaped(folder.display()))?;
+    writeln!(text, "name        {}", Escaped(&config.name))?;
+    writeln!(text, "images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" })?;
+    writeln!(
+        text,
+        "tokens      {grid} × {grid}, {} codes, {} steps",
+        config.trajectory.codes,
+        config.steps()
+    )?;
+    writeln!(text, "parameters  {}", model.weight_count())?;
+    writeln!(text, "classes     {}", Escaped(config.classes.join(", ")))?;
     if config.has_words() {
-        println!("styles      {}", Escaped(config.styles.join(", ")));
-        println!("words       {}", config.vocabulary.words().len());
+        writeln!(text, "styles      {}", Escaped(config.styles.join(", ")))?;
+        writeln!(text, "words       {}", config.vocabulary.words().len())?;
     }
-    println!("guidance    {}", config.sampling.guidance);
-    println!("temperature {}", config.sampling.temperature);
-    println!("device      {}", model.device());
+    writeln!(text, "guidance    {}", config.sampling.guidance)?;
+    writeln!(text, "temperature {}", config.sampling.temperature)?;
+    writeln!(text, "device      {}", model.device())
 }
 
 fn describe_image(path: &Path) -> anyhow::Result<()> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("{name} can't be read"))?;
     let parameters = read_provenance(BufReader::new(file)).with_context(|| name.to_string())?;
-    println!("model       {}", Escaped(&parameters.model));
-    println!("class       {}", Escaped(&parameters.class));
+    let mut text = String::new();
+    writeln!(text, "model       {}", Escaped(&parameters.model))?;
+    writeln!(text, "class       {}", Escaped(&parameters.class))?;
     if let Some(subject) = &parameters.subject {
-        println!("subject     {}", Escaped(subject));
+        writeln!(text, "subject     {}", Escaped(subject))?;
     }
-    println!("seed        {}", parameters.seed);
-    println!("image       {}", parameters.index);
+    writeln!(text, "seed        {}", parameters.seed)?;
+    writeln!(text, "image       {}", parameters.index)?;
     if parameters.count > 1 {
-        println!("images      {}", parameters.count);
+        writeln!(text, "images      {}", parameters.count)?;
     }
     for (name, value) in parameters.options.to_texts() {
-        println!("{name:<12}{}", Escaped(value));
+        writeln!(text, "{name:<12}{}", Escaped(value))?;
     }
-    println!("scale       {}", parameters.scale);
-    println!("software    rdpm {}", Escaped(&parameters.version));
+    writeln!(text, "scale       {}", parameters.scale)?;
+    writeln!(text, "software    rdpm {}", Escaped(&parameters.version))?;
     if let Some(step) = parameters.from_step {
-        println!("drawn from  step {step} of another image");
+        writeln!(text, "drawn from  step {step} of another image")?;
     }
     if let Some(command) = parameters.command("again.png") {
-        println!();
+        writeln!(text)?;
         if command.contains(is_unsafe) {
-            println!("no command: the names have characters that a terminal doesn't show");
+            writeln!(text, "no command: the names have characters that a terminal doesn't show")?;
         } else {
-            println!("{command}");
+            writeln!(text, "{command}")?;
         }
     }
-    Ok(())
+    print(text)
 }

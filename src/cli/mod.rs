@@ -7,6 +7,7 @@ mod health;
 mod info;
 mod input;
 mod models;
+mod output;
 mod sampling_arguments;
 mod serve;
 mod tokenize;
@@ -21,6 +22,8 @@ use image::DynamicImage;
 use self::config_file::Defaults;
 pub use self::escape::Escaped;
 use self::models::ModelArguments;
+pub use self::output::note;
+pub use self::serve::ServerFailed;
 
 /// Recurrent Diffusion Probabilistic Model (arXiv 2412.18390): a grid of discrete tokens denoises into an image.
 ///
@@ -71,7 +74,7 @@ impl Arguments {
     }
 }
 
-/// Runs the command. All errors are the user's to fix; the exit status is 2.
+/// Runs the command. All errors except [`ServerFailed`] are the user's to fix.
 pub fn run() -> anyhow::Result<()> {
     match Arguments::read()?.command {
         Some(Command::Serve(command)) => command.run(),

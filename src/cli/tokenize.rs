@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::input::read_image;
+use super::output::{note, print};
 use super::{ModelArguments, save};
 
 #[derive(Debug, Args)]
@@ -33,14 +34,13 @@ impl Tokenize {
         let tokenized = model.tokenize(&image, self.seed)?;
         let size = config.image.size;
         if [width, height] != [size as u32; 2] {
-            eprintln!("rdpm: {path} is {width} × {height}; cropped and scaled to {size} × {size}");
+            note(format!("rdpm: {path} is {width} × {height}; cropped and scaled to {size} × {size}"));
         }
         let grids: Vec<Vec<&[u32]>> =
             tokenized.tokens.iter().map(|grid| grid.chunks(config.latent.grid).collect()).collect();
-        println!(
-            "{}",
-            json!({ "model": config.name, "seed": self.seed, "steps": config.steps(), "tokens": grids })
-        );
+        let printed =
+            json!({ "model": config.name, "seed": self.seed, "steps": config.steps(), "tokens": grids });
+        print(format!("{printed}\n"))?;
         match (&self.output, tokenized.previews.last()) {
             (Some(output), Some(reconstruction)) => save(&reconstruction.clean, output),
             _ => Ok(()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::job::{End, Job};
 use super::options::Options;
 use super::scheduler::Scheduler;
+use super::supervision::ThreadStatus;
 
 /// The time between two rounds while jobs live. A job logs at most one queue position in a round.
 const ROUND: Duration = Duration::from_millis(200);
@@ -17,8 +18,13 @@ const TIMED_OUT: &str =
     "The job took longer than this server allows. Try again later, or ask for fewer images.";
 
 /// Runs until the engine stops.
-pub(super) fn run(scheduler: &Arc<Scheduler>) {
-    while scheduler.wait_for_round(ROUND, IDLE_ROUND) {
+pub(super) fn run(scheduler: &Arc<Scheduler>, status: &ThreadStatus) {
+    loop {
+        status.wait_for(IDLE_ROUND);
+        if !scheduler.wait_for_round(ROUND, IDLE_ROUND) {
+            return;
+        }
+        status.begin("a round");
         for job in scheduler.store.live() {
             if let Some(end) = due_end(&job, &scheduler.options) {
                 scheduler.end_job(&job, end);

@@ -54,6 +54,7 @@
 //! | Who encodes images and logs events? | `publisher` |
 //! | What happens when a backend fails or panics? | `recovery`, `fault` |
 //! | Which jobs are remembered, which forgotten? | `store`, `eviction` |
+//! | What happens when a thread ends or hangs? | `supervision` |
 //! | What happens after a time limit or when clients leave? | `janitor` |
 //! | How does the engine start, and how does it load models? | `startup`, `loading`, `backend` |
 //! | What can an operator measure? | `metrics` |
@@ -82,6 +83,7 @@ mod scheduler_state;
 mod startup;
 mod store;
 mod subscription;
+mod supervision;
 mod tokenize;
 mod worker;
 
@@ -103,6 +105,7 @@ pub use model_handle::ModelHandle;
 pub use options::{Batching, ModelLoading, Options};
 pub use request::{ClientId, InitImage, MAX_COUNT, Request, SEED_MAX};
 pub use subscription::Subscription;
+pub use supervision::Failure;
 pub use tokenize::{Tokenized, TokenizedStep};
 
 use job::End;
@@ -112,6 +115,8 @@ use tokenize::TokenizeRequest;
 
 /// How long [`Engine::shutdown`] waits, after the drain, for a worker's running step.
 const LAST_STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same after a failure, when a thread has ended or hangs.
+const LAST_STEP_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// A running engine. Dropping it stops the threads without waiting for them.
 pub struct Engine {
@@ -244,8 +249,17 @@ impl Engine {
         self.scheduler.ready(self.scheduler.index_of(model)?)
     }
 
-    /// Whether all threads run. They end only by [`Engine::shutdown`] or by a bug.
+    /// Why the engine doesn't work any more, if so: a thread has ended by a panic, or makes no progress. The process must
+    /// then be restarted. `None` after [`Engine::shutdown`].
+    pub fn failure(&self) -> Option<Failure> {
+        self.scheduler.supervision.failure()
+    }
+
+    /// Whether all threads run and make progress. They end only by [`Engine::shutdown`] or by a bug.
     pub fn is_alive(&self) -> bool {
+        if self.failure().is_some() {
+            return false;
+        }
         let threads = self.threads.lock();
         !threads.is_empty() && threads.iter().all(|thread| !thread.is_finished())
     }
@@ -257,7 +271,8 @@ impl Engine {
     }
 
     /// Stops the engine: refuses jobs, waits up to `drain` for the live jobs to end, fails the rest, and joins the threads.
-    /// Blocks for `drain` plus at most the running step, or 10 seconds if that hangs. A second call does nothing.
+    /// Blocks for `drain` plus at most the running step, or 10 seconds if that hangs. It hardly waits for them after
+    /// a [`failure`](Engine::failure). A second call does nothing.
     pub fn shutdown(&self, drain: Duration) {
         self.scheduler.stop_accepting();
         self.scheduler.store.wait_until_idle(drain);
@@ -265,7 +280,8 @@ impl Engine {
         let threads = std::mem::take(&mut *self.threads.lock());
         let stopped = Instant::now();
         for thread in threads {
-            while !thread.is_finished() && stopped.elapsed() < LAST_STEP_TIMEOUT {
+            let limit = if self.failure().is_some() { LAST_STEP_AFTER_FAILURE } else { LAST_STEP_TIMEOUT };
+            while !thread.is_finished() && stopped.elapsed() < limit {
                 std::thread::sleep(Duration::from_millis(2));
             }
             if !thread.is_finished() {

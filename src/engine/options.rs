@@ -25,6 +25,9 @@ pub struct Options {
     pub max_finished_bytes: usize,
     /// A job that hasn't ended this long after it was accepted fails. Default 5 minutes; `None` is no limit.
     pub job_timeout: Option<Duration>,
+    /// After this time without progress a thread, for example in a step or in loading a model, is a
+    /// [failure](super::Engine::failure) of the engine. Default 2 minutes; `None` is no limit.
+    pub step_timeout: Option<Duration>,
     /// How long a job [to be canceled on disconnect](super::Request::with_cancel_on_disconnect) waits for a subscriber
     /// after the last one has left. Default 5 seconds: an `EventSource` reconnects after 3.
     pub disconnect_grace: Duration,
@@ -66,6 +69,7 @@ impl Default for Options {
             max_finished: 1024,
             max_finished_bytes: 256 << 20,
             job_timeout: Some(Duration::from_secs(300)),
+            step_timeout: Some(Duration::from_secs(120)),
             disconnect_grace: Duration::from_secs(5),
             max_failures: 3,
             retry_delay: Duration::from_secs(1),

@@ -19,7 +19,8 @@ use super::event::{Progress, StepImage, StepPreview};
 use super::fault::{Fault, catch_panic};
 use super::job::{End, Job};
 use super::recovery::INTERRUPTED;
-use super::scheduler::Scheduler;
+use super::scheduler::{Scheduler, ThreadGuard};
+use super::supervision::ThreadStatus;
 use super::tokenize::{Tokenized, TokenizedStep};
 use crate::model::Tokenization;
 use crate::picture::{Provenance, encode_png};
@@ -51,20 +52,24 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Starts the publisher of worker number `worker`.
-    pub fn start(scheduler: Arc<Scheduler>, worker: usize) -> std::io::Result<Self> {
+    pub fn start(scheduler: &Arc<Scheduler>, worker: usize) -> std::io::Result<Self> {
         let (messages, received) = sync_channel(CHANNEL_CAPACITY);
         // A thread pool of its own: in the common pool, encoding would wait until the networks pause, a whole step later.
         let pool = ThreadPoolBuilder::new().thread_name(|_| "rdpm-encoder".into()).build();
         let pool = pool.map_err(std::io::Error::other)?;
-        let thread = std::thread::Builder::new().name(format!("rdpm-publisher-{worker}"));
-        let thread = thread.spawn(move || pool.install(move || run(&scheduler, &received)))?;
+        let name = format!("rdpm-publisher-{worker}");
+        let guard = ThreadGuard::new(scheduler, name.as_str());
+        let thread = std::thread::Builder::new().name(name);
+        let thread = thread.spawn(move || {
+            let (scheduler, status) = (&guard.scheduler, &guard.status);
+            pool.install(move || run(scheduler, &received, status));
+        })?;
         Ok(Self { messages: Some(messages), thread: Some(thread) })
     }
 
     pub fn send(&self, message: Message) {
-        // The thread ends only after this handle is dropped: `run` survives every message.
-        let sent = self.messages.as_ref().map(|messages| messages.send(message));
-        debug_assert!(matches!(sent, Some(Ok(()))));
+        // Fails if the thread has ended by a bug. Then its guard has stopped the scheduler, and so failed all jobs.
+        let _ = self.messages.as_ref().map(|messages| messages.send(message));
     }
 }
 
@@ -77,8 +82,10 @@ impl Drop for Publisher {
     }
 }
 
-fn run(scheduler: &Scheduler, messages: &Receiver<Message>) {
+fn run(scheduler: &Scheduler, messages: &Receiver<Message>, status: &ThreadStatus) {
+    status.wait();
     for message in messages {
+        status.begin("publishing a step");
         match message {
             Message::Steps(steps) => {
                 let jobs: Vec<Arc<Job>> = steps.iter().map(|step| Arc::clone(&step.job)).collect();
@@ -97,6 +104,7 @@ fn run(scheduler: &Scheduler, messages: &Receiver<Message>) {
             }
             Message::Failed(jobs, detail) => scheduler.fail_jobs(&jobs, detail),
         }
+        status.wait();
     }
 }
 

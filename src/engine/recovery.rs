@@ -11,8 +11,8 @@
 //!
 //! Running out of memory is no fault at first: `batch_step` tries again with half as many images.
 //!
-//! A panic of the engine's own code ends its thread, and with it the engine: `startup` gives each thread a guard that
-//! stops the scheduler, which fails all live jobs. [`Engine::is_alive`](super::Engine::is_alive) is false from then on.
+//! A panic of the engine's own code ends its thread, and with it the engine: each thread has a guard that stops the
+//! scheduler, which fails all live jobs. That is a [`Failure`](super::Failure), as is a thread that makes no progress.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

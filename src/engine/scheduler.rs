@@ -20,6 +20,7 @@ use super::options::Options;
 use super::request::Request;
 use super::scheduler_state::{InFlightImage, Phase, SchedulerState};
 use super::store::Store;
+use super::supervision::{Supervision, ThreadStatus};
 use super::tokenize::TokenizeRequest;
 
 /// For the client of a job that the engine's shutdown ended.
@@ -35,6 +36,7 @@ pub(super) struct Scheduler {
     pub store: Store,
     pub metrics: Metrics,
     pub eta: EtaEstimator,
+    pub supervision: Supervision,
     pub(super) state: Mutex<SchedulerState>,
     /// Notified when there is work for a worker, or the engine stops.
     pub(super) work_available: Condvar,
@@ -48,6 +50,7 @@ impl Scheduler {
         Self {
             store: Store::new(&options, &metrics),
             metrics,
+            supervision: Supervision::new(options.step_timeout),
             eta: EtaEstimator::new(models.iter().map(ModelHandle::steps), options.max_batch),
             state: Mutex::new(SchedulerState::new(workers, models.len())),
             work_available: Condvar::new(),
@@ -235,5 +238,29 @@ pub(super) struct StopOnDrop(pub Arc<Scheduler>);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
+    }
+}
+
+/// Ends the engine with a thread: however the thread ends, even by a bug, all jobs must end.
+pub(super) struct ThreadGuard {
+    pub scheduler: Arc<Scheduler>,
+    pub status: Arc<ThreadStatus>,
+}
+
+impl ThreadGuard {
+    /// The guard of a new thread, to be dropped at its end.
+    pub fn new(scheduler: &Arc<Scheduler>, thread: impl Into<String>) -> Self {
+        let scheduler = Arc::clone(scheduler);
+        Self { status: scheduler.supervision.add(thread.into()), scheduler }
+    }
+}
+
+impl Drop for ThreadGuard {
+    fn drop(&mut self) {
+        self.status.wait();
+        if std::thread::panicking() {
+            self.scheduler.supervision.record_panic(&self.status);
+        }
+        self.scheduler.stop();
     }
 }

@@ -12,7 +12,7 @@ use super::loading::OpenDevice;
 use super::model_handle::ModelHandle;
 use super::options::{ModelLoading, Options};
 use super::publisher::Publisher;
-use super::scheduler::{Scheduler, StopOnDrop};
+use super::scheduler::{Scheduler, StopOnDrop, ThreadGuard};
 use super::worker::Worker;
 use crate::model::ModelInfo;
 
@@ -76,13 +76,12 @@ where
     scheduler.metrics.create_series(&devices, &scheduler.models);
     // If anything fails from here on, the threads that run must end.
     let stop_on_drop = StopOnDrop(Arc::clone(&scheduler));
-    let shared = Arc::clone(&scheduler);
+    let guard = ThreadGuard::new(&scheduler, "rdpm-janitor");
     let mut threads = vec![spawn("rdpm-janitor".into(), move || {
-        let _stop_on_drop = StopOnDrop(Arc::clone(&shared));
-        janitor::run(&shared);
+        janitor::run(&guard.scheduler, &guard.status);
     })?];
     for (number, worker) in starting.into_iter().enumerate() {
-        let publisher = Publisher::start(Arc::clone(&scheduler), number)?;
+        let publisher = Publisher::start(&scheduler, number)?;
         // Fails if the thread has ended, which `Engine::is_alive` reports.
         let _ = worker.begin.send((Arc::clone(&scheduler), publisher));
         threads.push(worker.thread);
@@ -132,9 +131,8 @@ where
         };
         let _ = report.send(Ok(Opened { device: device.name.clone(), model_faults }));
         if let Ok((scheduler, publisher)) = begun.recv() {
-            // However the thread ends, even by a bug, all jobs must end.
-            let _stop_on_drop = StopOnDrop(Arc::clone(&scheduler));
-            Worker::new(scheduler, number, device, publisher).run();
+            let guard = ThreadGuard::new(&scheduler, format!("rdpm-worker-{number}"));
+            Worker::new(scheduler, number, device, publisher, Arc::clone(&guard.status)).run();
         }
     })?;
     Ok(StartingWorker { thread, opened, begin })

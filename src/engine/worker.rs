@@ -15,7 +15,12 @@ use super::model_instance::ModelInstance;
 use super::publisher::{Message, Publisher};
 use super::recovery::{INTERRUPTED, InstanceId, NOT_LOADED};
 use super::scheduler::Scheduler;
+use super::supervision::ThreadStatus;
 use super::tokenize::TokenizeRequest;
+
+/// Activities of a worker.
+const LOADING: &str = "loading a model";
+const PUBLISHING: &str = "handing a step to the publisher";
 
 pub(super) struct Worker<L: Loader> {
     scheduler: Arc<Scheduler>,
@@ -27,6 +32,7 @@ pub(super) struct Worker<L: Loader> {
     instances: Vec<ModelInstance<L::Backend>>,
     slots_in_use: Gauge,
     publisher: Publisher,
+    status: Arc<ThreadStatus>,
 }
 
 impl<L: Loader> Worker<L> {
@@ -35,6 +41,7 @@ impl<L: Loader> Worker<L> {
         number: usize,
         mut device: OpenDevice<L>,
         publisher: Publisher,
+        status: Arc<ThreadStatus>,
     ) -> Self {
         let instance = |model: usize| {
             let loaded = device.take(scheduler.models[model].name());
@@ -43,12 +50,13 @@ impl<L: Loader> Worker<L> {
         let instances = (0..scheduler.models.len()).map(instance).collect();
         let slots_in_use = scheduler.metrics.slots(&device.name);
         let OpenDevice { loader, name: device, .. } = device;
-        Self { scheduler, number, loader, device, instances, slots_in_use, publisher }
+        Self { scheduler, number, loader, device, instances, slots_in_use, publisher, status }
     }
 
     /// Runs until the engine stops.
     pub fn run(mut self) {
         while let Some(assignment) = self.next_assignment() {
+            self.status.begin(LOADING);
             for instance in &mut self.instances {
                 instance.retry_if_due(&self.scheduler, &mut self.loader, &self.device);
             }
@@ -67,6 +75,7 @@ impl<L: Loader> Worker<L> {
         let batch: Vec<_> = self.instances.iter_mut().flat_map(ModelInstance::live_images).collect();
         let in_batch = batch.len();
         self.slots_in_use.set(in_batch as i64);
+        self.status.wait();
         let retry_at = self.instances.iter().filter_map(ModelInstance::retry_at).min();
         let assignment = self.scheduler.next_assignment(self.number, batch, retry_at)?;
         let Assignment { images, tokenize_request } = assignment;
@@ -84,12 +93,15 @@ impl<L: Loader> Worker<L> {
         if instance.batch_len() == 0 {
             return;
         }
+        self.status.begin(LOADING);
         if let Err(fault) = instance.ensure_loaded(&self.scheduler, &mut self.loader, &self.device) {
             return self.fail_batch(model, &fault, NOT_LOADED);
         }
         let started = Instant::now();
+        self.status.begin("a step");
         match instance.step() {
             Ok(steps) => {
+                self.status.begin(PUBLISHING);
                 self.publisher.send(Message::Steps(steps));
                 instance.record_step(&self.scheduler, started.elapsed());
             }
@@ -103,9 +115,12 @@ impl<L: Loader> Worker<L> {
             return;
         }
         let instance = &mut self.instances[request.model];
+        self.status.begin(LOADING);
         let loaded = instance.ensure_loaded(&self.scheduler, &mut self.loader, &self.device);
+        self.status.begin("tokenizing an image");
         match loaded.and_then(|()| instance.tokenize(&request)) {
             Ok(tokenization) => {
+                self.status.begin(PUBLISHING);
                 self.publisher.send(Message::Tokenized(Box::new(tokenization), request.reply));
             }
             Err(fault) => {
@@ -118,6 +133,7 @@ impl<L: Loader> Worker<L> {
 
     /// Fails the jobs with images in the batch of a model whose backend failed; `detail` is for their clients.
     fn fail_batch(&mut self, model: usize, fault: &Fault, detail: &'static str) {
+        self.status.begin(PUBLISHING);
         let instance = &mut self.instances[model];
         let jobs = instance.clear_batch();
         let (name, device) = (instance.model.name(), &self.device);

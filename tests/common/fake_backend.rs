@@ -161,7 +161,11 @@ impl Backend for FakeBackend {
     }
 
     fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {
-        match self.script.state.lock().tokenize_faults.pop_front().flatten() {
+        let mut script = self.script.state.lock();
+        self.script.changed.wait_while(&mut script, |script| script.tokenizations_paused);
+        let fault = script.tokenize_faults.pop_front().flatten();
+        drop(script);
+        match fault {
             Some(Fault::Panic) => panic("secret detail: the fake backend panics"),
             Some(_) => return Err(ModelError::Image("secret detail: the fake backend fails".into())),
             None => {}

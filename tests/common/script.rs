@@ -31,6 +31,7 @@ pub(super) struct State {
     pub(super) waiting: bool,
     /// The outcome of the next steps; those after succeed.
     pub(super) step_faults: VecDeque<Option<Fault>>,
+    pub(super) tokenizations_paused: bool,
     /// The outcome of the next tokenizations.
     pub(super) tokenize_faults: VecDeque<Option<Fault>>,
     /// The outcome of the next loads.
@@ -88,6 +89,12 @@ impl Script {
 
     pub fn fail_tokenizations(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         self.state.lock().tokenize_faults.extend(faults);
+    }
+
+    /// Makes tokenizations wait, or go on.
+    pub fn pause_tokenizations(&self, paused: bool) {
+        self.state.lock().tokenizations_paused = paused;
+        self.changed.notify_all();
     }
 
     pub fn load_attempts(&self) -> usize {

@@ -55,3 +55,20 @@ async fn text_lines_tell_the_same_to_people() {
     let ended = log.lines().find(|line| line.contains("job ended")).unwrap();
     assert!(ended.contains(job["id"].as_str().unwrap()) && ended.contains("ran_ms="), "{ended}");
 }
+
+#[tokio::test]
+async fn requests_past_the_proxy_are_logged_once() {
+    let mut command = rdpm();
+    command.args(["serve", "--port", "0", "--trust-proxy", "x-forwarded-for", "--rate-limit", "1000"]);
+    command.env("RDPM_LOG", "info").stderr(Stdio::piped());
+    let (mut server, address) = Program::start(&mut command, "http://");
+    for _ in 0..5 {
+        assert_eq!(reqwest::get(format!("http://{address}/health/live")).await.unwrap().status(), 200);
+        assert_eq!(reqwest::get(format!("http://{address}/api/v1/models")).await.unwrap().status(), 200);
+    }
+    let mut errors = server.0.stderr.take().unwrap();
+    drop(server);
+    let mut log = String::new();
+    errors.read_to_string(&mut log).unwrap();
+    assert_eq!(log.matches("no client address in the proxy's header").count(), 1, "{log}");
+}

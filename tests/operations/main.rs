@@ -10,6 +10,9 @@ mod bounds;
 mod headers;
 mod log;
 mod metrics;
+mod output;
+#[cfg(unix)]
+mod restart;
 mod settings;
 mod traces;
 

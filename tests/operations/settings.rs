@@ -97,6 +97,24 @@ fn check_hides_secrets() {
 }
 
 #[test]
+fn errors_in_a_file_do_not_quote_its_text() {
+    for (text, place) in [
+        (format!("port = 1\napi_keys = [\"phone:{KEY}, \"b\"]"), "line 2, column "),
+        (format!("api_keys = [\"{KEY}\n]"), "line 1, column "),
+        (format!("api_keys = '{KEY}"), "line 1, column "),
+        (format!("api_keys = [{KEY}]"), "line 1, column "),
+        (format!("api_keys = \"{KEY}\" x"), "line 1, column "),
+        (format!("\n\n  {KEY}:"), "line 3, column "),
+        (format!("api_keys = [\"{KEY}\"]\napi_keys = []"), "line 2, column "),
+    ] {
+        let (_folder, path) = config(&text);
+        let said = failed(&mut check(Some(&path)));
+        assert!(said.contains(place) && !said.contains(KEY), "{text}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_file_is_said_with_its_name_and_the_key() {
     for (text, expected) in [
         ("prot = 1", "unknown key prot; allowed: host, port, weights"),

@@ -48,7 +48,8 @@ impl LogArguments {
 
     /// Starts to log, and to send traces until the returned value is dropped.
     pub fn start(&self) -> anyhow::Result<Traces> {
-        let lines = fmt::layer().with_writer(std::io::stderr);
+        // A log that can't be written must not end the thread that logs: reporting that panics too.
+        let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
         let lines = match self.log_format {
             Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
             Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

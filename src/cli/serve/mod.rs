@@ -2,9 +2,11 @@
 
 mod log;
 mod settings;
+mod supervisor;
 mod traces;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -17,7 +19,17 @@ use tokio::net::TcpListener;
 
 use self::log::LogArguments;
 use self::settings::{ClientArguments, ConnectionArguments, EngineArguments};
+use super::escape::Escaped;
 use super::models::{Chosen, ModelArguments};
+use super::output::{note, print};
+
+/// A failure of the running server, with its reason. A restart heals it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServerFailed(String);
+
+/// Resolves when the server must stop.
+type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Debug, Args, Serialize)]
 pub struct Serve {
@@ -58,10 +70,15 @@ impl Serve {
         if self.check {
             return self.check();
         }
+        let runtime = tokio::runtime::Runtime::new().context("no thread for the server")?;
+        // Before everything that takes time: as process 1 of a container, SIGTERM is ignored until there is a handler.
+        let stop = {
+            let _context = runtime.enter();
+            stop_signal()?
+        };
         let _traces = self.log.start()?;
         self.connections.raise_file_limit();
-        let runtime = tokio::runtime::Runtime::new().context("no thread for the server")?;
-        let served = runtime.block_on(self.serve());
+        let served = runtime.block_on(self.serve(stop));
         // A picture that is being rendered for a client that is gone must not hold up the exit.
         runtime.shutdown_background();
         served
@@ -81,17 +98,18 @@ impl Serve {
             })?;
         }
         for (folder, error) in &chosen.bad {
-            eprintln!("rdpm: {} would be skipped: {error:#}", folder.display());
+            let reason = format!("{error:#}");
+            note(format!("rdpm: {} would be skipped: {}", Escaped(folder.display()), Escaped(reason)));
         }
-        print!("{}", toml::to_string(self)?);
-        Ok(())
+        print(toml::to_string(self)?)
     }
 
     fn web_options(&self) -> anyhow::Result<web::Options> {
         self.connections.options(&self.clients, self.engine.drain())
     }
 
-    async fn serve(self) -> anyhow::Result<()> {
+    async fn serve(self, mut stop: StopSignal) -> anyhow::Result<()> {
+        let (step_timeout, drain) = (self.engine.step_timeout(), self.engine.drain());
         let options = self.web_options()?;
         // Bind the port first, so that a port in use is reported before the models are loaded.
         let address = (self.host.as_str(), self.port);
@@ -100,7 +118,14 @@ impl Serve {
             .with_context(|| format!("{}:{} can't be listened on", self.host, self.port))?;
         let address = listener.local_addr()?;
 
-        let (engine, chosen) = tokio::task::spawn_blocking(move || self.start()).await??;
+        let started = tokio::task::spawn_blocking(move || self.start());
+        let (engine, chosen) = tokio::select! {
+            started = started => started??,
+            () = &mut stop => {
+                tracing::info!("stopped before the models were loaded");
+                return Ok(());
+            }
+        };
         let mut pictures = ClassPictures::default();
         for (folder, info) in &chosen.models {
             pictures.read(folder, &info.config);
@@ -108,11 +133,23 @@ impl Serve {
         let engine = Arc::new(engine);
         let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
         tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
-        // Before the address is printed, so that no signal is missed.
-        let stop = stop_signal()?;
-        println!("http://{address}");
+        // The server works without the line, too.
+        let _ = print(format!("http://{address}\n"));
+        let failed =
+            supervisor::watch(&engine, step_timeout, drain).context("no thread for the supervisor")?;
+        let (report, failure) = tokio::sync::oneshot::channel();
+        let stop = async move {
+            tokio::select! {
+                () = stop => {}
+                Ok(reason) = failed => drop(report.send(reason)),
+            }
+        };
         web::serve(listener, engine, pictures, &options, stop).await?;
-        Ok(())
+        match failure.await {
+            Ok(reason) => Err(ServerFailed(reason).into()),
+            // The signal stopped it.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Starts the engine with the models, which takes a while.
@@ -131,7 +168,8 @@ impl Serve {
             unusable.map_or(Ok(info), |(_, error)| Err(anyhow!("{error}")))
         })?;
         for (folder, error) in &chosen.bad {
-            tracing::error!(path = %folder.display(), reason = format!("{error:#}"), "a model is skipped");
+            let reason = Escaped(format!("{error:#}"));
+            tracing::error!(path = %Escaped(folder.display()), %reason, "a model is skipped");
         }
         Ok((engine, chosen))
     }
@@ -148,25 +186,25 @@ fn devices(list: &str) -> anyhow::Result<Vec<String>> {
 
 /// Starts to listen for SIGINT (Ctrl-C) and SIGTERM; the returned future resolves on either.
 #[cfg(unix)]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+fn stop_signal() -> anyhow::Result<StopSignal> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("signals can't be listened for");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(async move {
+    Ok(Box::pin(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    })
+    }))
 }
 
 /// Starts to listen for Ctrl-C; the returned future resolves on it.
 #[cfg(not(unix))]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    Ok(async {
+fn stop_signal() -> anyhow::Result<StopSignal> {
+    Ok(Box::pin(async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!(%error, "Ctrl-C can't be listened for");
             std::future::pending::<()>().await;
         }
-    })
+    }))
 }

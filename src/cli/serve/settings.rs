@@ -41,6 +41,10 @@ pub struct EngineArguments {
     /// Time limit of a generation in seconds, including its wait in the queue; 0 is no limit.
     #[arg(long, env = "RDPM_JOB_TIMEOUT", default_value_t = 300, value_name = "SECONDS")]
     job_timeout: u64,
+    /// Longest time without progress, in seconds, for example of a step or of loading a model. Beyond it the server is not
+    /// live, and ends with status 1, to be started again; 0 is no limit.
+    #[arg(long, env = "RDPM_STEP_TIMEOUT", default_value_t = 120, value_name = "SECONDS")]
+    step_timeout: u64,
     /// Seconds that running generations get to finish at shutdown.
     #[arg(long, env = "RDPM_DRAIN_TIMEOUT", default_value_t = 10, value_name = "SECONDS")]
     drain_timeout: u64,
@@ -71,6 +75,7 @@ impl EngineArguments {
             retention: Duration::from_secs(self.retention),
             max_finished: self.retention_jobs as usize,
             max_finished_bytes: (self.retention_mib as usize) << 20,
+            step_timeout: self.step_timeout(),
             job_timeout: (self.job_timeout > 0).then(|| Duration::from_secs(self.job_timeout)),
             batching: match self.batching {
                 Joining::Step => Batching::Continuous,
@@ -78,6 +83,11 @@ impl EngineArguments {
             },
             ..engine::Options::default()
         }
+    }
+
+    /// The longest time without progress; `None` is no limit.
+    pub fn step_timeout(&self) -> Option<Duration> {
+        (self.step_timeout > 0).then(|| Duration::from_secs(self.step_timeout))
     }
 
     pub fn drain(&self) -> Duration {

@@ -1,6 +1,7 @@
 //! The address that a request comes from.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Once;
 
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
@@ -29,5 +30,14 @@ fn forwarded_address(headers: &HeaderMap, header: ProxyHeader) -> Option<IpAddr>
         ProxyHeader::XRealIp => client_ip::x_real_ip(headers),
         ProxyHeader::CfConnectingIp => client_ip::cf_connecting_ip(headers),
     };
-    address.inspect_err(|error| tracing::warn!(%error, "no client address in the proxy's header")).ok()
+    address.inspect_err(warn_once).ok()
+}
+
+/// Warns of the first request without a client address in the proxy's header. Requests that don't come through the proxy,
+/// such as those of health checks, have none.
+fn warn_once(error: &impl std::fmt::Display) {
+    static WARN: Once = Once::new();
+    WARN.call_once(
+        || tracing::warn!(%error, "no client address in the proxy's header; further ones are not logged"),
+    );
 }

@@ -35,13 +35,14 @@ struct ModelReadiness {
 
 /// Check liveness
 ///
-/// 200 while the server works; 503 where a worker thread has ended, so that it must be restarted.
+/// 200 while the server works; 503 where one of its threads has ended or makes no progress, so that it must be restarted.
 #[utoipa::path(get, path = "/health/live", tag = "Operations", responses((status = 200, body = Health)))]
 pub(super) async fn live(State(app): State<AppState>) -> Result<Response, Problem> {
     if app.engine.is_alive() {
         Ok(([NO_STORE], Json(Health { status: "live" })).into_response())
     } else {
-        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "A worker thread has ended."))
+        let detail = "A thread of the server has ended or makes no progress. The server must be restarted.";
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
     }
 }
 

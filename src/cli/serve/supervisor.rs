@@ -1,0 +1,69 @@
+//! The supervisor: a thread that watches the engine and the event loop, and ends the process where they don't work any more,
+//! so that systemd or a container runtime starts it again.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdpm::engine::Engine;
+use tokio::sync::oneshot;
+
+/// The time between two checks.
+const ROUND: Duration = Duration::from_millis(200);
+/// Time that the shutdown after a failure gets beyond the drain, before the process ends without it.
+const LAST_SHUTDOWN: Duration = Duration::from_secs(10);
+/// The status of a process that failed, as opposed to one that has invalid settings.
+const FAILED: i32 = 1;
+
+/// Watches until the engine or the event loop fails. The returned receiver then gets the reason. If the process runs
+/// `drain` and 10 seconds later still, it is ended.
+///
+/// `timeout` is the longest time without progress; `None` is no limit. Must be called on the event loop.
+pub fn watch(
+    engine: &Arc<Engine>,
+    timeout: Option<Duration>,
+    drain: Duration,
+) -> std::io::Result<oneshot::Receiver<String>> {
+    let (engine, event_loop) = (Arc::downgrade(engine), heartbeat());
+    let (report, failed) = oneshot::channel();
+    std::thread::Builder::new().name("rdpm-supervisor".into()).spawn(move || {
+        let Some(failure) = wait_for_failure(&engine, &event_loop, timeout) else { return };
+        tracing::error!(failure, "the server can't go on; it ends, to be started again");
+        let _ = report.send(failure);
+        std::thread::sleep(drain + LAST_SHUTDOWN);
+        tracing::error!("the shutdown takes too long; the process ends without it");
+        std::process::exit(FAILED);
+    })?;
+    Ok(failed)
+}
+
+/// Returns the reason of the first failure; `None` if there is no engine any more.
+fn wait_for_failure(
+    engine: &Weak<Engine>,
+    event_loop: &Mutex<Instant>,
+    timeout: Option<Duration>,
+) -> Option<String> {
+    loop {
+        std::thread::sleep(ROUND);
+        if let Some(failure) = engine.upgrade()?.failure() {
+            return Some(failure.to_string());
+        }
+        let silent = event_loop.lock().elapsed();
+        if timeout.is_some_and(|timeout| silent >= timeout + ROUND) {
+            return Some(format!("the event loop makes no progress for {} s", silent.as_secs()));
+        }
+    }
+}
+
+/// The time at which the event loop last ran a task.
+fn heartbeat() -> Arc<Mutex<Instant>> {
+    let last = Arc::new(Mutex::new(Instant::now()));
+    let beat = Arc::clone(&last);
+    tokio::spawn(async move {
+        loop {
+            *beat.lock() = Instant::now();
+            tokio::time::sleep(ROUND).await;
+        }
+    });
+    last
+}
