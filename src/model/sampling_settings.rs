@@ -203,10 +203,14 @@ impl SamplingSettings {
         Ok(Self { model: config.name.as_str().into(), class, options, condition })
     }
 
-    /// The settings of image number `index` of a request with this seed: where they have no prompt, and the model is told
-    /// words, the image gets those of its [subject](Self::subject).
+    /// The settings of image number `index` of a request with this seed: its [subject](Self::subject) and
+    /// [style](Self::drawn_style) are drawn where they are not named.
     pub(super) fn for_image(&self, config: &Config, seed: u64, index: u32) -> Self {
         let mut settings = self.clone();
+        let style = self.drawn_style(config, seed, index).and_then(|style| config.style_index(style));
+        if let Some(style) = style {
+            settings.condition.style = style as u32;
+        }
         if let Some(subject) = self.subject(config, seed, index) {
             settings.condition.words = config.vocabulary.encode(subject).words.into();
         }
@@ -221,9 +225,16 @@ impl SamplingSettings {
         if self.options.prompt.is_some() || subjects.is_empty() {
             return None;
         }
-        let mut order: Vec<usize> = (0..subjects.len()).collect();
-        order.shuffle(&mut random::request_generator(seed));
-        Some(&subjects[order[index as usize % order.len()]])
+        Some(&subjects[shuffled(subjects.len(), seed, index)])
+    }
+
+    /// The drawing style of image number `index` of a request with this seed, where none is named: another one for each image
+    /// until all have been used. `None` if one is named, or the model has no styles.
+    pub fn drawn_style<'c>(&self, config: &'c Config, seed: u64, index: u32) -> Option<&'c str> {
+        let styles = &config.styles;
+        let draws = self.options.style.is_none() && !styles.is_empty();
+        // Its own order, so that style and subject are independent.
+        draws.then(|| &*styles[shuffled(styles.len(), !seed, index)])
     }
 
     /// The same with another guidance scale.
@@ -301,4 +312,11 @@ impl SamplingSettings {
     pub fn top_p(&self) -> Option<f64> {
         self.options.top_p
     }
+}
+
+/// Entry number `index` of a random order of 0..count, again and again.
+fn shuffled(count: usize, seed: u64, index: u32) -> usize {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut random::request_generator(seed));
+    order[index as usize % count]
 }

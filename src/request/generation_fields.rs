@@ -169,7 +169,7 @@ const STYLE: GenerationField = GenerationField {
                 json!({"type": ["string", "null"], "enum": names.collect::<Vec<_>>()})
             },
         },
-        "Drawing style, for a model that has several. Any style if omitted.",
+        "Drawing style, for a model that has several. If omitted, each image has another one.",
     )
 };
 

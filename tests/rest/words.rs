@@ -39,7 +39,7 @@ async fn a_prompt_is_drawn_and_its_unknown_words_are_told() {
     assert_eq!(job["style"], "flat");
     assert_eq!(job["class"], "Heart");
     assert_eq!(job["unknown_words"], json!(["of", "steel"]));
-    assert_eq!(job.get("subjects"), None);
+    assert_eq!((job.get("subjects"), job.get("styles")), (None, None));
 
     // The same words give the same picture; others, or another style, give another.
     let png = |job: &Value| job["images"][0]["png_base64"].as_str().unwrap().to_owned();
@@ -55,9 +55,7 @@ async fn a_prompt_is_drawn_and_its_unknown_words_are_told() {
     };
     let same = finished_job(&server, &with("prompt", "heart red".into())).await;
     assert_eq!(pixels(&job), pixels(&same));
-    for other in
-        [with("prompt", "happy cat".into()), with("style", "round".into()), with("style", Value::Null)]
-    {
+    for other in [with("prompt", "happy cat".into()), with("style", "round".into())] {
         let other = finished_job(&server, &other).await;
         assert_ne!(pixels(&job), pixels(&other), "{other}");
     }
@@ -72,11 +70,13 @@ async fn a_class_alone_tells_the_subject_of_each_image() {
         job["subjects"].as_array().unwrap().iter().map(|subject| subject.as_str().unwrap()).collect();
     subjects.sort_unstable();
     assert_eq!(subjects, ["cat face", "face with eyes", "happy face"]);
+    assert_ne!(job["styles"][0], job["styles"][1]);
+    assert_eq!(job["styles"][0], job["styles"][2]);
     assert_eq!(job.get("unknown_words"), None);
     assert_eq!(job.get("prompt"), None);
     // A model with classes only tells neither.
     let job = finished_job(&server, &json!({"class": "Bag", "seed": 3})).await;
-    assert_eq!((job.get("subjects"), job.get("unknown_words")), (None, None));
+    assert_eq!((job.get("subjects"), job.get("styles"), job.get("unknown_words")), (None, None, None));
     server.stop().await;
 }
 

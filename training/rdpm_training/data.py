@@ -82,7 +82,9 @@ def load_emoji(data: DataConfig, seed: int) -> Dataset:
             raise DataError("[data]: variants must be 0 for a data set with styles and words")
         flippable = class_flippable[labels[train]]
         train_split = AugmentedSplit(images[train], labels[train], sources[train], flippable, data.variants, seed)
-    return Dataset(train_split, split(test), classes, styles, vocabulary, split(pairs) if styles else None, subjects, emoji)
+    return Dataset(
+        train_split, split(test), classes, styles, vocabulary, split(pairs) if styles else None, subjects, emoji
+    )
 
 
 def _read_descriptions(file: Mapping[str, np.ndarray], train: Tensor) -> tuple[Vocabulary, Descriptions]:

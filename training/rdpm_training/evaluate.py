@@ -33,13 +33,17 @@ def evaluate(config: Config, folder: Path) -> None:
     sweep = []
     for guidance, temperature in settings.sweep:
         labels = torch.arange(settings.sweep_samples) % classes
-        samples = generation.generate(model, labels, SamplingSettings(guidance, temperature), config.seed)
+        requests = generation.class_conditions(
+            dataset, labels, runs.generator(config.seed, generation.RANDOM_STREAM, 3)
+        )
+        samples = generation.generate(model, requests, SamplingSettings(guidance, temperature), config.seed)
         sweep.append({"guidance": guidance, "temperature": temperature} | classifier_metrics.compute(samples, labels))
         print(sweep[-1], flush=True)
 
     labels = torch.arange(settings.samples) % classes
     guidance, temperature = config.sampling.guidance, config.sampling.temperature
-    samples = generation.generate(model, labels, SamplingSettings(guidance, temperature), config.seed)
+    requests = generation.class_conditions(dataset, labels, runs.generator(config.seed, generation.RANDOM_STREAM, 4))
+    samples = generation.generate(model, requests, SamplingSettings(guidance, temperature), config.seed)
     sample_metrics = classifier_metrics.compute(samples, labels)
     _, predicted = classifier_metrics.predict(samples)
     train_precision, train_recall = metrics.precision_recall(

@@ -4,8 +4,8 @@
 They are computed in PyTorch in f32 from the trained model: guided logits, the T token grids and the pixels of two
 images from given noise and uniform numbers, and the latents and tokens of two test images.
 
-`three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for the
-logits of one that is told styles and words.
+`three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for
+the logits of one that is told styles and words.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def with_words(config: Config, to: Path) -> None:
     tokenizer = tokenizer_stage.build(config)
     for module in (tokenizer, denoiser):
         for tensor in module.state_dict().values():
-            tensor.add_(0.2 * torch.randn_like(tensor))  # away from the initial values, some of which are zeros and ones
+            tensor.add_(0.2 * torch.randn_like(tensor))  # away from zeros and ones
     denoiser.word.weight[-1].zero_()  # the padding word
     to.mkdir(parents=True, exist_ok=True)
     export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to, styles)

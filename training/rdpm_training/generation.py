@@ -14,7 +14,9 @@ from tqdm import tqdm
 from . import codebook_stage, conditions, denoiser_stage, runs, sampler, tokenizer_stage, trajectory
 from .conditions import Condition
 from .config import Config
+from .dataset import Dataset
 from .denoiser import Denoiser
+from .emoji.words import split_words
 from .sampler import SamplingSettings
 from .tokenizer import Tokenizer
 
@@ -74,6 +76,19 @@ def uniform_numbers(shape: tuple[int, ...], generator: torch.Generator) -> Itera
     while True:
         ticks = torch.randint(1 << 23, shape, generator=generator)
         yield ((ticks.float() + 0.5) / (1 << 23)).to(runs.device())
+
+
+def class_conditions(dataset: Dataset, labels: Tensor, generator: torch.Generator) -> Tensor | Condition:
+    """What the server tells the denoiser if a request names a class alone: for each image one of the class's subjects
+    and a style; the class alone if the denoiser was trained with classes alone."""
+    if not dataset.styles:
+        return labels
+    names = []
+    for label in labels.tolist():
+        subjects = dataset.subjects[label]
+        names.append(split_words(subjects[int(torch.randint(len(subjects), (), generator=generator))]))
+    styles = torch.randint(len(dataset.styles), labels.shape, generator=generator)
+    return Condition(labels, styles, dataset.vocabulary.encode(names))
 
 
 def generate(model: GenerativeModel, labels: Tensor | Condition, settings: SamplingSettings, seed: int) -> Tensor:

@@ -110,7 +110,7 @@ def evaluate(config: Config, folder: Path) -> None:
         full = denoiser_stage.known_conditions(known)
         null = model.denoiser.null_condition(full)
         requests["words_alone"] = (known, Condition(null.label, null.style, full.words))
-        requests["class_alone"] = (known, Condition(full.label, null.style, null.words))
+        requests["class_alone"] = (known, generation.class_conditions(dataset, full.label, generator))
         for name, (part, condition) in requests.items():
             images = generation.generate(model, condition, sampling, seed)
             result = gallery.compute_metrics(

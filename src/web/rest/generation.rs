@@ -45,6 +45,9 @@ pub(in crate::web) struct Generation {
     /// Without a prompt, of a model that knows words: what each image shows, by its index.
     #[serde(skip_serializing_if = "Option::is_none")]
     subjects: Option<Vec<String>>,
+    /// Without a style, of a model that has styles: that of each image, by its index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    styles: Option<Vec<String>>,
     /// With a prompt: its words that the model doesn't know. They have no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_words: Option<Vec<String>>,
@@ -92,6 +95,9 @@ pub(super) struct Accepted {
     /// Without a prompt, of a model that knows words: what each image shows, by its index.
     #[serde(skip_serializing_if = "Option::is_none")]
     subjects: Option<Vec<String>>,
+    /// Without a style, of a model that has styles: that of each image, by its index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    styles: Option<Vec<String>>,
     /// With a prompt: its words that the model doesn't know. They have no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_words: Option<Vec<String>>,
@@ -158,6 +164,7 @@ impl Generation {
             count: snapshot.request.count(),
             options: settings.options().clone(),
             subjects: subjects(snapshot),
+            styles: styles(snapshot),
             unknown_words: unknown_words(snapshot),
             from_step: snapshot.request.init_image().map(|init| init.from_step),
             previews: snapshot.request.previews(),
@@ -177,6 +184,7 @@ impl Accepted {
             model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
             subjects: subjects(snapshot),
+            styles: styles(snapshot),
             unknown_words: unknown_words(snapshot),
             seed: snapshot.request.seed(),
             links: Links::new(snapshot),
@@ -220,6 +228,13 @@ fn subjects(snapshot: &Snapshot) -> Option<Vec<String>> {
     let (settings, config) = (request.settings(), &request.model().config);
     let subject = |index| settings.subject(config, request.seed(), index).map(str::to_owned);
     (0..request.count()).map(subject).collect()
+}
+
+fn styles(snapshot: &Snapshot) -> Option<Vec<String>> {
+    let request = &snapshot.request;
+    let (settings, config) = (request.settings(), &request.model().config);
+    let style = |index| settings.drawn_style(config, request.seed(), index).map(str::to_owned);
+    (0..request.count()).map(style).collect()
 }
 
 fn unknown_words(snapshot: &Snapshot) -> Option<Vec<String>> {

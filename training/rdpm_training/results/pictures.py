@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .. import data, evaluate, generation, metrics, runs, tokenizer_stage
+from ..conditions import Condition
 from ..sampler import SamplingSettings
 from .base_run import BaseRun
 from .cached_run import cached_run
@@ -39,7 +40,8 @@ def make_pictures(plan: Plan, base: BaseRun, folder: Path, settings: SamplingSet
     options, classes = plan.pictures, base.dataset.classes
     model = generation.load_rdpm(plan.base, plan.run, base.classes)
     labels = torch.arange(base.classes).repeat_interleave(options.sheet)
-    samples = generation.generate(model, labels, settings, options.seed).unflatten(0, (base.classes, options.sheet))
+    requests = class_conditions(plan, base, labels)
+    samples = generation.generate(model, requests, settings, options.seed).unflatten(0, (base.classes, options.sheet))
     contact_sheet([list(row) for row in samples], classes).save(folder / "sheet.png", optimize=True)
 
     train = data.to_unit(base.dataset.train.images)
@@ -54,7 +56,7 @@ def make_pictures(plan: Plan, base: BaseRun, folder: Path, settings: SamplingSet
             framed.add((index // options.nearest, len(row)))
         row += [sample, *train[neighbours]]
     contact_sheet(rows, classes, framed, group=1 + options.neighbours).save(folder / "nearest.png", optimize=True)
-    write_animation(interpolation(plan, model, settings), options.scale, folder / "film.webp")
+    write_animation(interpolation(plan, base, model, settings), options.scale, folder / "film.webp")
     return {
         "nearest_rms": [round(value, 4) for value in distances[:, 0].tolist()],
         "copy_limit_rms": round(threshold, 4),
@@ -117,9 +119,15 @@ def slerp(a: Tensor, b: Tensor, fraction: float) -> Tensor:
     return (((1 - fraction) * angle).sin() * a + (fraction * angle).sin() * b) / angle.sin()
 
 
-def interpolation(plan: Plan, model: generation.Rdpm, settings: SamplingSettings) -> list[Tensor]:
+def class_conditions(plan: Plan, base: BaseRun, labels: Tensor) -> Tensor | Condition:
+    generator = runs.generator(plan.pictures.seed, generation.RANDOM_STREAM, 3)
+    return generation.class_conditions(base.dataset, labels, generator)
+
+
+def interpolation(plan: Plan, base: BaseRun, model: generation.Rdpm, settings: SamplingSettings) -> list[Tensor]:
     """Frames (classes, channels, size, size) of the animation, in one direction."""
     labels = torch.arange(model.denoiser.null_class)
+    requests = class_conditions(plan, base, labels)
     shape = (len(labels), plan.base.positions, model.codebook.shape[1])
     generator = runs.generator(plan.pictures.seed, generation.RANDOM_STREAM, 1)
     a, b = torch.randn(2, *shape, generator=generator)
@@ -128,7 +136,7 @@ def interpolation(plan: Plan, model: generation.Rdpm, settings: SamplingSettings
         eps = slerp(a, b, frame / max(1, plan.pictures.frames - 1))
         # A new generator with the same seed: every frame samples its codes with the same numbers.
         generator = runs.generator(plan.pictures.seed, generation.RANDOM_STREAM, 2)
-        latents = model.latents_from(eps, labels, settings, generator)
+        latents = model.latents_from(eps, requests, settings, generator)
         frames.append(tokenizer_stage.decode_all(model.tokenizer, latents, runs.device()))
     return frames
 
