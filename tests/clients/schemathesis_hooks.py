@@ -23,6 +23,10 @@ def fit(body: dict[str, Any], model: dict[str, Any]) -> None:
     for field, most in limits.items():
         if body.get(field) is not None:
             body[field] = min(body[field], most)
+    if body.get("prompt") is not None:
+        body["prompt"] = "red heart" if "styles" in model else None
+    if body.get("style") not in model.get("styles", []):
+        body["style"] = None
     if body.get("size") not in (None, "auto"):
         scale, rest = divmod(int(body["size"].split("x")[0]), model["image"]["size"])
         if rest or scale > SCALE_MAX:

@@ -13,7 +13,7 @@ use crate::web::state::AppState;
 
 /// Completions of each kind, unless the request says another number.
 const DEFAULT_LIMIT: u32 = 10;
-/// The longest text to complete, in bytes.
+/// The longest text to complete, in characters.
 const MAX_TEXT: usize = 200;
 
 /// What completes a prompt.
@@ -45,8 +45,8 @@ pub(super) async fn complete(
 ) -> Result<Json<Completions>, Problem> {
     let models = app.engine.models();
     let named = query.take("model", &model_names(models), |name| app.engine.model(name));
-    let text = query.take("prefix", &format!("up to {MAX_TEXT} bytes"), |text| {
-        (text.len() <= MAX_TEXT).then(|| text.to_owned())
+    let text = query.take("prefix", &format!("up to {MAX_TEXT} characters"), |text| {
+        (text.chars().count() <= MAX_TEXT).then(|| text.to_owned())
     });
     let limit = query.integer("limit", 1..=100).unwrap_or(DEFAULT_LIMIT) as usize;
     query.finish()?;
