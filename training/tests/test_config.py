@@ -1,8 +1,9 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from rdpm_training import config
+from rdpm_training import config, export
 
 from .conftest import TOML
 
@@ -24,6 +25,15 @@ def test_shipped_emoji_configuration_is_valid() -> None:
     assert emoji.emoji is not None and 10 <= len(emoji.emoji.classes) <= 16
     assert len(emoji.emoji.styles) == 8
     assert all("SA" not in style.license for style in emoji.emoji.styles.values())
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "emoji", "emoji-words"])
+def test_runs_can_continue_from_the_shipped_weights(name: str) -> None:
+    settings = config.load(Path(__file__).parent.parent / "configs" / f"{name}.toml")
+    shipped = json.loads((export.WEIGHTS / settings.name / "config.json").read_text())
+    # `restore` refuses weights of another configuration.
+    described = export.describe(settings, shipped["classes"], shipped.get("styles"))
+    assert json.loads(json.dumps(described)) == shipped
 
 
 @pytest.mark.parametrize(
