@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use rdpm::model::is_printable;
+
 /// Displays a text with its control and bidirectional formatting characters escaped, as `\u{1b}`.
 ///
 /// A terminal interprets the former, and shows the text after the latter in another order.
@@ -23,9 +25,6 @@ impl<T: Display> Display for Escaped<T> {
 
 /// Whether a character is one that [`Escaped`] escapes.
 pub fn is_unsafe(character: char) -> bool {
-    let is_bidirectional = matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    character.is_control() || is_bidirectional
+    let is_separator = matches!(character, '\u{2028}' | '\u{2029}'); // of lines, of paragraphs
+    is_separator || !is_printable(character)
 }

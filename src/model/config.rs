@@ -141,8 +141,7 @@ impl Config {
 
     /// Index of a class by its name. ASCII case and surrounding white space are ignored.
     pub fn class_index(&self, name: &str) -> Option<usize> {
-        let name = name.trim();
-        self.classes.iter().position(|class| class.eq_ignore_ascii_case(name))
+        index_of(&self.classes, name)
     }
 
     /// Whether the model is told styles and words besides classes.
@@ -152,8 +151,7 @@ impl Config {
 
     /// Index of a style by its name. ASCII case and surrounding white space are ignored.
     pub fn style_index(&self, name: &str) -> Option<usize> {
-        let name = name.trim();
-        self.styles.iter().position(|style| style.eq_ignore_ascii_case(name))
+        index_of(&self.styles, name)
     }
 
     fn validate(&self) -> Result<(), String> {
@@ -241,13 +239,19 @@ impl Config {
     }
 }
 
+/// Index of a name. ASCII case and the surrounding white space of `name` are ignored.
+fn index_of(names: &[String], name: &str) -> Option<usize> {
+    let name = name.trim();
+    names.iter().position(|other| other.eq_ignore_ascii_case(name))
+}
+
 /// Checks that names are printable and differ in more than case.
 fn check_names(key: &str, names: &[String]) -> Result<(), String> {
     for (index, name) in names.iter().enumerate() {
         if !is_printable(name) {
             return Err(format!("{key}[{index}] is {name:?}; it must be printable text"));
         }
-        if names.iter().position(|other| other.eq_ignore_ascii_case(name.trim())) != Some(index) {
+        if index_of(names, name) != Some(index) {
             return Err(format!(
                 "{key}[{index}] is {name:?}, as an earlier one; names must differ in more than case"
             ));

@@ -104,5 +104,6 @@ pub use sampler::Sampler;
 pub use sampler_state::SamplerState;
 pub use sampling_settings::{SamplingOptions, SamplingSettings};
 pub use step::{Alternatives, Step};
-pub use vocabulary::{EncodedPrompt, VOCABULARY_FILE, Vocabulary, split_words};
+pub use text::is_printable;
+pub use vocabulary::{EncodedPrompt, Subject, VOCABULARY_FILE, Vocabulary, split_words};
 pub use weights::WEIGHTS_FILE;

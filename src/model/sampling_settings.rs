@@ -11,6 +11,7 @@ use super::error::ModelError;
 use super::random;
 use super::range::{IntegerRange, NumberRange};
 use super::text::is_printable;
+use super::vocabulary::Subject;
 
 /// The options of sampling, as requests, answers, picture files and the command line name them. An option of `None` is off.
 ///
@@ -129,6 +130,11 @@ impl SamplingOptions {
         }
     }
 
+    /// The class of what the prompt names; `None` without a prompt.
+    pub fn class(&self, config: &Config) -> Option<usize> {
+        config.vocabulary.class_of(self.prompt.as_ref()?)
+    }
+
     /// Name and value of each option that is on, as the command line writes them, sorted by name.
     pub fn to_texts(&self) -> Vec<(String, String)> {
         use serde_json::Value;
@@ -172,8 +178,7 @@ impl SamplingSettings {
         class: Option<usize>,
         options: SamplingOptions,
     ) -> Result<Self, ModelError> {
-        let named = options.prompt.as_ref().and_then(|prompt| config.vocabulary.class_of(prompt));
-        match class.or(named) {
+        match class.or_else(|| options.class(config)) {
             Some(class) => Self::with_options(config, class, options),
             None => {
                 options.check(config)?;
@@ -211,8 +216,8 @@ impl SamplingSettings {
         if let Some(style) = style {
             settings.condition.style = style as u32;
         }
-        if let Some(subject) = self.subject(config, seed, index) {
-            settings.condition.words = config.vocabulary.encode(subject).words.into();
+        if let Some(subject) = self.drawn_subject(config, seed, index) {
+            settings.condition.words = subject.words.clone();
         }
         settings
     }
@@ -221,11 +226,13 @@ impl SamplingSettings {
     /// class, another one for each image until all have been shown. `None` if there is a prompt, or the model is told no
     /// words.
     pub fn subject<'c>(&self, config: &'c Config, seed: u64, index: u32) -> Option<&'c str> {
+        Some(&self.drawn_subject(config, seed, index)?.name)
+    }
+
+    fn drawn_subject<'c>(&self, config: &'c Config, seed: u64, index: u32) -> Option<&'c Subject> {
         let subjects = config.vocabulary.subjects(self.class);
-        if self.options.prompt.is_some() || subjects.is_empty() {
-            return None;
-        }
-        Some(&subjects[shuffled(subjects.len(), seed, index)])
+        let draws = self.options.prompt.is_none() && !subjects.is_empty();
+        draws.then(|| &subjects[shuffled(subjects.len(), seed, index)])
     }
 
     /// The drawing style of image number `index` of a request with this seed, where none is named: another one for each image

@@ -5,8 +5,10 @@
 //! stands for its name.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
@@ -24,10 +26,18 @@ pub struct Vocabulary {
     index: HashMap<String, u32>,
     /// For each word the class in which it occurs most often.
     classes: Vec<usize>,
-    /// Names of subjects, by class.
-    subjects: Vec<Vec<String>>,
+    /// By class.
+    subjects: Vec<Vec<Subject>>,
     /// Names of emoji by their characters, without variation selectors.
     emoji: HashMap<String, String>,
+}
+
+/// Something that a class can show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub name: String,
+    /// Indices of the name's words.
+    pub words: Arc<[u32]>,
 }
 
 /// A prompt in terms of a vocabulary.
@@ -70,20 +80,28 @@ impl Vocabulary {
         if word_classes.len() != words.len() || word_classes.iter().any(|&class| class >= classes.len()) {
             return Err(invalid("classes must have the index of a class for each word".into()));
         }
-        let of_class = |class: &String| match subjects.remove(class) {
-            Some(names) if !names.is_empty() => Ok(names),
-            _ => Err(invalid(format!("subjects has none for the class {class:?}"))),
-        };
-        let of_classes = classes.iter().map(of_class).collect::<Result<Vec<_>, _>>()?;
-        let vocabulary = Self { words, index, classes: word_classes, subjects: of_classes, emoji };
-        if let Some(class) = subjects.keys().next() {
-            return Err(invalid(format!("subjects has {class:?}, which is no class")));
+        let mut vocabulary = Self { words, index, classes: word_classes, subjects: Vec::new(), emoji };
+        for class in classes {
+            let names = subjects.remove(class).unwrap_or_default();
+            if names.is_empty() {
+                return Err(invalid(format!("subjects has none for the class {class:?}")));
+            }
+            let of_class = names.into_iter().map(|name| vocabulary.subject(name));
+            vocabulary.subjects.push(of_class.collect::<Result<_, _>>().map_err(invalid)?);
         }
-        let unknown = |name: &&String| !vocabulary.encode(name).unknown.is_empty();
-        if let Some(name) = vocabulary.subjects.iter().flatten().find(unknown) {
-            return Err(invalid(format!("subjects has {name:?}, with a word that words doesn't have")));
+        match subjects.keys().next() {
+            Some(class) => Err(invalid(format!("subjects has {class:?}, which is no class"))),
+            None => Ok(vocabulary),
         }
-        Ok(vocabulary)
+    }
+
+    /// A subject with its words, all of which must be known.
+    fn subject(&self, name: String) -> Result<Subject, String> {
+        let EncodedPrompt { words, unknown } = self.encode(&name);
+        match &unknown[..] {
+            [] => Ok(Subject { name, words: words.into() }),
+            _ => Err(format!("subjects has {name:?}, with a word that words doesn't have")),
+        }
     }
 
     /// Whether the model is told no words.
@@ -96,8 +114,8 @@ impl Vocabulary {
         &self.words
     }
 
-    /// Names of what a class can show, sorted. Empty if the model is told no words, or has no such class.
-    pub fn subjects(&self, class: usize) -> &[String] {
+    /// What a class can show, sorted by name. Empty if the model is told no words, or has no such class.
+    pub fn subjects(&self, class: usize) -> &[Subject] {
         self.subjects.get(class).map_or(&[], Vec::as_slice)
     }
 
@@ -107,8 +125,8 @@ impl Vocabulary {
         for word in words_and_symbols(&self.name_emoji(text)) {
             match self.find(&word) {
                 Some(index) if !encoded.words.contains(&index) => encoded.words.push(index),
-                None if !encoded.unknown.contains(&word) => encoded.unknown.push(word),
-                _ => {}
+                Some(_) => {} // a plural beside its singular
+                None => encoded.unknown.push(word),
             }
         }
         encoded
@@ -156,10 +174,9 @@ impl Vocabulary {
     /// no subject shares one, the class in which the first of its words occurs most often. `None` if it has no known word.
     pub fn class_of(&self, text: &str) -> Option<usize> {
         let words = self.encode(text).words;
-        let score = |name: &String| {
-            let own = self.encode(name).words;
-            let shared = own.iter().filter(|word| words.contains(word)).count();
-            (shared > 0).then_some((shared, std::cmp::Reverse(own.len())))
+        let score = |subject: &Subject| {
+            let shared = subject.words.iter().filter(|word| words.contains(word)).count();
+            (shared > 0).then_some((shared, Reverse(subject.words.len())))
         };
         let best = |class: usize| self.subjects[class].iter().filter_map(score).max();
         let of_subject = (0..self.subjects.len())
@@ -184,7 +201,7 @@ impl Vocabulary {
             let words = split_words(name);
             whole.iter().all(|word| words.contains(word)) && words.iter().any(|word| word.starts_with(last))
         };
-        shortest(self.subjects.iter().flatten().map(String::as_str).filter(fits), count)
+        shortest(self.subjects.iter().flatten().map(|subject| subject.name.as_str()).filter(fits), count)
     }
 
     /// Up to `count` words of the vocabulary that resemble a word, the nearest first.
@@ -222,18 +239,14 @@ fn words_and_symbols(text: &str) -> Vec<String> {
         .nfkd()
         .filter(|&c| !is_combining_mark(c) && !is_modifier(c) && c != '’' && c != '\'')
         .collect();
-    let mut found: Vec<String> = Vec::new();
-    for run in plain.split(|c: char| !c.is_alphanumeric() && !is_symbol(c)) {
-        for word in run.split_inclusive(is_symbol).flat_map(|part| {
-            let at = part.find(is_symbol).unwrap_or(part.len());
-            [&part[..at], &part[at..]]
-        }) {
-            if !word.is_empty() && !found.iter().any(|earlier| earlier == word) {
-                found.push(word.to_owned());
-            }
-        }
-    }
-    found
+    let runs = plain.split(|c: char| !c.is_alphanumeric() && !is_symbol(c));
+    // A symbol ends the word before it, and is one itself.
+    let words = runs.flat_map(|run| run.split_inclusive(is_symbol)).flat_map(|part| {
+        let (word, symbol) = part.split_at(part.find(is_symbol).unwrap_or(part.len()));
+        [word, symbol]
+    });
+    let mut seen = HashSet::new();
+    words.filter(|word| !word.is_empty() && seen.insert(*word)).map(str::to_owned).collect()
 }
 
 /// Whether a character is a symbol, such as an emoji, which has a meaning of its own.

@@ -67,8 +67,7 @@ impl Form {
         }
         form.class_is_named = !form.classes.is_empty();
         if !form.class_is_named {
-            let prompt = form.draft.options.prompt.as_ref();
-            let named = prompt.and_then(|prompt| form.model.config.vocabulary.class_of(prompt));
+            let named = form.draft.options.class(&form.model.config);
             form.class_is_named = named.is_some();
             form.classes.push(named.unwrap_or(0));
         }

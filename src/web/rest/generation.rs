@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::{self, Snapshot};
-use crate::model::SamplingOptions;
+use crate::model::{Config, SamplingOptions, SamplingSettings};
 use crate::picture::Format;
 use crate::request::PictureFormat;
 
@@ -163,8 +163,8 @@ impl Generation {
             seed: snapshot.request.seed(),
             count: snapshot.request.count(),
             options: settings.options().clone(),
-            subjects: subjects(snapshot),
-            styles: styles(snapshot),
+            subjects: of_each_image(snapshot, SamplingSettings::subject),
+            styles: of_each_image(snapshot, SamplingSettings::drawn_style),
             unknown_words: unknown_words(snapshot),
             from_step: snapshot.request.init_image().map(|init| init.from_step),
             previews: snapshot.request.previews(),
@@ -183,8 +183,8 @@ impl Accepted {
             status: snapshot.status.into(),
             model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
-            subjects: subjects(snapshot),
-            styles: styles(snapshot),
+            subjects: of_each_image(snapshot, SamplingSettings::subject),
+            styles: of_each_image(snapshot, SamplingSettings::drawn_style),
             unknown_words: unknown_words(snapshot),
             seed: snapshot.request.seed(),
             links: Links::new(snapshot),
@@ -223,18 +223,16 @@ fn class_name(snapshot: &Snapshot) -> String {
     snapshot.request.model().config.classes.get(class).cloned().unwrap_or_default()
 }
 
-fn subjects(snapshot: &Snapshot) -> Option<Vec<String>> {
+/// A text for each image, by its index; `None` if `text` has none.
+fn of_each_image(
+    snapshot: &Snapshot,
+    text: for<'c> fn(&SamplingSettings, &'c Config, u64, u32) -> Option<&'c str>,
+) -> Option<Vec<String>> {
     let request = &snapshot.request;
     let (settings, config) = (request.settings(), &request.model().config);
-    let subject = |index| settings.subject(config, request.seed(), index).map(str::to_owned);
-    (0..request.count()).map(subject).collect()
-}
-
-fn styles(snapshot: &Snapshot) -> Option<Vec<String>> {
-    let request = &snapshot.request;
-    let (settings, config) = (request.settings(), &request.model().config);
-    let style = |index| settings.drawn_style(config, request.seed(), index).map(str::to_owned);
-    (0..request.count()).map(style).collect()
+    (0..request.count())
+        .map(|index| Some(text(settings, config, request.seed(), index)?.to_owned()))
+        .collect()
 }
 
 fn unknown_words(snapshot: &Snapshot) -> Option<Vec<String>> {
