@@ -6,6 +6,7 @@ import gzip
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ __all__ = ["DataError", "Dataset", "Split", "load", "to_unit"]
 FASHION_MNIST_CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
+
+
+Key = TypeVar("Key")
 
 
 def _read_idx(path: Path, magic: int, dimensions: int) -> Tensor:
@@ -102,8 +106,7 @@ def _subjects(file: Mapping[str, np.ndarray], train: Tensor) -> list[list[str]]:
     names: dict[tuple[int, str], str] = {}
     for row in train.nonzero().flatten().tolist():
         key = (int(file["labels"][row]), str(file["bases"][row]))
-        name = str(file["names"][row]).rpartition(" (")[0]
-        names[key] = min(names.get(key, name), name, key=lambda candidate: (len(candidate), candidate))
+        _keep_shortest(names, key, str(file["names"][row]))
     return [
         sorted({name for (label, _), name in names.items() if label == wanted})
         for wanted in range(len(file["classes"]))
@@ -115,9 +118,14 @@ def _emoji_names(file: Mapping[str, np.ndarray]) -> dict[str, str]:
     names: dict[str, str] = {}
     for base, described in zip(file["bases"].tolist(), file["names"].tolist(), strict=True):
         characters = "".join(chr(int(point, 16)) for point in base.split("-") if point != JOINER)
-        name = described.rpartition(" (")[0]
-        names[characters] = min(names.get(characters, name), name, key=lambda candidate: (len(candidate), candidate))
+        _keep_shortest(names, characters, described)
     return dict(sorted(names.items()))
+
+
+def _keep_shortest(names: dict[Key, str], key: Key, described: str) -> None:
+    """Keeps the shortest of a key's names, of equally long ones the first; `described` is a name and ` (STYLE)`."""
+    name = described.rpartition(" (")[0]
+    names[key] = min(names.get(key, name), name, key=lambda candidate: (len(candidate), candidate))
 
 
 def halve_size(images: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import codebook_stage, data, denoiser_stage, export, runs, sampler, tokenizer_stage, trajectory
 from .conditions import Condition, Vocabulary
@@ -72,23 +72,35 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     with_words(config, FIXTURES / "words")
 
 
+def small(
+    config: Config, name: str, title: str, *, size: int, widths: list[int], blocks: list[int], layers: int
+) -> Config:
+    """The configuration of a small model in colour with 16 codes."""
+    return dataclasses.replace(
+        config,
+        name=name,
+        title=title,
+        data=dataclasses.replace(config.data, image_size=size, channels=3),
+        tokenizer=dataclasses.replace(config.tokenizer, latent_channels=3, widths=widths, blocks=blocks),
+        trajectory=dataclasses.replace(config.trajectory, codes=16),
+        denoiser=dataclasses.replace(config.denoiser, width=8, layers=layers, heads=2),
+    )
+
+
+def perturb(module: nn.Module) -> None:
+    """Changes all weights at random: initial values, some of which are zeros and ones, would hide mistakes."""
+    for tensor in module.state_dict().values():
+        tensor.add_(0.2 * torch.randn_like(tensor))
+
+
 @torch.no_grad()
 def three_levels(config: Config, to: Path) -> None:
     """Writes a small model with three levels and random weights, and its outputs for two random images."""
-    config = dataclasses.replace(
-        config,
-        name="eighth",
-        title="Three levels",
-        data=dataclasses.replace(config.data, image_size=24, channels=3),
-        tokenizer=dataclasses.replace(config.tokenizer, latent_channels=3, widths=[8, 24, 16], blocks=[1, 0, 2]),
-        trajectory=dataclasses.replace(config.trajectory, codes=16),
-        denoiser=dataclasses.replace(config.denoiser, width=8, layers=1, heads=2),
-    )
+    config = small(config, "eighth", "Three levels", size=24, widths=[8, 24, 16], blocks=[1, 0, 2], layers=1)
     torch.manual_seed(config.seed + RANDOM_STREAM)
     codebook, classes = 0.3 * torch.randn(16, 3), ["one", "two"]
     tokenizer, denoiser = tokenizer_stage.build(config), denoiser_stage.build(config, codebook, len(classes))
-    for tensor in tokenizer.state_dict().values():
-        tensor.add_(0.2 * torch.randn_like(tensor))  # away from the initial values, some of which are zeros and ones
+    perturb(tokenizer)
     to.mkdir(parents=True, exist_ok=True)
     export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to)
     images = torch.randint(256, (2, 3, 24, 24), dtype=torch.uint8)
@@ -100,15 +112,7 @@ def three_levels(config: Config, to: Path) -> None:
 @torch.no_grad()
 def with_words(config: Config, to: Path) -> None:
     """Writes a small model that is told styles and words, with random weights, and its guided logits."""
-    config = dataclasses.replace(
-        config,
-        name="words",
-        title="Words",
-        data=dataclasses.replace(config.data, image_size=16, channels=3),
-        tokenizer=dataclasses.replace(config.tokenizer, latent_channels=3, widths=[8, 16], blocks=[1, 1]),
-        trajectory=dataclasses.replace(config.trajectory, codes=16),
-        denoiser=dataclasses.replace(config.denoiser, width=8, layers=2, heads=2),
-    )
+    config = small(config, "words", "Words", size=16, widths=[8, 16], blocks=[1, 1], layers=2)
     torch.manual_seed(config.seed + RANDOM_STREAM)
     classes, styles = ["Face", "Heart"], ["flat", "round"]
     words = ["cat", "eyes", "face", "glass", "happy", "heart", "red", "with"]
@@ -132,9 +136,8 @@ def with_words(config: Config, to: Path) -> None:
         words=len(words),
     )
     tokenizer = tokenizer_stage.build(config)
-    for module in (tokenizer, denoiser):
-        for tensor in module.state_dict().values():
-            tensor.add_(0.2 * torch.randn_like(tensor))  # away from zeros and ones
+    perturb(tokenizer)
+    perturb(denoiser)
     denoiser.word.weight[-1].zero_()  # the padding word
     to.mkdir(parents=True, exist_ok=True)
     export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to, styles)

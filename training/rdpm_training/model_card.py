@@ -34,6 +34,9 @@ def markdown_table(head: list[str], rows: list[list[object]]) -> str:
 
 def _head(config: Config) -> str:
     t, d = config.trajectory, config.denoiser
+    vocabulary = (
+        "\n  `vocabulary.json` lists words, subjects and emoji." if config.emoji and config.emoji.annotations else ""
+    )
     size, colours = config.data.image_size, "grey" if config.data.channels == 1 else "RGB"
     return f"""# {config.title}
 
@@ -41,7 +44,7 @@ An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project
 {size} × {size} {colours} images of a class in {t.steps} steps of {config.grid} × {config.grid} tokens.
 
 - **Files**: `config.json` describes the networks, `model.safetensors` holds their tensors (f32), `classes/` has one
-  sample of each class, `training.json` holds the reports of the training stages.
+  sample of each class, `training.json` holds the reports of the training stages.{vocabulary}
 - **Tokenizer**: a convolutional VAE that divides the resolution by {config.downscale}, {config.tokenizer.latent_channels} channels; {t.codes}
   codes shared by all steps; {t.schedule} schedule.
 - **Denoiser**: a bidirectional transformer, {d.layers} layers, width {d.width}, {d.heads} heads.
@@ -72,12 +75,17 @@ evaluation use bf16 if the hardware multiplies it natively (a CPU with AMX or AV
 def _data(config: Config, report: dict[str, Any]) -> str:
     styles = [[name, s["images"], f"`{s['package']}`", s["license"]] for name, s in report["styles"].items()]
     classes = [[name, c["train"], c["test"]] for name, c in report["classes"].items()]
+    augmentation = "Training images are not augmented."
+    if config.data.variants:
+        augmentation = (
+            f"Each training image has {config.data.variants} augmented variants on average (shifted, rotated,\n"
+        )
+        augmentation += "scaled, flipped), more if its class is small."
     return f"""## Data
 
 {report["images"]:,} images of {report["emoji"]:,} emoji in {len(styles)} drawing styles; stage `data` builds the data set from these packages
 and checks the licence of each. {report["test_emoji"]} emoji are held out for testing, in all styles. The number of skin-tone and
-gender variants of an emoji is limited. Each training image has {config.data.variants} augmented variants on average (shifted, rotated,
-scaled, flipped), more if its class is small.
+gender variants of an emoji is limited. {augmentation}
 
 {markdown_table(["style", "images", "package", "licence"], styles)}
 {markdown_table(["class", "training images", "test images"], classes)}"""
