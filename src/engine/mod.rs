@@ -15,7 +15,7 @@
 //! let model = engine.default_model();
 //! let settings = SamplingSettings::new(&model.config, 8)?; // Class 8 is Bag.
 //! let job = engine.submit(Request::new(model, settings, 7)?)?;
-//! let mut subscription = engine.subscribe(job, 0).expect("the job was accepted");
+//! let mut subscription = engine.subscribe(job, 0).ok_or("the job was evicted")?;
 //! while let Some((_, event)) = subscription.next().await {
 //!     if let Event::Step(progress) = &*event {
 //!         println!("step {} of {}", progress.step, model.steps());

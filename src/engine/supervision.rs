@@ -1,8 +1,8 @@
 //! Supervision of the engine's threads: whether one has ended by a panic, or makes no progress.
 //!
-//! Each thread has a guard that records its end ([`ThreadGuard`](super::scheduler::ThreadGuard)), and says what it does and by when it must do something else ([`ThreadStatus`]). Reading that
-//! takes no thread and
-//! none of the scheduler's locks, so [`Engine::failure`](super::Engine::failure) answers whatever hangs.
+//! Each thread has a guard that records its end ([`ThreadGuard`](super::scheduler::ThreadGuard)), and says what it does and by
+//! when it must do something else ([`ThreadStatus`]). Reading that takes no thread and none of the scheduler's locks, so
+//! [`Engine::failure`](super::Engine::failure) answers whatever hangs.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
