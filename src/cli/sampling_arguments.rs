@@ -38,7 +38,8 @@ impl SamplingArguments {
         match reader.finish() {
             Ok(()) => Ok(draft),
             Err(errors) => {
-                let texts: Vec<String> = errors.iter().map(|error| format!("--{}", flag(error))).collect();
+                let texts: Vec<String> =
+                    errors.listed().iter().map(|error| format!("--{}", flag(error))).collect();
                 Err(anyhow!(texts.join("; ")))
             }
         }

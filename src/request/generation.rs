@@ -1,6 +1,6 @@
 //! A request for images: while it is read, and checked.
 
-use super::error::FieldError;
+use super::error::{FieldError, FieldErrors};
 use super::reader::Reader;
 use crate::engine::{ModelHandle, Request, SEED_MAX};
 use crate::model::{Config, ModelError, SamplingOptions, SamplingSettings};
@@ -78,14 +78,10 @@ impl GenerationDraft {
     /// The request, with a random seed if the draft has none.
     ///
     /// # Errors
-    /// All errors of the reader that filled the draft.
-    pub fn finish(
-        self,
-        reader: Reader<'_>,
-        model: &ModelHandle,
-    ) -> Result<GenerationRequest, Vec<FieldError>> {
+    /// The errors of the reader that filled the draft.
+    pub fn finish(self, reader: Reader<'_>, model: &ModelHandle) -> Result<GenerationRequest, FieldErrors> {
         reader.finish()?;
-        let job = self.job(model).map_err(|error| vec![error.into()])?;
+        let job = self.job(model).map_err(FieldError::from)?;
         let init_image =
             self.image.zip(self.from_step).map(|(file, from_step)| InitImageFile { file, from_step });
         Ok(GenerationRequest { job, previews: self.previews, init_image, pictures: self.pictures })

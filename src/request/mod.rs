@@ -22,7 +22,7 @@ mod reader;
 mod schema;
 mod tokenization;
 
-pub use error::FieldError;
+pub use error::{FieldError, FieldErrors, MAX_ERRORS, shorten, shorten_to};
 pub use field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 pub use generation::{GenerationDraft, GenerationRequest, InitImageFile, PictureFormat};
 pub use generation_fields::{

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::FieldError;
+use super::error::FieldErrors;
 use super::generation::{GenerationDraft, GenerationRequest};
 use super::generation_fields::GENERATION_FIELDS;
 use super::reader::Reader;
@@ -14,7 +14,7 @@ impl GenerationRequest {
     ///
     /// # Errors
     /// All invalid fields.
-    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, FieldErrors> {
         let (mut reader, model) = Reader::resolve(engine, &mut values);
         let mut draft = GenerationDraft::new(&model.config);
         reader.read(GENERATION_FIELDS, &mut values, &mut draft);
@@ -28,7 +28,7 @@ impl TokenizationRequest {
     ///
     /// # Errors
     /// All invalid fields.
-    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, FieldErrors> {
         let (mut reader, model) = Reader::resolve(engine, &mut values);
         let mut draft = TokenizationDraft::default();
         reader.read(TOKENIZATION_FIELDS, &mut values, &mut draft);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::error::FieldError;
+use super::error::{FieldError, FieldErrors};
 use super::field::{Field, Kind, Required};
 use crate::engine::{Engine, ModelHandle, SEED_MAX};
 use crate::model::Config;
@@ -19,13 +19,13 @@ pub struct Reader<'a> {
     /// The request names a model that isn't served, and several are: values that depend on the model can't be checked.
     model_unknown: bool,
     known: Vec<&'static str>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of requests for a model.
     pub fn new(config: &'a Config) -> Self {
-        Self { config, model_unknown: false, known: Vec::new(), errors: Vec::new() }
+        Self { config, model_unknown: false, known: Vec::new(), errors: FieldErrors::default() }
     }
 
     /// A reader for the model that the field `model` names, or the default model, and that model. The field is removed.
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self::new(&model.config);
         if let (Some(value), None) = (named, found) {
             reader.model_unknown = engine.models().len() > 1;
-            reader.errors.push(FieldError::new("model", value, model_names(engine.models())));
+            reader.errors.push(|| FieldError::new("model", value, model_names(engine.models())));
         }
         (reader, model)
     }
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
 
     /// Adds an error.
     pub fn reject(&mut self, field: &str, value: Value, allowed: impl Into<String>) {
-        self.errors.push(FieldError::new(field, value, allowed));
+        self.errors.push(|| FieldError::new(field, value, allowed));
     }
 
     /// Rejects values that no table has taken.
@@ -110,14 +110,14 @@ impl<'a> Reader<'a> {
             _ => format!("{} and model", self.known.join(", ")),
         };
         for (name, value) in values {
-            self.reject(&name, value, format!("the fields {known}"));
+            self.errors.push(|| FieldError::new(&name, value, format!("the fields {known}")));
         }
     }
 
     /// # Errors
-    /// All errors, if there are any.
-    pub fn finish(self) -> Result<(), Vec<FieldError>> {
-        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
+    /// The errors, if there are any.
+    pub fn finish(self) -> Result<(), FieldErrors> {
+        self.errors.into_result()
     }
 }
 

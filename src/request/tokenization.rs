@@ -1,6 +1,6 @@
 //! A request to tokenize an image.
 
-use super::error::FieldError;
+use super::error::FieldErrors;
 use super::field::{Field, Kind, Limit, Required};
 use super::reader::Reader;
 use crate::engine::{ModelHandle, SEED_MAX};
@@ -26,12 +26,8 @@ impl TokenizationDraft {
     /// The request.
     ///
     /// # Errors
-    /// All errors of the reader that filled the draft.
-    pub fn finish(
-        self,
-        reader: Reader<'_>,
-        model: &ModelHandle,
-    ) -> Result<TokenizationRequest, Vec<FieldError>> {
+    /// The errors of the reader that filled the draft.
+    pub fn finish(self, reader: Reader<'_>, model: &ModelHandle) -> Result<TokenizationRequest, FieldErrors> {
         reader.finish()?;
         let file = self.image.unwrap_or_default();
         Ok(TokenizationRequest { model: model.clone(), file, seed: self.seed })

@@ -1,6 +1,7 @@
 //! The memory that pictures of clients may take, all together.
 
 use super::files::{CACHE_CAPACITY, LARGE, LARGE_RUNNING, MAX_RENDER_MEMORY, SMALL_RUNNING};
+use super::options::MAX_ANSWER_MEMORY;
 use super::request::{MAX_UPLOADS, UPLOAD_LIMIT};
 use crate::picture::MAX_INPUT_MEMORY;
 
@@ -12,7 +13,9 @@ use crate::picture::MAX_INPUT_MEMORY;
 /// | decoding | one large image of 400 MiB, two small ones of 8 MiB |
 /// | rendering | one large picture of 160 MiB, two small ones of 8 MiB |
 /// | rendered files | a cache of 64 MiB |
+/// | answers that clients have not read | 64 MiB |
 pub const MAX_IMAGE_MEMORY: u64 = 3 * (MAX_UPLOADS * UPLOAD_LIMIT) as u64
     + LARGE_RUNNING as u64 * (MAX_INPUT_MEMORY + MAX_RENDER_MEMORY)
     + 2 * SMALL_RUNNING as u64 * LARGE
-    + CACHE_CAPACITY;
+    + CACHE_CAPACITY
+    + MAX_ANSWER_MEMORY as u64;

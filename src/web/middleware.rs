@@ -18,8 +18,8 @@ use tower_http::trace::TraceLayer;
 use tracing::{Level, Span, field};
 
 use super::access::{
-    KeyCheck, ProxyHeader, RateLimiter, check_key, client_address, cors, limit_body_time, limit_rate,
-    same_origin,
+    AnswerMemory, KeyCheck, ProxyHeader, RateLimiter, check_key, client_address, cors, limit_answers,
+    limit_body_time, limit_rate, same_origin,
 };
 use super::http_metrics::{HttpMetrics, measure};
 use super::options::Options;
@@ -50,6 +50,7 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
     routes = routes
         .layer(same_origin(&options.cors_origins))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(AnswerMemory::new(options.answer_memory), limit_answers))
         .layer(from_fn(format_errors))
         // Event streams and pictures are not compressed.
         .layer(CompressionLayer::new());

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::access::{ApiKey, Origin, ProxyHeader, PublicPaths, RateLimit};
 
+/// The default of [`Options::answer_memory`].
+pub(super) const MAX_ANSWER_MEMORY: usize = 64 << 20;
+
 /// How the site is served.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -17,6 +20,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Open event streams at most.
     pub max_streams: usize,
+    /// Bytes of large answers that clients have not read yet, all together.
+    pub answer_memory: usize,
     /// Limit of a client's requests for work; `None` is no limit.
     pub rate_limit: Option<RateLimit>,
     /// The header with the client's address where a proxy is in front; `None` takes the connection's.
@@ -39,6 +44,7 @@ impl Default for Options {
             write_timeout: Duration::from_secs(30),
             max_connections: 1024,
             max_streams: 512,
+            answer_memory: MAX_ANSWER_MEMORY,
             rate_limit: None,
             trust_proxy: None,
             keys: Vec::new(),

@@ -6,6 +6,7 @@ mod common;
 mod program;
 
 mod access;
+mod answers;
 mod bounds;
 mod headers;
 mod log;

@@ -192,6 +192,7 @@ impl ConnectionArguments {
             },
             cors_origins: clients.cors_origin.clone(),
             drain,
+            ..web::Options::default()
         })
     }
 }

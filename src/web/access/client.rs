@@ -76,6 +76,5 @@ pub(in crate::web) fn header_text(
 
 /// 422: a header with an invalid value.
 pub(in crate::web) fn invalid_header(name: &HeaderName, value: Option<&str>, allowed: &str) -> Problem {
-    let error = FieldError { field: name.to_string(), value: value.into(), allowed: allowed.into() };
-    Problem::invalid(vec![error])
+    Problem::invalid(FieldError::new(name.as_str(), value.into(), allowed))
 }

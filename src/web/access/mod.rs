@@ -1,6 +1,8 @@
 //! Who may ask for how much: API keys (`keys`), who a client is (`client`, `client_address`), rate limits (`rate_limit`),
-//! which sites' scripts may use the API (`origins`), and how long a body may take to arrive (`body_timeout`).
+//! which sites' scripts may use the API (`origins`), how long a body may take to arrive (`body_timeout`), and how much memory
+//! answers may take that nobody reads (`answer_memory`).
 
+mod answer_memory;
 mod body_timeout;
 mod client;
 mod client_address;
@@ -8,6 +10,7 @@ mod keys;
 mod origins;
 mod rate_limit;
 
+pub(super) use answer_memory::{AnswerMemory, SharedBody, limit_answers};
 pub(super) use body_timeout::limit_body_time;
 pub(super) use client::{CLIENT_HEADER, Client, header_text, invalid_header};
 pub(super) use client_address::client_address;

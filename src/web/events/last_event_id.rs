@@ -24,7 +24,7 @@ pub(in crate::web) fn last_event_id(headers: &HeaderMap) -> Result<u64, Problem>
     });
     number.map_err(|_| {
         let value = Value::String(text.into_owned());
-        let allowed = "the id of an event of this stream, or no such header".into();
-        Problem::invalid(vec![FieldError { field: LAST_EVENT_ID.to_string(), value, allowed }])
+        let allowed = "the id of an event of this stream, or no such header";
+        Problem::invalid(FieldError::new(LAST_EVENT_ID.as_str(), value, allowed))
     })
 }

@@ -2,10 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
+
+use crate::web::access::SharedBody;
 
 /// `Cache-Control` of a file that browsers cache but revalidate each time.
 pub(in crate::web) const REVALIDATE: &str = "no-cache";
@@ -46,7 +49,8 @@ impl CachedFile {
         if self.is_unchanged(headers) {
             return (StatusCode::NOT_MODIFIED, caching).into_response();
         }
-        (caching, [(header::CONTENT_TYPE, self.media_type.as_str())], self.bytes.clone()).into_response()
+        let media_type = [(header::CONTENT_TYPE, self.media_type.as_str())];
+        (Extension(SharedBody), caching, media_type, self.bytes.clone()).into_response()
     }
 
     fn is_unchanged(&self, headers: &HeaderMap) -> bool {

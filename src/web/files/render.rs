@@ -29,7 +29,7 @@ pub(in crate::web) fn check_size(scale: u32, pixels: impl Fn(u32) -> u64) -> Res
     }
     let largest = (1..MAX_SCALE).rev().find(|&scale| pixels(scale) <= MAX_PIXELS).unwrap_or(1);
     let allowed = format!("integers from 1 to {largest} for this number of images");
-    Err(Problem::invalid(vec![FieldError { field: "scale".into(), value: scale.into(), allowed }]))
+    Err(Problem::invalid(FieldError::new("scale", scale.into(), allowed)))
 }
 
 /// Bytes that rendering so many pixels takes at most.

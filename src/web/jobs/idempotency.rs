@@ -1,9 +1,10 @@
 //! `Idempotency-Key`: sending the same request again gives the same job.
 
 use std::collections::HashMap;
+use std::io;
 
 use axum::http::{HeaderMap, HeaderName};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::engine::JobId;
@@ -23,21 +24,39 @@ pub(in crate::web) struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// The key in these headers, for this body.
+    /// The key in these headers, for the fields of this body.
     ///
     /// # Errors
     /// 422 where it is invalid.
-    pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Option<Self>, Problem> {
+    pub fn read(headers: &HeaderMap, body: &Map<String, Value>) -> Result<Option<Self>, Problem> {
         let allowed = "1 to 255 visible characters, in quotes or without";
         let key = header_text(headers, &HEADER, allowed, |key| {
             (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
         })?;
-        let canonical =
-            serde_json::from_slice::<Value>(body).map(|body| body.to_string()).unwrap_or_default();
         Ok(key.map(|key| {
             let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(&key).to_owned();
-            Self { key, body: Sha256::digest(canonical).into() }
+            Self { key, body: hash(body) }
         }))
+    }
+}
+
+fn hash(body: &Map<String, Value>) -> BodyHash {
+    let mut hasher = Hasher(Sha256::new());
+    // The fields are sorted. A hasher takes everything.
+    let _ = serde_json::to_writer(&mut hasher, body);
+    hasher.0.finalize().into()
+}
+
+struct Hasher(Sha256);
+
+impl io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

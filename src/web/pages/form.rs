@@ -7,7 +7,8 @@ use super::view::View;
 use crate::engine::{Engine, MAX_COUNT, ModelHandle, ModelInfo, Request, SEED_MAX};
 use crate::model::{ModelError, SamplingSettings};
 use crate::request::{
-    COUNT, Field, FieldError, GenerationDraft, Reader, numeric_sampling_fields, sampling_fields, text_value,
+    COUNT, Field, FieldError, GenerationDraft, MAX_ERRORS, Reader, numeric_sampling_fields, sampling_fields,
+    text_value,
 };
 
 /// Pictures of one form at most: as many as one job may have.
@@ -33,6 +34,8 @@ pub(super) struct Form {
     pub to: String,
     /// Sentences for people.
     pub problems: Vec<String>,
+    /// Invalid values beyond those that `problems` names.
+    omitted_problems: usize,
     class_is_named: bool,
 }
 
@@ -49,6 +52,7 @@ impl Form {
             vary: variable_settings().next().unwrap_or(CLASS),
             to: String::new(),
             problems: Vec::new(),
+            omitted_problems: 0,
             class_is_named: false,
         };
         if let Some(name) = &unknown_model {
@@ -72,6 +76,9 @@ impl Form {
             form.classes.push(named.unwrap_or(0));
         }
         form.limit_pictures();
+        if form.omitted_problems > 0 {
+            form.problems.push(format!("{} further values can’t be used.", form.omitted_problems));
+        }
         form
     }
 
@@ -144,8 +151,10 @@ impl Form {
         let mut values = Map::from_iter([(field.name.to_owned(), value)]);
         let mut reader = Reader::new(&model.config);
         reader.read_field(field, field.name, &mut values, &mut self.draft);
-        for FieldError { field, allowed, .. } in reader.finish().err().into_iter().flatten() {
-            self.reject(&field, text, &allowed);
+        if let Err(errors) = reader.finish() {
+            for FieldError { field, allowed, .. } in errors.listed() {
+                self.reject(field, text, allowed);
+            }
         }
     }
 
@@ -181,6 +190,10 @@ impl Form {
     }
 
     fn reject(&mut self, field: &str, value: &str, allowed: &str) {
+        if self.problems.len() >= MAX_ERRORS {
+            self.omitted_problems += 1;
+            return;
+        }
         let mut quoted: String = value.chars().take(MAX_QUOTED).collect();
         if quoted.len() < value.len() {
             quoted.push('…');

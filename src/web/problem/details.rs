@@ -11,7 +11,10 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::engine::ModelHandle;
-use crate::request::{FieldError, model_names};
+use crate::request::{FieldError, FieldErrors, model_names, shorten, shorten_to};
+
+/// Characters of a detail at most: no answer repeats a long request.
+const MAX_DETAIL: usize = 4000;
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -39,9 +42,12 @@ pub(in crate::web) struct Problem {
     pub status: StatusCode,
     /// This problem, for people.
     pub detail: String,
-    /// All fields with invalid values.
+    /// The fields with invalid values, at most 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// The number of further fields with invalid values, if there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted_errors: Option<usize>,
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
@@ -53,8 +59,9 @@ impl Problem {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status,
-            detail: detail.into(),
+            detail: shorten_to(&detail.into(), MAX_DETAIL),
             errors: Vec::new(),
+            omitted_errors: None,
             retry_after: None,
         }
     }
@@ -64,23 +71,27 @@ impl Problem {
     }
 
     /// 422: the request is well-formed, but the values of some fields are invalid.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let detail = match errors.as_slice() {
+    pub fn invalid(errors: impl Into<FieldErrors>) -> Self {
+        let errors = errors.into();
+        let omitted = errors.omitted();
+        let detail = match errors.listed() {
             [one] if one.value.is_null() => format!("{} is missing. Allowed: {}.", one.field, one.allowed),
             [one] => format!("{} is invalid. Allowed: {}.", one.field, one.allowed),
             several => {
                 let fields: Vec<&str> = several.iter().map(|error| error.field.as_str()).collect();
-                format!("{} fields are invalid: {}.", several.len(), fields.join(", "))
+                let others = if omitted > 0 { format!(" and {omitted} others") } else { String::new() };
+                format!("{} fields are invalid: {}{others}.", fields.len() + omitted, fields.join(", "))
             }
         };
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-        Self { kind: INVALID_FIELDS, title: "Invalid fields", errors, ..problem }
+        let (errors, omitted_errors) = (errors.listed().to_vec(), (omitted > 0).then_some(omitted));
+        Self { kind: INVALID_FIELDS, title: "Invalid fields", errors, omitted_errors, ..problem }
     }
 
     /// 404: there is no model of this name.
     pub fn unknown_model(name: &str, known: &[ModelHandle]) -> Self {
-        let problem =
-            Self::not_found(format!("There is no model {name:?} here. Allowed: {}.", model_names(known)));
+        let (name, allowed) = (shorten(name), model_names(known));
+        let problem = Self::not_found(format!("There is no model {name:?} here. Allowed: {allowed}."));
         Self { kind: UNKNOWN_MODEL, title: "Unknown model", ..problem }
     }
 
@@ -149,6 +160,12 @@ impl Problem {
         Self { detail: detail.into(), ..Self::overloaded() }
     }
 
+    /// 503: too many large answers are being sent.
+    pub fn too_many_answers() -> Self {
+        let detail = "Too many large answers are being sent. Other requests are not affected.";
+        Self { detail: detail.into(), ..Self::overloaded() }
+    }
+
     /// 503: too many large bodies.
     pub fn too_many_uploads() -> Self {
         let detail = "Too many images are being uploaded. Other requests are not affected.";
@@ -156,8 +173,8 @@ impl Problem {
     }
 }
 
-impl From<Vec<FieldError>> for Problem {
-    fn from(errors: Vec<FieldError>) -> Self {
+impl From<FieldErrors> for Problem {
+    fn from(errors: FieldErrors) -> Self {
         Self::invalid(errors)
     }
 }

@@ -3,6 +3,7 @@
 use super::details::Problem;
 use crate::engine::{SubmitError, TokenizeError};
 use crate::model::ModelError;
+use crate::request::FieldError;
 
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
@@ -30,7 +31,7 @@ impl From<TokenizeError> for Problem {
 impl From<ModelError> for Problem {
     fn from(error: ModelError) -> Self {
         match error {
-            error @ ModelError::Setting { .. } => Self::invalid(vec![error.into()]),
+            error @ ModelError::Setting { .. } => Self::invalid(FieldError::from(error)),
             error => Self::internal("The model failed.", &error),
         }
     }

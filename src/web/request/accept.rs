@@ -8,6 +8,7 @@ use mediatype::MediaType;
 use mediatype::names::{APPLICATION, IMAGE, JPEG, JSON, PNG};
 
 use crate::picture::Format;
+use crate::request::shorten;
 use crate::web::problem::Problem;
 
 /// In the server's order of preference.
@@ -51,7 +52,8 @@ pub(in crate::web) fn negotiate(
         None if accept.media_types().any(|kind| kind.ty() == IMAGE) => {
             let kinds = format.map_or("image/png, image/webp or image/jpeg", Format::media_type);
             let detail = format!(
-                "Accept: {text} matches no available representation. Allowed: application/json, {kinds}."
+                "Accept: {} matches no available representation. Allowed: application/json, {kinds}.",
+                shorten(&text)
             );
             Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
         }

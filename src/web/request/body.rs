@@ -11,10 +11,13 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::request::shorten;
 use crate::web::problem::Problem;
 
 /// The largest request body, in bytes, of routes that don't take images. A full request has about 300.
 pub(in crate::web) const BODY_LIMIT: usize = 64 * 1024;
+/// Values of a JSON body at most, those in lists and objects included. Read, each takes many times its length.
+const MAX_VALUES: usize = 100_000;
 
 /// The body, if it arrived whole.
 ///
@@ -36,7 +39,7 @@ pub(in crate::web) fn whole_body(
 /// Reads a JSON body with an object.
 ///
 /// # Errors
-/// 415 for a content type other than JSON, 400 for a body that isn't JSON, 422 for one that isn't an object or has a field
+/// 415 for a content type other than JSON, 413 for a body with too many values, 400 for a body that isn't JSON, 422 for one that isn't an object or has a field
 /// twice.
 pub(in crate::web) fn read_json_object(
     headers: &HeaderMap,
@@ -46,15 +49,39 @@ pub(in crate::web) fn read_json_object(
         let detail = "Send JSON with the header Content-Type: application/json.";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
+    if has_too_many_values(body) {
+        let detail = format!("The body has more than {MAX_VALUES} values.");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
     let object: Result<JsonObject, _> = serde_json::from_slice(body);
     object.map(|object| object.0).map_err(|error| {
-        // Messages of serde_json name the fault and its line and column.
-        if error.is_data() {
+        // Messages of serde_json name the fault and its line and column, but they may also quote a whole text.
+        let (is_data, error) = (error.is_data(), shorten(&error.to_string()));
+        if is_data {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("The body is invalid: {error}."))
         } else {
             Problem::new(StatusCode::BAD_REQUEST, format!("The body is not JSON: {error}."))
         }
     })
+}
+
+/// Whether a JSON text may have more than [`MAX_VALUES`] values, by its commas and brackets: each value follows one of them,
+/// except the first.
+fn has_too_many_values(body: &[u8]) -> bool {
+    if body.len() <= MAX_VALUES {
+        return false;
+    }
+    let (mut values, mut in_string, mut is_escaped) = (1, false, false);
+    for &byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values > MAX_VALUES
 }
 
 /// An object without repeated names, of which serde_json keeps the last.

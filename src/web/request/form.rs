@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode};
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
-use crate::request::{Field, FieldError, Kind, text_value};
+use crate::request::{Field, FieldError, FieldErrors, Kind, text_value};
 use crate::web::problem::Problem;
 
 /// A form's parts.
@@ -21,17 +22,22 @@ pub(in crate::web) struct Form {
 ///
 /// # Errors
 /// 400 for a body that is not a form, 422 for parts that are repeated or not in the table.
-pub(in crate::web) async fn read_multipart<D>(
+pub(in crate::web) fn read_multipart<D>(
     headers: &HeaderMap,
     body: Bytes,
     fields: &[Field<D>],
 ) -> Result<Form, Problem> {
+    // The body is in memory, so nothing is waited for.
+    read_parts(headers, body, fields).now_or_never().unwrap_or_else(|| Err(malformed()))
+}
+
+async fn read_parts<D>(headers: &HeaderMap, body: Bytes, fields: &[Field<D>]) -> Result<Form, Problem> {
     let mut request = Request::new(Body::from(body));
     *request.headers_mut() = headers.clone();
     // The body has been read, within its limit.
     DefaultBodyLimit::disable().apply(&mut request);
     let mut parts = Multipart::from_request(request, &()).await.map_err(|_| malformed())?;
-    let (mut values, mut images, mut errors) = (Map::new(), HashMap::new(), Vec::new());
+    let (mut values, mut images, mut errors) = (Map::new(), HashMap::new(), FieldErrors::default());
     while let Some(part) = parts.next_field().await.map_err(|_| malformed())? {
         let name = part.name().unwrap_or_default().to_owned();
         let bytes = part.bytes().await.map_err(|_| malformed())?;
@@ -39,7 +45,7 @@ pub(in crate::web) async fn read_multipart<D>(
         let text = || String::from_utf8_lossy(&bytes);
         match fields.iter().find(|field| field.name == name) {
             Some(_) if values.contains_key(&name) => {
-                errors.push(FieldError::new(&name, text().as_ref().into(), "the part once"));
+                errors.push(|| FieldError::new(&name, text().as_ref().into(), "the part once"));
             }
             Some(Field { kind: Kind::Image { .. }, .. }) => {
                 values.insert(name.clone(), "".into());
@@ -50,12 +56,13 @@ pub(in crate::web) async fn read_multipart<D>(
             }
             None => {
                 let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
-                let allowed = format!("the parts {}, each once", known.join(", "));
-                errors.push(FieldError::new(&name, text().as_ref().into(), allowed));
+                let allowed = || format!("the parts {}, each once", known.join(", "));
+                errors.push(|| FieldError::new(&name, text().as_ref().into(), allowed()));
             }
         }
     }
-    if errors.is_empty() { Ok(Form { values, images }) } else { Err(errors.into()) }
+    errors.into_result()?;
+    Ok(Form { values, images })
 }
 
 fn malformed() -> Problem {

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Query as Pairs};
 use axum::http::request::Parts;
 use serde_json::Value;
 
-use crate::request::FieldError;
+use crate::request::{FieldError, FieldErrors};
 use crate::web::problem::Problem;
 
 /// The parameters that were not read yet, and the errors of those that were.
@@ -12,7 +12,7 @@ use crate::web::problem::Problem;
 pub(in crate::web) struct Query {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
@@ -38,7 +38,7 @@ impl Query {
         let (_, value) = self.pairs.remove(at);
         let parsed = parse(&value);
         if parsed.is_none() {
-            self.reject(name, value, allowed);
+            self.errors.push(|| FieldError::new(name, Value::String(value), allowed));
         }
         parsed
     }
@@ -55,24 +55,16 @@ impl Query {
     /// Ends reading: parameters that are left are unknown or repeated.
     ///
     /// # Errors
-    /// 422 with all invalid parameters.
+    /// 422 with the invalid parameters.
     pub fn finish(mut self) -> Result<(), Problem> {
         for (key, value) in std::mem::take(&mut self.pairs) {
-            let allowed = match self.known.as_slice() {
+            let allowed = || match self.known.as_slice() {
                 known if known.contains(&key.as_str()) => "the parameter once".into(),
                 [] => "no parameters".into(),
                 known => format!("the parameters {}", known.join(", ")),
             };
-            self.reject(&key, value, &allowed);
+            self.errors.push(|| FieldError::new(&key, Value::String(value), allowed()));
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
-    }
-
-    fn reject(&mut self, field: &str, value: String, allowed: &str) {
-        self.errors.push(FieldError {
-            field: field.into(),
-            value: Value::String(value),
-            allowed: allowed.into(),
-        });
+        Ok(self.errors.into_result()?)
     }
 }

@@ -70,6 +70,31 @@ where
     }
 }
 
+impl Upload {
+    /// Returns what `work` makes of the headers and the body. A large body is read on a thread that may block, and keeps its
+    /// permit until `work` ends, even where the client has disconnected.
+    ///
+    /// # Errors
+    /// Those of `work`; 500 where it panics.
+    pub async fn read<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&HeaderMap, &Bytes) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<(Self, T), Problem> {
+        let is_large = self.body.len() > BODY_LIMIT;
+        let work = move || {
+            let result = work(&self.headers, &self.body)?;
+            Ok((self, result))
+        };
+        if !is_large {
+            return work();
+        }
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Problem::internal("The body could not be read.", &error)),
+        }
+    }
+}
+
 /// A body in one buffer: kept as pieces, as they arrive, small chunks would take many times their size.
 ///
 /// # Errors
@@ -109,11 +134,8 @@ pub(in crate::web) async fn open_image(
     file: Vec<u8>,
     model: &ModelHandle,
 ) -> Result<((u32, u32), DynamicImage), Problem> {
-    let invalid = |error: InputError| {
-        let error =
-            FieldError { field: "image".into(), value: error.to_string().into(), allowed: IMAGES.into() };
-        Problem::invalid(vec![error])
-    };
+    let invalid =
+        |error: InputError| Problem::invalid(FieldError::new("image", error.to_string().into(), IMAGES));
     let image = decoders.run(0, move || Ok(InputImage::open(file))).await?.map_err(invalid)?;
     let (size, model) = (image.size(), model.clone());
     let decoded = decoders.run(image.memory(), move || Ok(image.decode(&model.config))).await?;

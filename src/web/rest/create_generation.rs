@@ -1,5 +1,7 @@
 //! `POST /api/v1/generations`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -79,8 +81,14 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let wait = query.take("wait", "true or false", |value| value.parse().ok()).unwrap_or(false);
     query.finish()?;
+    let engine = Arc::clone(&app.engine);
+    let read = upload.read(move |headers, body| {
+        let values = read_json_object(headers, body)?;
+        let idempotency_key = IdempotencyKey::read(headers, &values);
+        Ok((GenerationRequest::read(&engine, values)?, idempotency_key))
+    });
+    let (upload, (request, idempotency_key)) = read.await?;
     let headers = &upload.headers;
-    let request = GenerationRequest::read(&app.engine, read_json_object(headers, &upload.body)?)?;
     let GenerationRequest { job, previews, init_image, pictures } = request;
     let representation = negotiate(headers, pictures.format)?;
     if let Representation::Picture(_) = representation {
@@ -90,7 +98,7 @@ pub(super) async fn create(
     let waits = wait || representation != Representation::Json;
     // A client that waits for the end doesn't see the steps.
     let mut job = job.with_previews(previews.unwrap_or(!waits));
-    let idempotency_key = IdempotencyKey::read(headers, &upload.body)?;
+    let idempotency_key = idempotency_key?;
     let may_retry = idempotency_key.is_some();
     if let Some(InitImageFile { file, from_step }) = init_image {
         let (_, image) = open_image(&app.image_decoders, file, job.model()).await?;

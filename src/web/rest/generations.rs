@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::generation::{Generation, Summary};
 use crate::engine::{JobId, Snapshot};
+use crate::request::shorten;
 use crate::web::access::{CLIENT_HEADER, Client, invalid_header};
 use crate::web::problem::Problem;
 use crate::web::request::Query;
@@ -109,5 +110,8 @@ pub(super) fn find<T>(id: &str, get: impl FnOnce(JobId) -> Option<T>) -> Result<
 }
 
 pub(super) fn not_found(id: &str) -> Problem {
-    Problem::not_found(format!("There is no generation {id}. Ended generations are kept for a limited time."))
+    Problem::not_found(format!(
+        "There is no generation {}. Ended generations are kept for a limited time.",
+        shorten(id)
+    ))
 }

@@ -11,6 +11,7 @@ use utoipa::OpenApi;
 use super::generations::find;
 use crate::engine::{MAX_COUNT, Snapshot, Status};
 use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE};
+use crate::request::shorten;
 use crate::web::files::{
     AnimationParameters, Channel, JPEG_QUALITY, RenderOptions, animation as render_animation, render_image,
     render_sheet,
@@ -57,6 +58,7 @@ pub(super) async fn image(
     let found = parse_indexed(&file, Format::from_name).filter(|&(index, _)| index < count);
     let Some((index, format)) = found else {
         let last = count - 1;
+        let file = shorten(&file);
         let detail = format!(
             "{file} is not an image of this generation. Images are 0.png to {last}.png, or webp, or jpeg."
         );
@@ -89,7 +91,7 @@ pub(super) async fn sheet_or_animation(
         animation(&app, &file, &snapshot, format, query).await
     } else {
         let known = "sheet.png, sheet.webp, sheet.jpeg, animation.gif, animation.png, animation.webp";
-        Err(Problem::not_found(format!("There is no {file}. Allowed: {known}.")))
+        Err(Problem::not_found(format!("There is no {}. Allowed: {known}.", shorten(&file))))
     }
 }
 

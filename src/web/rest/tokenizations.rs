@@ -1,5 +1,7 @@
 //! `POST /api/v1/tokenizations`: the forward side of the paper, for one image.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -97,16 +99,17 @@ pub(super) async fn create(
     upload: Upload,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let headers = &upload.headers;
-    let is_form = has_media_type(headers, &MediaType::new(MULTIPART, FORM_DATA));
-    let request = if is_form {
-        let mut form = read_multipart(headers, upload.body.clone(), TOKENIZATION_FIELDS).await?;
-        let mut request = TokenizationRequest::read(&app.engine, form.values)?;
+    let engine = Arc::clone(&app.engine);
+    let read = upload.read(move |headers, body| {
+        if !has_media_type(headers, &MediaType::new(MULTIPART, FORM_DATA)) {
+            return Ok(TokenizationRequest::read(&engine, read_json_object(headers, body)?)?);
+        }
+        let mut form = read_multipart(headers, body.clone(), TOKENIZATION_FIELDS)?;
+        let mut request = TokenizationRequest::read(&engine, form.values)?;
         request.file = form.images.remove("image").map(Vec::from).unwrap_or_default();
-        request
-    } else {
-        TokenizationRequest::read(&app.engine, read_json_object(headers, &upload.body)?)?
-    };
+        Ok(request)
+    });
+    let (upload, request) = read.await?;
     let TokenizationRequest { model, file, seed } = request;
     let side = model.config.image.size as u32;
     // Not on the worker's thread, where it would delay the steps of jobs.
