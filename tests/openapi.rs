@@ -153,7 +153,7 @@ async fn examples_are_what_a_server_answers() {
     hold_stream(&stream);
     hold("getGeneration.200", &answer(get(&own).await, id).await);
     hold("listGenerations.200", &answer(get("/api/v1/generations").await, id).await);
-    let canceled = client.delete(format!("{url}{own}")).send().await.unwrap();
+    let canceled = client.delete(format!("{url}{own}")).header("rdpm-client", TOKEN).send().await.unwrap();
     hold("cancelGeneration.200", &answer(canceled, id).await);
     let bad = post("/api/v1/generations", &json!({"class": "hat", "seed": -1})).await;
     hold("createGeneration.4XX", &answer(bad, ID).await);

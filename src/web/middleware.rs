@@ -18,8 +18,8 @@ use tower_http::trace::TraceLayer;
 use tracing::{Level, Span, field};
 
 use super::access::{
-    AnswerMemory, KeyCheck, ProxyHeader, RateLimiter, check_key, client_address, cors, limit_answers,
-    limit_body_time, limit_rate, same_origin,
+    AnswerMemory, ClientAddress, KeyCheck, RateLimiter, check_key, cors, limit_answers, limit_body_time,
+    limit_rate, same_origin, with_client_address,
 };
 use super::http_metrics::{HttpMetrics, measure};
 use super::options::Options;
@@ -40,7 +40,7 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
         .layer(from_fn_with_state(options.body_timeout, limit_body_time))
         .layer(RequestBodyLimitLayer::new(MAX_BODY));
     if let Some(limit) = options.rate_limit {
-        let limiter = Arc::new(RateLimiter::new(limit, options.trust_proxy));
+        let limiter = Arc::new(RateLimiter::new(limit));
         routes = routes.layer(from_fn_with_state(limiter, limit_rate));
     }
     if !options.keys.is_empty() {
@@ -63,7 +63,7 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
     let measured = from_fn_with_state(http_metrics.clone(), measure);
     let trust_proxy = options.trust_proxy;
     let trace = TraceLayer::new_for_http()
-        .make_span_with(move |request: &Request| span(request, trust_proxy))
+        .make_span_with(span)
         .on_request(())
         .on_response(log)
         .on_body_chunk(())
@@ -79,6 +79,7 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(map_request(remove_invalid_request_id))
+        .layer(map_request(move |request| async move { with_client_address(request, trust_proxy) }))
 }
 
 /// Removes an invalid request id, so that a new one is made. A client may send one to find its request in the log.
@@ -91,11 +92,11 @@ async fn remove_invalid_request_id(mut request: Request) -> Request {
 }
 
 /// The span of a request, whose fields are logged with every line. Frequent requests have level `debug`.
-fn span(request: &Request, trust_proxy: Option<ProxyHeader>) -> Span {
+fn span(request: &Request) -> Span {
     let path = request.uri().path();
     let method = request.method();
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-    let client = client_address(request, trust_proxy).map(field::display);
+    let client = ClientAddress::of(request.extensions()).0.map(field::display);
     let key = field::Empty;
     let span = if ["/static/", "/health/", "/metrics"].iter().any(|frequent| path.starts_with(frequent)) {
         tracing::debug_span!("http", id, %method, path, client, key)

@@ -1,6 +1,8 @@
 // @ts-check
 /** All requests to the server; errors become sentences for people. Event streams are in stream.js. */
 
+import { clientToken } from "./client-token.js";
+
 /**
  * @typedef {{class: string, seed: number, count: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} GenerationRequest
  * @typedef {{field: string, value: unknown, allowed: unknown}} FieldError
@@ -84,7 +86,8 @@ const post = (url, body) =>
 
 /** @param {string} url @param {RequestInit} [init] @returns {Promise<any>} the response's JSON */
 async function send(url, init) {
-  const response = await fetchOrThrow(url, { cache: "no-store", ...init });
+  const headers = { ...init?.headers, "rdpm-client": clientToken() };
+  const response = await fetchOrThrow(url, { cache: "no-store", ...init, headers });
   const body = await response.json().catch(() => null);
   if (response.ok) return body;
   const { title, detail, errors } = body ?? {};

@@ -8,6 +8,7 @@ mod program;
 mod access;
 mod answers;
 mod bounds;
+mod clients;
 mod headers;
 mod log;
 mod metrics;

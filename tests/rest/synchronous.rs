@@ -182,7 +182,7 @@ async fn what_ends_otherwise_is_a_problem() {
                 break job["links"]["self"].as_str().unwrap().to_owned();
             }
         };
-        server.client.delete(server.url(&id)).send().await.unwrap()
+        server.client.delete(server.url(&id)).header(header.0, header.1).send().await.unwrap()
     };
     let (waited, canceled) = with_timeout(async { tokio::join!(waiting, cancel) }).await;
     assert_eq!(canceled.status(), 200);

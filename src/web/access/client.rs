@@ -1,12 +1,16 @@
 //! Who sent a request.
 //!
-//! There are no accounts. A client that wants to find its jobs again identifies itself by a token of its choice, which
-//! should be secret; with API keys the key's name counts too.
+//! There are no accounts. A client is an API key's name, a token of the client's choice, which should be secret, or both. The
+//! page sends a random token for each tab.
+
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
+use super::client_address::ClientAddress;
 use super::keys::KeyName;
 use crate::engine::ClientId;
 use crate::request::FieldError;
@@ -15,11 +19,12 @@ use crate::web::problem::Problem;
 /// The header with a client's token.
 pub(in crate::web) const CLIENT_HEADER: HeaderName = HeaderName::from_static("rdpm-client");
 
-/// The sender of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The sender of a request. All requests of a client are equal.
+#[derive(Debug, Clone)]
 pub(in crate::web) struct Client {
     key: Option<KeyName>,
     token: Option<String>,
+    network: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Client {
@@ -32,7 +37,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
             (16..=128).contains(&token.len()) && token.bytes().all(is_plain)
         })?;
-        Ok(Self { key: parts.extensions.get::<KeyName>().cloned(), token })
+        let network = ClientAddress::of(&parts.extensions).network();
+        Ok(Self { key: parts.extensions.get::<KeyName>().cloned(), token, network })
     }
 }
 
@@ -40,9 +46,10 @@ impl Client {
     /// The client for the engine, which shares what it keeps between clients. A token makes no group of its own: a client
     /// could get more by sending many.
     pub fn engine_id(&self) -> ClientId {
-        let group = match &self.key {
-            Some(KeyName(name)) => ClientId::new(format!("key {name}")),
-            None => ClientId::new("no key"),
+        let group = match (&self.key, self.network) {
+            (Some(KeyName(name)), _) => ClientId::new(format!("key {name}")),
+            (None, Some(network)) => ClientId::new(format!("network {network}")),
+            (None, None) => ClientId::new("unknown"),
         };
         match &self.token {
             Some(token) => group.with_member(token.as_str()),
@@ -50,9 +57,34 @@ impl Client {
         }
     }
 
-    /// Whether it can be told from others.
+    /// Whether it can be told from others by more than its network.
     pub fn is_known(&self) -> bool {
         self.key.is_some() || self.token.is_some()
+    }
+
+    /// Whether it may cancel what `owner` made: only the owner may, unless that was not known.
+    pub fn may_cancel(&self, owner: &Self) -> bool {
+        self.key == owner.key && (owner.token.is_none() || self.token == owner.token)
+    }
+
+    /// A network counts only where nothing better is known: many clients may share it.
+    fn identity(&self) -> (Option<&KeyName>, Option<&str>, Option<IpAddr>) {
+        let network = if self.is_known() { None } else { self.network };
+        (self.key.as_ref(), self.token.as_deref(), network)
+    }
+}
+
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Client {}
+
+impl Hash for Client {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
     }
 }
 

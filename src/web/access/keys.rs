@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use headers::authorization::{Authorization, Basic, Bearer};
 use headers::{Header, HeaderMapExt};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::web::problem::Problem;
@@ -20,7 +21,8 @@ use crate::web::problem::Problem;
 /// Shorter ones could be guessed.
 const MIN_LENGTH: usize = 16;
 
-/// A key, written `NAME:KEY` or `KEY`. The name appears in the log. Keys with the same name belong to one client.
+/// A key, written `NAME:KEY` or `KEY`. The name appears in the log; without one it is made of a hash of the key. Keys with the
+/// same name belong to one client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     name: Arc<str>,
@@ -56,16 +58,27 @@ impl FromStr for ApiKey {
     type Err = ApiKeyError;
 
     fn from_str(text: &str) -> Result<Self, ApiKeyError> {
-        let (name, secret) = text.split_once(':').unwrap_or(("unnamed", text));
+        let (name, secret) = match text.split_once(':') {
+            Some((name, secret)) => (Some(name), secret),
+            None => (None, text),
+        };
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if name.is_empty() || !name.bytes().all(in_name) {
+        if name.is_some_and(|name| name.is_empty() || !name.bytes().all(in_name)) {
             return Err(ApiKeyError::Name);
         }
         if secret.len() < MIN_LENGTH || !secret.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
             return Err(ApiKeyError::Secret);
         }
+        let name = name.map_or_else(|| name_of(secret), str::to_owned);
         Ok(Self { name: name.into(), secret: secret.into() })
     }
+}
+
+/// The name of a key that has none: different for each key, and too short to guess the key by it.
+fn name_of(secret: &str) -> String {
+    let hash = Sha256::digest(secret);
+    let start = hash.iter().take(4).map(|byte| format!("{byte:02x}"));
+    format!("unnamed-{}", start.collect::<String>())
 }
 
 /// Shows the name, never the key.

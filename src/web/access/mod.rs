@@ -13,7 +13,7 @@ mod rate_limit;
 pub(super) use answer_memory::{AnswerMemory, SharedBody, limit_answers};
 pub(super) use body_timeout::limit_body_time;
 pub(super) use client::{CLIENT_HEADER, Client, header_text, invalid_header};
-pub(super) use client_address::client_address;
+pub(super) use client_address::{ClientAddress, with_client_address};
 pub(super) use keys::{KeyCheck, check_key};
 pub(super) use origins::{cors, same_origin};
 pub(super) use rate_limit::{RateLimiter, limit_rate};

@@ -69,6 +69,13 @@ impl JobIndex {
         entries.jobs.iter().rev().filter(|entry| entry.client == *client).map(|entry| entry.id).collect()
     }
 
+    /// Whether a client may cancel a job: everybody may who knows the id of one whose client was not known.
+    pub fn may_cancel(&self, client: &Client, id: JobId) -> bool {
+        let entries = self.0.lock();
+        let entry = entries.jobs.iter().rev().find(|entry| entry.id == id);
+        entry.is_none_or(|entry| !entry.client.is_known() || client.may_cancel(&entry.client))
+    }
+
     /// The format of a job's pictures.
     pub fn format(&self, id: JobId) -> PictureFormat {
         let entries = self.0.lock();

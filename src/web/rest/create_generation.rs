@@ -49,7 +49,7 @@ pub(super) struct Body {}
         ),
         (
             "Rdpm-Client" = Option<String>, Header, pattern = r"^[A-Za-z0-9._~\-]{16,128}$",
-            description = "A secret token of the client's choice, with which it can list its generations.",
+            description = "A secret token of the client's choice, with which it can list its generations, and without which nobody can cancel them.",
         ),
     ),
     request_body = Body,

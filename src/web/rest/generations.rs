@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,17 +83,33 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<String>) ->
 
 /// Cancel a generation
 ///
-/// Answers 200 with the generation. Finished images are kept. A generation that has already ended is not changed; the
+/// Answers 200 with the generation. Finished images are kept. A generation that was made with an API key or with an
+/// `Rdpm-Client` header can be canceled only with the same; otherwise the answer is 403. A generation that has already ended is not changed; the
 /// answer is 200 as well, and its `status` says how it ended.
 #[utoipa::path(
     delete,
     path = "/api/v1/generations/{id}",
     operation_id = "cancelGeneration",
     tag = "Generations",
-    params(("id" = String, Path, description = "The generation's id")),
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        (
+            "Rdpm-Client" = Option<String>, Header, pattern = r"^[A-Za-z0-9._~\-]{16,128}$",
+            description = "The secret that the generation was made with.",
+        ),
+    ),
     responses((status = 200, body = Generation)),
 )]
-pub(super) async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn cancel(
+    State(app): State<AppState>,
+    client: Client,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let job = find(&id, |id| app.engine.contains(id).then_some(id))?;
+    if !app.jobs.may_cancel(&client, job) {
+        let detail = "This generation belongs to another client. Send the API key and the Rdpm-Client header that it was made with.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let snapshot = find(&id, |id| app.engine.cancel(id))?;
     Ok(respond_with(&app, &snapshot))
 }
