@@ -46,12 +46,14 @@ impl Health {
 
     async fn ask(&self) -> anyhow::Result<StatusCode> {
         let address = (reachable(&self.host), self.port);
-        let connection = TcpStream::connect(&address)
+        let stream = TcpStream::connect(&address)
             .await
             .with_context(|| format!("{}:{} can't be reached", address.0, address.1))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await?;
+        // An address is allowed by every server, unlike the name that leads to it.
+        let host = stream.peer_addr()?.to_string();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::get(PATH).header(header::HOST, &self.host).body(Body::empty())?;
+        let request = Request::get(PATH).header(header::HOST, host).body(Body::empty())?;
         Ok(sender.send_request(request).await?.status())
     }
 }

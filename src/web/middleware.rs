@@ -18,8 +18,8 @@ use tower_http::trace::TraceLayer;
 use tracing::{Level, Span, field};
 
 use super::access::{
-    AnswerMemory, ClientAddress, KeyCheck, RateLimiter, check_key, cors, limit_answers, limit_body_time,
-    limit_rate, same_origin, with_client_address,
+    AnswerMemory, ClientAddress, HostCheck, KeyCheck, RateLimiter, check_host, check_key, cors,
+    limit_answers, limit_body_time, limit_rate, same_origin, with_client_address,
 };
 use super::http_metrics::{HttpMetrics, measure};
 use super::options::Options;
@@ -47,8 +47,11 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
         let check = Arc::new(KeyCheck::new(options.keys.clone(), options.public_paths));
         routes = routes.layer(from_fn_with_state(check, check_key));
     }
+    let host_check = HostCheck::new(options.allowed_hosts.clone(), options.trust_proxy.is_some());
+    let host_check = Arc::new(host_check);
     routes = routes
         .layer(same_origin(&options.cors_origins))
+        .layer(from_fn_with_state(host_check, check_host))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(AnswerMemory::new(options.answer_memory), limit_answers))
         .layer(from_fn(format_errors))

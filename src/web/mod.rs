@@ -37,7 +37,9 @@ mod server;
 mod site;
 mod state;
 
-pub use access::{ApiKey, ApiKeyError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit};
+pub use access::{
+    ApiKey, ApiKeyError, HostName, HostNameError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit,
+};
 pub use files::ClassPictures;
 pub use memory::MAX_IMAGE_MEMORY;
 pub use options::Options;

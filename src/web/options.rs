@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::access::{ApiKey, Origin, ProxyHeader, PublicPaths, RateLimit};
+use super::access::{ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit};
 
 /// The default of [`Options::answer_memory`].
 pub(super) const MAX_ANSWER_MEMORY: usize = 64 << 20;
@@ -30,6 +30,9 @@ pub struct Options {
     pub keys: Vec<ApiKey>,
     /// What needs no key where there are keys.
     pub public_paths: PublicPaths,
+    /// Names by which clients may reach the server, beside `localhost` and IP addresses. If empty: any name, except on
+    /// loopback addresses without a proxy.
+    pub allowed_hosts: Vec<HostName>,
     /// Other sites whose scripts may use the API.
     pub cors_origins: Vec<Origin>,
     /// Time that running jobs get to finish at shutdown.
@@ -49,6 +52,7 @@ impl Default for Options {
             trust_proxy: None,
             keys: Vec::new(),
             public_paths: PublicPaths::default(),
+            allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
             drain: Duration::from_secs(10),
         }

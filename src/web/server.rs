@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
+use super::access::LocalAddress;
 use super::files::ClassPictures;
 use super::http_metrics::{GaugeGuard, HttpMetrics};
 use super::options::Options;
@@ -116,6 +117,7 @@ impl Server {
 
     /// Serves a connection on its own task; answers 503 where too many are open.
     fn accept(&self, connection: TcpStream, peer: SocketAddr, watcher: Watcher) {
+        let local = connection.local_addr().ok().map(LocalAddress);
         let mut io = TimeoutStream::new(connection);
         io.set_write_timeout(Some(self.write_timeout));
         let io = TokioIo::new(Box::pin(io));
@@ -123,6 +125,7 @@ impl Server {
             let service = self.app.clone().map_request(move |request: hyper::Request<Incoming>| {
                 let mut request: Request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
+                local.and_then(|local| request.extensions_mut().insert(local));
                 request
             });
             let served = watcher.watch(self.http.serve_connection(io, TowerToHyperService::new(service)));

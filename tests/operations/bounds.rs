@@ -74,7 +74,7 @@ async fn slow_loris_is_cut_off_and_disturbs_nobody() {
     let address = server.address;
     let slow = (0..200).map(|_| async move {
         let mut connection = connect(address).await;
-        connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
         // A header every 20 ms, and never the last one.
         drip(&mut connection, b"x-more: y\r\n").await;
         assert!(!rest(&mut connection).await.contains("200 OK"));
@@ -96,7 +96,7 @@ async fn an_idle_connection_is_closed_in_time() {
     let mut silent = connect(server.address).await;
     assert_eq!(rest(&mut silent).await, "");
     let mut once = connect(server.address).await;
-    once.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    once.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let answer = rest(&mut once).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"status\":\"live\"}"), "{answer}");
 }
@@ -107,7 +107,7 @@ async fn a_slow_body_is_a_408() {
     for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
         let (mut read, mut write) = connect(server.address).await.into_split();
         let head = format!(
-            "POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
+            "POST /api/v1/generations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
         );
         write.write_all(head.as_bytes()).await.unwrap();
         // One byte of JSON at a time; in chunks, each says its length.
@@ -138,7 +138,7 @@ async fn a_slow_body_is_a_408() {
 /// Announces a large body and sends none of it: the connection, and how the server's answer to that begins.
 async fn announce_upload(address: SocketAddr) -> (TcpStream, String) {
     let mut connection = connect(address).await;
-    let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+    let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
     let length = "content-length: 1000000\r\nexpect: 100-continue";
     connection.write_all(format!("{head}\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = [0; 12];
@@ -168,7 +168,7 @@ async fn slow_uploads_leave_others_an_honest_answer() {
 #[tokio::test]
 async fn a_huge_body_is_a_413_and_is_not_read() {
     let (server, _script) = Server::with_web_options(site()).await;
-    let head = "POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let head = "POST /api/v1/generations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     // Ten gigabytes, announced.
     let mut announced = connect(server.address).await;
     announced.write_all(format!("{head}content-length: 10000000000\r\n\r\n").as_bytes()).await.unwrap();
@@ -199,12 +199,12 @@ async fn heads_that_make_no_request_are_refused() {
     let long = "x".repeat(100_000);
     let many = "a: b\r\n".repeat(200);
     for (head, status) in [
-        (format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"), "4"),
-        (format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n"), "431"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), "4"),
+        (format!("GET / HTTP/1.1\r\nhost: localhost\r\nlong: {long}\r\n\r\n"), "431"),
         (format!("GET / HTTP/1.1\r\n{many}\r\n"), "431"),
         ("GET / HTTP/9.9\r\n\r\n".into(), "4"),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".into(), "400"),
-        ("POST /api/v1/generations HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n".into(), "400"),
+        ("POST /api/v1/generations HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n".into(), "400"),
     ] {
         let mut connection = connect(server.address).await;
         let _ = with_timeout(connection.write_all(head.as_bytes())).await;
@@ -220,7 +220,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let (server, _script) = Server::with_web_options(Options { write_timeout: SHORT, ..site() }).await;
     let (_read, mut write) = connect(server.address).await.into_split();
     // Answers of some 100 MB, which nobody takes.
-    let requests = "GET /static/styles/base.css HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let requests = "GET /static/styles/base.css HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
     let asking = tokio::spawn(async move {
         for _ in 0..100 {
             if write.write_all(requests.as_bytes()).await.is_err() {

@@ -10,6 +10,7 @@ mod answers;
 mod bounds;
 mod clients;
 mod headers;
+mod hosts;
 mod log;
 mod metrics;
 mod output;

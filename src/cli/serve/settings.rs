@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rdpm::engine::{self, Batching, ModelLoading};
-use rdpm::web::{self, ApiKey, Origin, ProxyHeader, PublicPaths, RateLimit};
+use rdpm::web::{self, ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit};
 use serde::{Serialize, Serializer};
 
 /// The engine's settings.
@@ -126,6 +126,10 @@ pub struct ClientArguments {
     /// reached except through the proxy, since other clients could forge the header.
     #[arg(long, env = "RDPM_TRUST_PROXY", value_name = "HEADER")]
     trust_proxy: Option<ProxyHeader>,
+    /// Host names by which clients may reach the server, separated by commas, beside localhost and IP addresses. Without any,
+    /// all names are allowed, except on loopback addresses without --trust-proxy: there a foreign name is an attack.
+    #[arg(long, env = "RDPM_ALLOWED_HOST", value_name = "HOSTS", value_delimiter = ',')]
+    allowed_host: Vec<HostName>,
     /// Other sites whose scripts may use the API, separated by commas, as in https://example.org.
     #[arg(long, env = "RDPM_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     cors_origin: Vec<Origin>,
@@ -190,6 +194,7 @@ impl ConnectionArguments {
                 metrics: clients.open_metrics,
                 page: clients.open_page,
             },
+            allowed_hosts: clients.allowed_host.clone(),
             cors_origins: clients.cors_origin.clone(),
             drain,
             ..web::Options::default()
