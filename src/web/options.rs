@@ -24,6 +24,9 @@ pub struct Options {
     pub answer_memory: usize,
     /// Limit of a client's requests for work; `None` is no limit.
     pub rate_limit: Option<RateLimit>,
+    /// Limit of a client's cost, in images: a million pixels of rendered or read pictures count as an image. `None` is no
+    /// limit.
+    pub cost_limit: Option<RateLimit>,
     /// The header with the client's address where a proxy is in front; `None` takes the connection's.
     pub trust_proxy: Option<ProxyHeader>,
     /// The keys that the API accepts; without any, it needs none.
@@ -49,6 +52,7 @@ impl Default for Options {
             max_streams: 512,
             answer_memory: MAX_ANSWER_MEMORY,
             rate_limit: None,
+            cost_limit: None,
             trust_proxy: None,
             keys: Vec::new(),
             public_paths: PublicPaths::default(),

@@ -8,6 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::access::CostLimiter;
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::http_metrics::HttpMetrics;
@@ -56,6 +57,7 @@ pub(super) fn with_metrics(
         renderer: Renderer::default(),
         image_decoders: ImagePool::default(),
         upload_permits: UploadPermits::default(),
+        cost_limiter: CostLimiter::new(options.cost_limit),
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),
         started: SystemTime::now(),

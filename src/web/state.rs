@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
+use super::access::CostLimiter;
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::jobs::JobIndex;
@@ -24,9 +25,16 @@ pub(super) struct AppState {
     /// Decodes images that clients send.
     pub image_decoders: ImagePool,
     pub upload_permits: UploadPermits,
+    pub cost_limiter: CostLimiter,
     pub event_streams: Arc<EventStreams>,
     pub api_description: Arc<ApiDescription>,
     pub started: SystemTime,
+}
+
+impl FromRef<AppState> for CostLimiter {
+    fn from_ref(app: &AppState) -> Self {
+        app.cost_limiter.clone()
+    }
 }
 
 impl FromRef<AppState> for UploadPermits {

@@ -9,6 +9,7 @@ mod access;
 mod answers;
 mod bounds;
 mod clients;
+mod cost;
 mod headers;
 mod hosts;
 mod log;

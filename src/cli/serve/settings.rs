@@ -122,6 +122,13 @@ pub struct ClientArguments {
     /// Requests for work that a client may make at once.
     #[arg(long, env = "RDPM_RATE_BURST", default_value_t = 10, value_name = "REQUESTS", value_parser = clap::value_parser!(u32).range(1..))]
     rate_burst: u32,
+    /// Cost of a client's requests in a minute, on average; 0 is no limit. An image that is generated or tokenized costs 1, and so
+    /// does a million pixels of pictures that are rendered or read.
+    #[arg(long, env = "RDPM_COST_LIMIT", default_value_t = 0, value_name = "IMAGES")]
+    cost_limit: u32,
+    /// Cost of the requests that a client may make at once.
+    #[arg(long, env = "RDPM_COST_BURST", default_value_t = 32, value_name = "IMAGES", value_parser = clap::value_parser!(u32).range(1..))]
+    cost_burst: u32,
     /// Header in which a proxy in front of the server passes on the client's address. Set it only if the server can't be
     /// reached except through the proxy, since other clients could forge the header.
     #[arg(long, env = "RDPM_TRUST_PROXY", value_name = "HEADER")]
@@ -179,14 +186,18 @@ impl ConnectionArguments {
     /// The web layer's options.
     pub fn options(&self, clients: &ClientArguments, drain: Duration) -> anyhow::Result<web::Options> {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        let rate_limit = NonZeroU32::new(clients.rate_limit).zip(NonZeroU32::new(clients.rate_burst));
+        let limit = |per_minute: u32, burst: u32| {
+            let limit = NonZeroU32::new(per_minute).zip(NonZeroU32::new(burst));
+            limit.map(|(per_minute, burst)| RateLimit { per_minute, burst })
+        };
         Ok(web::Options {
             header_timeout: seconds(self.header_timeout),
             body_timeout: seconds(self.body_timeout),
             write_timeout: seconds(self.write_timeout),
             max_connections: self.max_connections as usize,
             max_streams: self.max_streams as usize,
-            rate_limit: rate_limit.map(|(per_minute, burst)| RateLimit { per_minute, burst }),
+            rate_limit: limit(clients.rate_limit, clients.rate_burst),
+            cost_limit: limit(clients.cost_limit, clients.cost_burst),
             trust_proxy: clients.trust_proxy,
             keys: clients.keys()?,
             public_paths: PublicPaths {

@@ -5,7 +5,7 @@
 //! | `keys` | API keys |
 //! | `client`, `client_address` | who a client is |
 //! | `hosts`, `origins` | by which names clients reach the server, which sites' scripts may use the API |
-//! | `rate_limit` | requests of a client over time |
+//! | `rate_limit`, `cost_limit` | requests of a client over time, and what they cost; `token_buckets` counts both |
 //! | `body_timeout` | how long a body may take to arrive |
 //! | `answer_memory` | how much memory answers may take that nobody reads |
 
@@ -13,15 +13,18 @@ mod answer_memory;
 mod body_timeout;
 mod client;
 mod client_address;
+mod cost_limit;
 mod hosts;
 mod keys;
 mod origins;
 mod rate_limit;
+mod token_buckets;
 
 pub(super) use answer_memory::{AnswerMemory, SharedBody, limit_answers};
 pub(super) use body_timeout::limit_body_time;
 pub(super) use client::{CLIENT_HEADER, Client, header_text, invalid_header};
 pub(super) use client_address::{ClientAddress, with_client_address};
+pub(super) use cost_limit::{Budget, Cost, CostLimiter};
 pub(super) use hosts::{HostCheck, LocalAddress, check_host};
 pub(super) use keys::{KeyCheck, check_key};
 pub(super) use origins::{cors, same_origin};
@@ -31,4 +34,4 @@ pub use client_address::ProxyHeader;
 pub use hosts::{HostName, HostNameError};
 pub use keys::{ApiKey, ApiKeyError, PublicPaths};
 pub use origins::{Origin, OriginError};
-pub use rate_limit::RateLimit;
+pub use token_buckets::RateLimit;

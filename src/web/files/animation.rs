@@ -11,6 +11,7 @@ use super::render_options::{AnimationParameters, Channel};
 use super::renderer::{RenderKey, Renderer};
 use crate::engine::{Engine, Event, Snapshot, StepImage};
 use crate::picture::{self, Animation, AnimationFormat, PictureError};
+use crate::web::access::{Budget, Cost};
 use crate::web::problem::Problem;
 
 /// A picture that is not decoded yet.
@@ -26,6 +27,7 @@ enum Frame {
 pub(in crate::web) async fn animation(
     engine: &Engine,
     renderer: &Renderer,
+    budget: &Budget,
     snapshot: &Snapshot,
     format: AnimationFormat,
     parameters: AnimationParameters,
@@ -41,12 +43,13 @@ pub(in crate::web) async fn animation(
     check_size(parameters.scale, |scale| steps * sheet_pixels(count, size * scale))?;
 
     let key = RenderKey::Animation { job: snapshot.id, format, parameters };
-    renderer.get_or_render(&key, render(engine, renderer, snapshot, format, parameters)).await
+    renderer.get_or_render(&key, render(engine, renderer, budget, snapshot, format, parameters)).await
 }
 
 async fn render(
     engine: &Engine,
     renderer: &Renderer,
+    budget: &Budget,
     snapshot: &Snapshot,
     format: AnimationFormat,
     parameters: AnimationParameters,
@@ -56,6 +59,7 @@ async fn render(
     let size = config.image.size as u32;
     let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
     let pixels = config.steps() as u64 * sheet_pixels(count, size * parameters.scale);
+    budget.charge(Cost::pixels(pixels))?;
     let steps_of_images = frames(engine, snapshot, &parameters).await?;
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
     let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);

@@ -8,6 +8,7 @@ use super::renderer::{RenderKey, Renderer};
 use crate::engine::Snapshot;
 use crate::picture::{self, Format, MAX_SCALE, PictureError};
 use crate::request::FieldError;
+use crate::web::access::{Budget, Cost};
 use crate::web::problem::Problem;
 
 /// JPEG's default quality.
@@ -46,6 +47,7 @@ pub(in crate::web) fn sheet_pixels(count: u32, cell: u32) -> u64 {
 /// One image of a generation, which must be finished, as a file.
 pub(in crate::web) async fn render_image(
     renderer: &Renderer,
+    budget: &Budget,
     snapshot: &Snapshot,
     index: u32,
     options: RenderOptions,
@@ -56,23 +58,26 @@ pub(in crate::web) async fn render_image(
         return Ok(image.png.clone());
     }
     let key = RenderKey::Image { job: snapshot.id, index, options };
-    let render = pictures(renderer, snapshot, vec![image.png.clone()], index, options);
+    let render = pictures(renderer, budget, snapshot, vec![image.png.clone()], index, options);
     renderer.get_or_render(&key, render).await
 }
 
 /// All images of a generation that is completed, in rows.
 pub(in crate::web) async fn render_sheet(
     renderer: &Renderer,
+    budget: &Budget,
     snapshot: &Snapshot,
     options: RenderOptions,
 ) -> Result<Bytes, Problem> {
     let files = snapshot.images.iter().map(|image| image.png.clone()).collect();
     let key = RenderKey::Sheet { job: snapshot.id, options };
-    renderer.get_or_render(&key, pictures(renderer, snapshot, files, 0, options)).await
+    renderer.get_or_render(&key, pictures(renderer, budget, snapshot, files, 0, options)).await
 }
 
+/// Charges `budget`: only pictures that are not cached are made.
 async fn pictures(
     renderer: &Renderer,
+    budget: &Budget,
     snapshot: &Snapshot,
     files: Vec<Bytes>,
     first: u32,
@@ -81,6 +86,7 @@ async fn pictures(
     let config = &snapshot.request.model().config;
     let (size, count) = (config.image.size as u32, files.len() as u32);
     check_size(options.scale, |scale| sheet_pixels(count, size * scale))?;
+    budget.charge(Cost::pixels(sheet_pixels(count, size * options.scale)))?;
     let parameters = snapshot.request.provenance(first).of_sheet(count, options.scale);
     let work = move || {
         let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;

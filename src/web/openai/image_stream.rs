@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::response::{Kind, Usage, unix_time};
 use crate::engine::{Event, Progress, Subscription};
 use crate::picture::{Format, enlarge};
+use crate::web::access::Budget;
 use crate::web::events::StreamPermit;
 use crate::web::files::{RenderOptions, decode, render_image, render_memory};
 use crate::web::jobs::{CancelOnDrop, completed};
@@ -140,7 +141,7 @@ impl JobStream {
 
     async fn completed(&self) -> Result<Message, Problem> {
         let snapshot = completed(&self.app.engine, &self.subscription)?;
-        let file = render_image(&self.app.renderer, &snapshot, 0, self.options).await?;
+        let file = render_image(&self.app.renderer, &Budget::PAID, &snapshot, 0, self.options).await?;
         let info = snapshot.request.model();
         let event = CompletedEvent {
             kind: "image_generation.completed",

@@ -15,7 +15,7 @@ use super::response::{Image, Images, Kind, Usage, unix_time};
 use crate::engine::Snapshot;
 use crate::picture::Format;
 use crate::request::GenerationRequest;
-use crate::web::access::Client;
+use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::{RenderOptions, render_image};
 use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
@@ -41,6 +41,7 @@ const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store")
 pub(super) async fn generate(
     State(app): State<AppState>,
     client: Client,
+    budget: Budget,
     headers: HeaderMap,
     query: Query,
     body: Result<Bytes, BytesRejection>,
@@ -50,6 +51,7 @@ pub(super) async fn generate(
     let request = image_request::read(&headers, &body, &app.engine)?;
     let GenerationRequest { job, pictures, .. } = &request.generation;
     let job = job.clone().with_previews(request.partial_images > 0);
+    budget.charge(cost(&request))?;
     let permit = if request.stream { Some(app.event_streams.acquire()?) } else { None };
     let id = app.jobs.submit(&app.engine, job, client, *pictures, None)?;
     let guard = CancelOnDrop::new(&app.engine, id);
@@ -59,6 +61,14 @@ pub(super) async fn generate(
     let snapshot = wait_until_completed(&app.engine, id).await?;
     let images = images(&app, &snapshot, &request, &headers).await?;
     Ok(([NO_STORE], Json(images)).into_response())
+}
+
+/// The images, and the pictures that are made of them and of previews.
+fn cost(request: &ImageRequest) -> Cost {
+    let (job, options) = (&request.generation.job, request.options);
+    let side = job.model().config.image.size as u64 * u64::from(options.scale);
+    let pictures = u64::from(job.count()) + u64::from(request.partial_images);
+    Cost::images(job.count()).and(Cost::pixels(pictures * side * side))
 }
 
 async fn images(
@@ -74,7 +84,9 @@ async fn images(
     for image in &snapshot.images {
         let file = match request.urls {
             true => None,
-            false => Some(render_image(&app.renderer, snapshot, image.index, request.options).await?),
+            false => Some(
+                render_image(&app.renderer, &Budget::PAID, snapshot, image.index, request.options).await?,
+            ),
         };
         let RenderOptions { format, scale, .. } = request.options;
         let url = || {

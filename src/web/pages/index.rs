@@ -11,6 +11,7 @@ use super::form::{Form, Input};
 use super::pictures::{self, Picture};
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
+use crate::web::access::Budget;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
 
@@ -105,10 +106,17 @@ pub(super) async fn show(
 }
 
 /// `POST /`: the form, sent without scripts.
-pub(super) async fn submit(State(app): State<AppState>, body: Bytes) -> Result<Response, Problem> {
+pub(super) async fn submit(
+    State(app): State<AppState>,
+    budget: Budget,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let mut form = Form::read(&app.engine, &body);
-    let pictures =
-        if form.problems.is_empty() { pictures::generate(&app.engine, &mut form).await } else { Vec::new() };
+    let pictures = if form.problems.is_empty() {
+        pictures::generate(&app.engine, &budget, &mut form).await
+    } else {
+        Vec::new()
+    };
     render(&app, form, pictures, true)
 }
 

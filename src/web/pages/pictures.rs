@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::form::Form;
 use crate::engine::{Engine, JobId, Request, SEED_MAX, Snapshot, Status};
+use crate::web::access::{Budget, Cost};
 
 /// Less than the timeouts of browsers and proxies, which are half a minute or more.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -22,7 +23,7 @@ pub(super) struct Picture {
 }
 
 /// Generates the pictures of a form. On failure adds a sentence to the form's problems and returns none.
-pub(super) async fn generate(engine: &Engine, form: &mut Form) -> Vec<Picture> {
+pub(super) async fn generate(engine: &Engine, budget: &Budget, form: &mut Form) -> Vec<Picture> {
     if form.seeds.is_empty() {
         form.seeds.push(rand::random_range(0..=SEED_MAX.min(999_999)));
     }
@@ -33,6 +34,10 @@ pub(super) async fn generate(engine: &Engine, form: &mut Form) -> Vec<Picture> {
             return Vec::new();
         }
     };
+    if let Err(problem) = budget.charge(Cost::images(requests.iter().map(Request::count).sum())) {
+        form.problems.push(problem.detail);
+        return Vec::new();
+    }
     let mut jobs = Jobs { engine, ids: Vec::new() };
     match tokio::time::timeout(TIME_LIMIT, jobs.run(requests)).await {
         Ok(Ok(snapshots)) => snapshots.iter().flat_map(labelled).collect(),

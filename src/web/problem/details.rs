@@ -141,6 +141,13 @@ impl Problem {
         Self { kind: RATE_LIMITED, title: "Rate limited", retry_after: Some(retry_after), ..problem }
     }
 
+    /// 429: this client exceeded the limit of its requests' cost.
+    pub fn cost_limited(retry_after: Duration) -> Self {
+        let detail =
+            "Cost limit exceeded: too many images or pixels. Retry after the time in the Retry-After header.";
+        Self { detail: detail.into(), ..Self::rate_limited(retry_after) }
+    }
+
     /// 503: too many connections.
     pub fn overloaded() -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Too many connections are open.");

@@ -14,6 +14,7 @@ use super::body::BODY_LIMIT;
 use crate::engine::ModelHandle;
 use crate::picture::{InputError, InputImage};
 use crate::request::{FieldError, IMAGES};
+use crate::web::access::{Budget, Cost};
 use crate::web::files::ImagePool;
 use crate::web::problem::Problem;
 
@@ -128,9 +129,10 @@ fn is_too_long(error: &axum::Error) -> bool {
 /// Decodes an image to what a model takes (see [`InputImage::decode`]). Returns the size that was sent, too.
 ///
 /// # Errors
-/// 422 where the file is not an image, or one that is too large; 503 where too many images wait.
+/// 422 where the file is not an image, or one that is too large; 429 where it costs too much; 503 where too many images wait.
 pub(in crate::web) async fn open_image(
     decoders: &ImagePool,
+    budget: &Budget,
     file: Vec<u8>,
     model: &ModelHandle,
 ) -> Result<((u32, u32), DynamicImage), Problem> {
@@ -138,6 +140,7 @@ pub(in crate::web) async fn open_image(
         |error: InputError| Problem::invalid(FieldError::new("image", error.to_string().into(), IMAGES));
     let image = decoders.run(0, move || Ok(InputImage::open(file))).await?.map_err(invalid)?;
     let (size, model) = (image.size(), model.clone());
+    budget.charge(Cost::pixels(u64::from(size.0) * u64::from(size.1)))?;
     let decoded = decoders.run(image.memory(), move || Ok(image.decode(&model.config))).await?;
     Ok((size, decoded.map_err(invalid)?))
 }

@@ -12,7 +12,7 @@ use super::generation::{Accepted, Generation};
 use super::generations::{NO_STORE, not_found};
 use super::pictures::respond_with_picture;
 use crate::request::{GenerationRequest, InitImageFile};
-use crate::web::access::Client;
+use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::jobs::{CancelOnDrop, IdempotencyKey, wait_until_completed};
 use crate::web::problem::Problem;
@@ -76,6 +76,7 @@ pub(super) struct Body {}
 pub(super) async fn create(
     State(app): State<AppState>,
     client: Client,
+    budget: Budget,
     mut query: Query,
     upload: Upload,
 ) -> Result<Response, Problem> {
@@ -91,17 +92,20 @@ pub(super) async fn create(
     let headers = &upload.headers;
     let GenerationRequest { job, previews, init_image, pictures } = request;
     let representation = negotiate(headers, pictures.format)?;
+    let mut cost = Cost::images(job.count());
     if let Representation::Picture(_) = representation {
         let (count, size) = (job.count(), job.model().config.image.size as u32);
         check_size(pictures.scale, |scale| sheet_pixels(count, size * scale))?;
+        cost = cost.and(Cost::pixels(sheet_pixels(count, size * pictures.scale)));
     }
     let waits = wait || representation != Representation::Json;
     // A client that waits for the end doesn't see the steps.
     let mut job = job.with_previews(previews.unwrap_or(!waits));
     let idempotency_key = idempotency_key?;
     let may_retry = idempotency_key.is_some();
+    budget.charge(cost)?;
     if let Some(InitImageFile { file, from_step }) = init_image {
-        let (_, image) = open_image(&app.image_decoders, file, job.model()).await?;
+        let (_, image) = open_image(&app.image_decoders, &budget, file, job.model()).await?;
         job = job.with_init_image(&image, from_step)?;
     }
     drop(upload);

@@ -12,6 +12,7 @@ use super::generations::find;
 use crate::engine::{MAX_COUNT, Snapshot, Status};
 use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE};
 use crate::request::shorten;
+use crate::web::access::Budget;
 use crate::web::files::{
     AnimationParameters, Channel, JPEG_QUALITY, RenderOptions, animation as render_animation, render_image,
     render_sheet,
@@ -49,6 +50,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
 )]
 pub(super) async fn image(
     State(app): State<AppState>,
+    budget: Budget,
     Path((id, file)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response, Problem> {
@@ -69,7 +71,7 @@ pub(super) async fn image(
         return Err(Problem::not_found(format!("{file} isn't finished; the generation is {status}.")));
     }
     let options = RenderOptions { format, scale, quality: JPEG_QUALITY };
-    let bytes = render_image(&app.renderer, &snapshot, index, options).await?;
+    let bytes = render_image(&app.renderer, &budget, &snapshot, index, options).await?;
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
 
@@ -81,14 +83,15 @@ pub(super) struct SheetAndAnimation;
 /// `GET /api/v1/generations/{id}/{file}`
 pub(super) async fn sheet_or_animation(
     State(app): State<AppState>,
+    budget: Budget,
     Path((id, file)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response, Problem> {
     let snapshot = find(&id, |id| app.engine.get(id))?;
     if let Some(format) = file.strip_prefix("sheet.").and_then(Format::from_name) {
-        sheet(&app, &file, &snapshot, format, query).await
+        sheet(&app, &budget, &file, &snapshot, format, query).await
     } else if let Some(format) = file.strip_prefix("animation.").and_then(AnimationFormat::from_name) {
-        animation(&app, &file, &snapshot, format, query).await
+        animation(&app, &budget, &file, &snapshot, format, query).await
     } else {
         let known = "sheet.png, sheet.webp, sheet.jpeg, animation.gif, animation.png, animation.webp";
         Err(Problem::not_found(format!("There is no {}. Allowed: {known}.", shorten(&file))))
@@ -118,6 +121,7 @@ pub(super) async fn sheet_or_animation(
 )]
 async fn sheet(
     app: &AppState,
+    budget: &Budget,
     file: &str,
     snapshot: &Snapshot,
     format: Format,
@@ -125,7 +129,7 @@ async fn sheet(
 ) -> Result<Response, Problem> {
     let options = RenderOptions { format, scale: scale(query)?, quality: JPEG_QUALITY };
     check_completed(file, snapshot)?;
-    let bytes = render_sheet(&app.renderer, snapshot, options).await?;
+    let bytes = render_sheet(&app.renderer, budget, snapshot, options).await?;
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
 
@@ -161,6 +165,7 @@ async fn sheet(
 )]
 async fn animation(
     app: &AppState,
+    budget: &Budget,
     file: &str,
     snapshot: &Snapshot,
     format: AnimationFormat,
@@ -168,7 +173,7 @@ async fn animation(
 ) -> Result<Response, Problem> {
     let parameters = animation_parameters(query, snapshot)?;
     check_completed(file, snapshot)?;
-    let bytes = render_animation(&app.engine, &app.renderer, snapshot, format, parameters).await?;
+    let bytes = render_animation(&app.engine, &app.renderer, budget, snapshot, format, parameters).await?;
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     Ok(([(header::CACHE_CONTROL, IMMUTABLE), kind], bytes).into_response())
 }
@@ -196,16 +201,17 @@ fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<Animati
     Ok(AnimationParameters { channel: channel.unwrap_or(Channel::Clean), index, scale, delay })
 }
 
-/// A response with the only image of a completed generation, or a sheet of all, and the picture's own address.
+/// A response with the only image of a completed generation, or a sheet of all, and the picture's own address. Its cost has
+/// been charged.
 pub(super) async fn respond_with_picture(
     app: &AppState,
     snapshot: &Snapshot,
     options: RenderOptions,
 ) -> Result<Response, Problem> {
     let (bytes, file): (Bytes, _) = if snapshot.request.count() == 1 {
-        (render_image(&app.renderer, snapshot, 0, options).await?, "images/0")
+        (render_image(&app.renderer, &Budget::PAID, snapshot, 0, options).await?, "images/0")
     } else {
-        (render_sheet(&app.renderer, snapshot, options).await?, "sheet")
+        (render_sheet(&app.renderer, &Budget::PAID, snapshot, options).await?, "sheet")
     };
     let RenderOptions { format, scale, .. } = options;
     let query = if scale == 1 { String::new() } else { format!("?scale={scale}") };

@@ -16,6 +16,7 @@ use super::generation_events::data_url;
 use super::generations::NO_STORE;
 use crate::engine::{ModelInfo, Tokenized, TokenizedStep};
 use crate::request::{TOKENIZATION_FIELDS, TokenizationRequest};
+use crate::web::access::{Budget, Cost};
 use crate::web::problem::Problem;
 use crate::web::request::{Query, Upload, has_media_type, open_image, read_json_object, read_multipart};
 use crate::web::state::AppState;
@@ -95,6 +96,7 @@ struct Size {
 )]
 pub(super) async fn create(
     State(app): State<AppState>,
+    budget: Budget,
     query: Query,
     upload: Upload,
 ) -> Result<Response, Problem> {
@@ -112,8 +114,9 @@ pub(super) async fn create(
     let (upload, request) = read.await?;
     let TokenizationRequest { model, file, seed } = request;
     let side = model.config.image.size as u32;
+    budget.charge(Cost::images(1))?;
     // Not on the worker's thread, where it would delay the steps of jobs.
-    let (size, prepared) = open_image(&app.image_decoders, file, &model).await?;
+    let (size, prepared) = open_image(&app.image_decoders, &budget, file, &model).await?;
     drop(upload);
     let mut tokenized = app.engine.tokenize(&model, prepared, seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);
