@@ -1,6 +1,6 @@
 //! `rdpm health`: checks whether a server on this machine is ready. For container runtimes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ pub struct Health {
     /// Port that the server listens on.
     #[arg(long, env = "RDPM_PORT", default_value_t = 3000)]
     port: u16,
+    /// The server's second address, if it has one.
+    #[arg(long, env = "RDPM_ADMIN_LISTEN", value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
     /// Time limit of the answer, in seconds.
     #[arg(long, env = "RDPM_HEALTH_TIMEOUT", default_value_t = 5, value_name = "SECONDS")]
     timeout: u64,
@@ -45,7 +48,10 @@ impl Health {
     }
 
     async fn ask(&self) -> anyhow::Result<StatusCode> {
-        let address = (reachable(&self.host), self.port);
+        let address = match self.admin_listen {
+            Some(address) => (reachable(&address.ip().to_string()), address.port()),
+            None => (reachable(&self.host), self.port),
+        };
         let stream = TcpStream::connect(&address)
             .await
             .with_context(|| format!("{}:{} can't be reached", address.0, address.1))?;

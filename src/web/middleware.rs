@@ -47,11 +47,9 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
         let check = Arc::new(KeyCheck::new(options.keys.clone(), options.public_paths));
         routes = routes.layer(from_fn_with_state(check, check_key));
     }
-    let host_check = HostCheck::new(options.allowed_hosts.clone(), options.trust_proxy.is_some());
-    let host_check = Arc::new(host_check);
     routes = routes
         .layer(same_origin(&options.cors_origins))
-        .layer(from_fn_with_state(host_check, check_host))
+        .layer(from_fn_with_state(host_check(options), check_host))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(AnswerMemory::new(options.answer_memory), limit_answers))
         .layer(from_fn(format_errors))
@@ -83,6 +81,18 @@ pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetric
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(map_request(remove_invalid_request_id))
         .layer(map_request(move |request| async move { with_client_address(request, trust_proxy) }))
+}
+
+/// Adds the middleware of the operator's listener, which needs no keys and limits.
+pub(super) fn apply_to_admin(routes: Router, options: &Options) -> Router {
+    routes
+        .layer(from_fn_with_state(host_check(options), check_host))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(format_errors))
+}
+
+fn host_check(options: &Options) -> Arc<HostCheck> {
+    Arc::new(HostCheck::new(options.allowed_hosts.clone(), options.trust_proxy.is_some()))
 }
 
 /// Removes an invalid request id, so that a new one is made. A client may send one to find its request in the log.

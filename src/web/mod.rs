@@ -43,5 +43,5 @@ pub use access::{
 pub use files::ClassPictures;
 pub use memory::MAX_IMAGE_MEMORY;
 pub use options::Options;
-pub use server::serve;
+pub use server::{serve, serve_with_admin};
 pub use site::{app, openapi};

@@ -18,6 +18,9 @@ pub struct Options {
     pub write_timeout: Duration,
     /// Open connections at most.
     pub max_connections: usize,
+    /// Open connections of one address (an IPv6 /64 network) at most; `None` is no limit. Not used with `trust_proxy`, since
+    /// all connections are the proxy's then.
+    pub max_connections_per_address: Option<usize>,
     /// Open event streams at most.
     pub max_streams: usize,
     /// Bytes of large answers that clients have not read yet, all together.
@@ -49,6 +52,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             max_connections: 1024,
+            max_connections_per_address: Some(256),
             max_streams: 512,
             answer_memory: MAX_ANSWER_MEMORY,
             rate_limit: None,

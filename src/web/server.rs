@@ -1,8 +1,7 @@
 //! Connections: accepting, limiting and closing them.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::IntoResponse;
-use axum::serve::{Listener, ListenerExt};
+use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,11 +19,11 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use super::access::LocalAddress;
+use super::access::{KeyedSemaphores, LocalAddress, network};
 use super::files::ClassPictures;
 use super::http_metrics::{GaugeGuard, HttpMetrics};
 use super::options::Options;
@@ -40,6 +39,10 @@ const MAX_HEAD: usize = 32 * 1024;
 const BUFFER: usize = 64 * 1024;
 /// Connections beyond the limit that are answered with 503 at once; further ones are closed without an answer.
 const MAX_REFUSALS: usize = 64;
+/// Those of one address.
+const MAX_REFUSALS_PER_ADDRESS: usize = 16;
+/// Open connections of the operator's listener.
+const MAX_ADMIN: usize = 64;
 /// Time limit of such an answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -55,28 +58,52 @@ pub async fn serve(
     options: &Options,
     signal: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    serve_with_admin(listener, None, engine, pictures, options, signal).await
+}
+
+/// The same as [`serve`], with a second listener for the operator. It serves `/health/…` and `/metrics` without a key, and its
+/// connections don't count as clients'.
+///
+/// # Errors
+/// Those of the listeners.
+pub async fn serve_with_admin(
+    mut listener: TcpListener,
+    mut admin: Option<TcpListener>,
+    engine: Arc<Engine>,
+    pictures: ClassPictures,
+    options: &Options,
+    signal: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let metrics = HttpMetrics::default();
-    let app = site::with_metrics(Arc::clone(&engine), pictures, options, &metrics);
-    let server = Server::new(app, options, metrics.connections);
+    let site = site::with_metrics(Arc::clone(&engine), pictures, options, &metrics);
+    let per_address = options.max_connections_per_address.filter(|_| options.trust_proxy.is_none());
+    let limit = ConnectionLimit::new(options.max_connections, per_address);
+    let refusals = per_address.map(|_| MAX_REFUSALS_PER_ADDRESS);
+    let refusals = ConnectionLimit::new(MAX_REFUSALS, refusals);
+    let server = Server::new(site.public, limit, refusals, options, metrics.connections);
+    let (limit, refusals) = (ConnectionLimit::new(MAX_ADMIN, None), ConnectionLimit::new(1, None));
+    let admin_server = Server::new(site.admin, limit, refusals, options, Gauge::default());
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop(engine, signal, options.drain));
-    // Step events are small messages that should not be delayed.
-    let mut listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
     loop {
-        // `accept` handles its own errors: it waits where too many files are open.
         tokio::select! {
-            (connection, peer) = listener.accept() => server.accept(connection, peer, connections.watcher()),
+            (connection, peer) = accept(Some(&mut listener)) => server.accept(connection, peer, connections.watcher()),
+            (connection, peer) = accept(admin.as_mut()) => admin_server.accept(connection, peer, connections.watcher()),
             () = &mut stop => break,
         }
     }
-    drop(listener);
+    drop((listener, admin));
     // A client that keeps its connection open must not keep the server up.
     let _ = tokio::time::timeout(LAST_RESPONSES, connections.shutdown()).await;
     Ok(())
+}
+
+/// The next connection; never, where there is no listener. Errors are handled: it waits where too many files are open.
+async fn accept(listener: Option<&mut TcpListener>) -> (TcpStream, SocketAddr) {
+    match listener {
+        Some(listener) => Listener::accept(listener).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Shuts the engine down after `signal` has resolved.
@@ -89,45 +116,78 @@ async fn stop(engine: Arc<Engine>, signal: impl Future<Output = ()>, drain: Dura
     }
 }
 
+/// How many connections may be open, in all and of one address.
+struct ConnectionLimit {
+    all: Arc<Semaphore>,
+    /// `None` is no limit.
+    by_address: Option<KeyedSemaphores<IpAddr>>,
+}
+
+/// A connection that counts until this is dropped.
+struct ConnectionPermit {
+    _all: OwnedSemaphorePermit,
+    _own: Option<OwnedSemaphorePermit>,
+}
+
+impl ConnectionLimit {
+    fn new(all: usize, per_address: Option<usize>) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), by_address: per_address.map(KeyedSemaphores::new) }
+    }
+
+    /// `None` where too many are open.
+    fn admit(&self, address: IpAddr) -> Option<ConnectionPermit> {
+        let own = match &self.by_address {
+            Some(by_address) => Some(by_address.get(network(address)).try_acquire_owned().ok()?),
+            None => None,
+        };
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(ConnectionPermit { _all: all, _own: own })
+    }
+}
+
 struct Server {
     app: Router,
-    permits: Arc<Semaphore>,
+    limit: ConnectionLimit,
+    refusals: ConnectionLimit,
     open: Gauge,
-    refusals: Arc<Semaphore>,
     http: http1::Builder,
     write_timeout: Duration,
 }
 
 impl Server {
-    fn new(app: Router, options: &Options, open: Gauge) -> Self {
+    fn new(
+        app: Router,
+        limit: ConnectionLimit,
+        refusals: ConnectionLimit,
+        options: &Options,
+        open: Gauge,
+    ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(options.header_timeout)
             .max_header_size(MAX_HEAD)
             .max_buf_size(BUFFER);
-        Self {
-            app,
-            permits: Arc::new(Semaphore::new(options.max_connections)),
-            open,
-            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
-            http,
-            write_timeout: options.write_timeout,
-        }
+        Self { app, limit, refusals, open, http, write_timeout: options.write_timeout }
     }
 
-    /// Serves a connection on its own task; answers 503 where too many are open.
+    /// Serves a connection on its own task; where too many are open, answers one request: 503, or a health check.
     fn accept(&self, connection: TcpStream, peer: SocketAddr, watcher: Watcher) {
+        // Step events are small messages that should not be delayed.
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
         let local = connection.local_addr().ok().map(LocalAddress);
+        let with_addresses = move |request: hyper::Request<Incoming>| {
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            local.and_then(|local| request.extensions_mut().insert(local));
+            request
+        };
         let mut io = TimeoutStream::new(connection);
         io.set_write_timeout(Some(self.write_timeout));
         let io = TokioIo::new(Box::pin(io));
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            let service = self.app.clone().map_request(move |request: hyper::Request<Incoming>| {
-                let mut request: Request = request.map(Body::new);
-                request.extensions_mut().insert(ConnectInfo(peer));
-                local.and_then(|local| request.extensions_mut().insert(local));
-                request
-            });
+        if let Some(permit) = self.limit.admit(peer.ip()) {
+            let service = self.app.clone().map_request(with_addresses);
             let served = watcher.watch(self.http.serve_connection(io, TowerToHyperService::new(service)));
             let open = GaugeGuard::new(&self.open);
             tokio::spawn(async move {
@@ -136,11 +196,20 @@ impl Server {
                 }
                 drop((permit, open));
             });
-        } else if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
-            let refuse = |_| async { Ok::<_, Infallible>(Problem::overloaded().into_response()) };
+        } else if let Some(permit) = self.refusals.admit(peer.ip()) {
+            let app = self.app.clone();
+            let answer = move |request: hyper::Request<Incoming>| {
+                let app = app.clone();
+                async move {
+                    if request.uri().path().starts_with("/health/") {
+                        return app.oneshot(with_addresses(request)).await;
+                    }
+                    Ok(Problem::overloaded().into_response())
+                }
+            };
             let mut http = self.http.clone();
             http.keep_alive(false);
-            let served = watcher.watch(http.serve_connection(io, service_fn(refuse)));
+            let served = watcher.watch(http.serve_connection(io, service_fn(answer)));
             tokio::spawn(async move {
                 let _ = tokio::time::timeout(REFUSAL_TIMEOUT, served).await;
                 drop(permit);

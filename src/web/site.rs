@@ -23,7 +23,7 @@ use crate::model::Config;
 
 /// The whole site as a router, to be served or called in-process.
 pub fn app(engine: Arc<Engine>, class_pictures: ClassPictures, options: &Options) -> Router {
-    with_metrics(engine, class_pictures, options, &HttpMetrics::default())
+    with_metrics(engine, class_pictures, options, &HttpMetrics::default()).public
 }
 
 /// The OpenAPI document of a server with these models, the default first, as JSON.
@@ -36,13 +36,19 @@ fn documented_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().merge(rest::routes()).merge(openai::routes()).merge(operations::documented_routes())
 }
 
-/// The same as [`app`], counted by `http_metrics`.
+/// The routes of the site, and those of the operator's listener.
+pub(super) struct Site {
+    pub public: Router,
+    pub admin: Router,
+}
+
+/// The site, counted by `http_metrics`.
 pub(super) fn with_metrics(
     engine: Arc<Engine>,
     class_pictures: ClassPictures,
     options: &Options,
     http_metrics: &HttpMetrics,
-) -> Router {
+) -> Site {
     let mut registry = Registry::with_prefix("rdpm");
     engine.register_metrics(&mut registry);
     http_metrics.register(registry.sub_registry_with_prefix("http"));
@@ -67,6 +73,10 @@ pub(super) fn with_metrics(
         .merge(operations::routes())
         .merge(routes)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(state);
-    middleware::apply(routes, options, http_metrics)
+        .with_state(state.clone());
+    let admin = operations::admin_routes().with_state(state);
+    Site {
+        public: middleware::apply(routes, options, http_metrics),
+        admin: middleware::apply_to_admin(admin, options),
+    }
 }

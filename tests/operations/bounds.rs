@@ -1,15 +1,15 @@
 //! Clients that are slow, many or greedy: they are bounded, and others are served meanwhile.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rdpm::engine;
-use rdpm::web::{ClassPictures, Options};
+use rdpm::web::{ClassPictures, Options, ProxyHeader, PublicPaths};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::common::{Server, fake_engine, options, with_timeout};
 use crate::{problem, site};
@@ -135,9 +135,21 @@ async fn a_slow_body_is_a_408() {
     assert!(with_timeout(stream.text()).await.unwrap().contains("event: completed"));
 }
 
+/// A connection from another address of this machine.
+async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    with_long_timeout(socket.connect(address)).await.unwrap()
+}
+
+/// A client whose connections come from another address of this machine.
+fn client_from(source: [u8; 4]) -> reqwest::Client {
+    reqwest::Client::builder().local_address(IpAddr::from(source)).build().unwrap()
+}
+
 /// Announces a large body and sends none of it: the connection, and how the server's answer to that begins.
-async fn announce_upload(address: SocketAddr) -> (TcpStream, String) {
-    let mut connection = connect(address).await;
+async fn announce_upload(source: [u8; 4], address: SocketAddr) -> (TcpStream, String) {
+    let mut connection = connect_from(source, address).await;
     let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
     let length = "content-length: 1000000\r\nexpect: 100-continue";
     connection.write_all(format!("{head}\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
@@ -150,19 +162,132 @@ async fn announce_upload(address: SocketAddr) -> (TcpStream, String) {
 async fn slow_uploads_leave_others_an_honest_answer() {
     let (server, _script) = Server::with_web_options(site()).await;
     let mut slow = Vec::new();
-    for _ in 0..8 {
-        let (connection, answer) = announce_upload(server.address).await;
+    for client in 0..8 {
+        // Two of each of four addresses.
+        let (connection, answer) = announce_upload([127, 0, 0, 1 + client / 2], server.address).await;
         assert_eq!(answer, "HTTP/1.1 100");
         slow.push(connection);
     }
-    let (mut refused, answer) = announce_upload(server.address).await;
+    let (mut refused, answer) = announce_upload([127, 0, 0, 9], server.address).await;
     assert_eq!(answer, "HTTP/1.1 503");
     let answer = rest(&mut refused).await;
     assert!(answer.contains("retry-after: 5") && answer.contains("urn:rdpm:problem:overloaded"), "{answer}");
     // Small ones go on, and a place that becomes free is taken.
     server.generate(&json!({"class": 0})).await;
     drop(slow.pop());
-    until(|| async { announce_upload(server.address).await.1 == "HTTP/1.1 100" }).await;
+    until(|| async { announce_upload([127, 0, 0, 9], server.address).await.1 == "HTTP/1.1 100" }).await;
+}
+
+#[tokio::test]
+async fn uploads_of_one_address_leave_permits_to_others() {
+    let (server, _script) = Server::with_web_options(site()).await;
+    let (own, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let (connection, answer) = announce_upload(own, server.address).await;
+        assert_eq!(answer, "HTTP/1.1 100");
+        slow.push(connection);
+    }
+    assert_eq!(announce_upload(own, server.address).await.1, "HTTP/1.1 503");
+    assert_eq!(announce_upload(other, server.address).await.1, "HTTP/1.1 100");
+    drop(slow.pop());
+    until(|| async { announce_upload(own, server.address).await.1 == "HTTP/1.1 100" }).await;
+}
+
+#[tokio::test]
+async fn bodies_of_unknown_length_need_a_permit_when_they_are_large() {
+    let (server, _script) = Server::with_web_options(site()).await;
+    let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
+    let head = format!("{head}\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut idle = Vec::new();
+    for client in 0..16 {
+        let mut connection = connect_from([127, 0, 0, 1 + client / 2], server.address).await;
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // A small part, and then nothing.
+        connection.write_all(b"1\r\n{\r\n").await.unwrap();
+        idle.push(connection);
+    }
+    for client in 0..2 {
+        assert_eq!(announce_upload([127, 0, 0, 1 + client], server.address).await.1, "HTTP/1.1 100");
+    }
+    // Two that become large.
+    let chunk = [b"20000\r\n".as_slice(), &[b' '; 0x20000], b"\r\n"].concat();
+    for connection in &mut idle[..2] {
+        with_timeout(connection.write_all(&chunk)).await.unwrap();
+    }
+    until(|| async { announce_upload([127, 0, 0, 1], server.address).await.1 == "HTTP/1.1 503" }).await;
+    assert_eq!(announce_upload([127, 0, 0, 2], server.address).await.1, "HTTP/1.1 100");
+}
+
+#[tokio::test]
+async fn idle_connections_of_one_address_leave_others_and_health_checks() {
+    rlimit::increase_nofile_limit(FILES).unwrap();
+    let (server, _script) = Server::with_web_options(site()).await;
+    let crowd = join_all((0..1024).map(|_| connect(server.address))).await;
+    let other = client_from([127, 0, 0, 2]);
+    let get = |path: &str| with_timeout(other.get(server.url(path)).send());
+    for path in ["/health/ready", "/", "/api/v1/models"] {
+        assert_eq!(get(path).await.unwrap().status(), 200, "{path}");
+    }
+    let connections = async || {
+        let metrics = get("/metrics").await.unwrap().text().await.unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("rdpm_http_connections "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    // The other client's connection counts, too.
+    until(|| async { connections().await == 257 }).await;
+    // Of this address, one more request is answered, if it is a health check.
+    let own = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let status = async |path: &str| Some(own.get(server.url(path)).send().await.ok()?.status().as_u16());
+    until(|| async { status("/health/ready").await == Some(200) }).await;
+    until(|| async { status("/health/live").await == Some(200) }).await;
+    until(|| async { status("/api/v1/models").await == Some(503) }).await;
+    drop(crowd);
+    until(|| async { status("/api/v1/models").await == Some(200) }).await;
+}
+
+#[tokio::test]
+async fn connections_of_a_trusted_proxy_are_not_limited_by_address() {
+    let trust_proxy = Some(ProxyHeader::XForwardedFor);
+    let limits = Options { max_connections_per_address: Some(5), trust_proxy, ..site() };
+    let (server, _script) = Server::with_web_options(limits).await;
+    let crowd = join_all((0..20).map(|_| connect(server.address))).await;
+    assert_eq!(server.get("/api/v1/models").await.status(), 200);
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn the_operators_listener_has_connections_of_its_own() {
+    let (engine, _script) = fake_engine(options());
+    let bind = || async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
+    let (listener, admin) = (bind().await, bind().await);
+    let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
+    let keys = vec!["a-key-of-some-length".parse().unwrap()];
+    let public_paths = PublicPaths { health: false, metrics: false, page: false };
+    let limits = Options { max_connections: 3, keys, public_paths, ..site() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let signal = async { drop(stopped.await) };
+    let pictures = ClassPictures::default();
+    let served = tokio::spawn(async move {
+        rdpm::web::serve_with_admin(listener, Some(admin), engine, pictures, &limits, signal).await
+    });
+    let crowd = join_all((0..100).map(|_| connect(address))).await;
+    for (path, status) in [
+        ("/health/live", 200),
+        ("/health/ready", 200),
+        ("/metrics", 200),
+        ("/", 404),
+        ("/api/v1/models", 404),
+    ] {
+        let url = format!("http://{admin_address}{path}");
+        assert_eq!(with_timeout(reqwest::get(url)).await.unwrap().status(), status, "{path}");
+    }
+    let foreign = reqwest::Client::new().get(format!("http://{admin_address}/metrics"));
+    let refused = with_timeout(foreign.header("host", "evil.example").send()).await.unwrap();
+    problem(refused, 403).await;
+    drop(crowd);
+    stop.send(()).unwrap();
+    with_long_timeout(served).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -266,7 +391,8 @@ async fn a_stream_that_is_refused_is_no_reader_that_left() {
 #[tokio::test]
 async fn a_thousand_idle_event_streams_are_bounded() {
     rlimit::increase_nofile_limit(FILES).unwrap();
-    let (server, script) = Server::with_web_options(Options { max_streams: 600, ..site() }).await;
+    let limits = Options { max_streams: 600, max_connections_per_address: None, ..site() };
+    let (server, script) = Server::with_web_options(limits).await;
     script.pause();
     let events = held_job(&server).await;
     let before = resident();
@@ -309,7 +435,12 @@ fn resident() -> usize {
 async fn thousands_of_idle_connections_leave_room_for_those_inside() {
     rlimit::increase_nofile_limit(FILES).unwrap();
     // Nobody is sent away before all is seen; that they are in the end, `slow_loris…` shows.
-    let limits = Options { max_connections: 500, header_timeout: Duration::from_secs(600), ..site() };
+    let limits = Options {
+        max_connections: 500,
+        max_connections_per_address: None,
+        header_timeout: Duration::from_secs(600),
+        ..site()
+    };
     let (server, _script) = Server::with_web_options(limits).await;
     // A client that is inside before the crowd, and says something now and then.
     assert_eq!(server.get("/health/ready").await.status(), 200);

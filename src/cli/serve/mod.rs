@@ -117,6 +117,15 @@ impl Serve {
             .await
             .with_context(|| format!("{}:{} can't be listened on", self.host, self.port))?;
         let address = listener.local_addr()?;
+        let admin = match self.connections.admin_listen {
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("{address} (--admin-listen) can't be listened on"))?,
+            ),
+            None => None,
+        };
+        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let started = tokio::task::spawn_blocking(move || self.start());
         let (engine, chosen) = tokio::select! {
@@ -135,6 +144,9 @@ impl Serve {
         tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
         // The server works without the line, too.
         let _ = print(format!("http://{address}\n"));
+        if let Some(address) = admin_address {
+            let _ = print(format!("http://{address} (health and metrics)\n"));
+        }
         let failed =
             supervisor::watch(&engine, step_timeout, drain).context("no thread for the supervisor")?;
         let (report, failure) = tokio::sync::oneshot::channel();
@@ -144,7 +156,7 @@ impl Serve {
                 Ok(reason) = failed => drop(report.send(reason)),
             }
         };
-        web::serve(listener, engine, pictures, &options, stop).await?;
+        web::serve_with_admin(listener, admin, engine, pictures, &options, stop).await?;
         match failure.await {
             Ok(reason) => Err(ServerFailed(reason).into()),
             // The signal stopped it.

@@ -1,5 +1,6 @@
 //! The settings of a server: flags, environment variables or keys of the configuration file.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -146,9 +147,17 @@ pub struct ClientArguments {
 #[derive(Debug, Args, Serialize)]
 #[command(next_help_heading = "Connections")]
 pub struct ConnectionArguments {
+    /// Second address with /health/live, /health/ready and /metrics, which needs no key, as in 127.0.0.1:3001. Clients can't use
+    /// up its connections.
+    #[arg(long, env = "RDPM_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
     /// Open connections at most; further ones are answered with 503.
     #[arg(long, env = "RDPM_MAX_CONNECTIONS", default_value_t = 1024, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
+    /// Open connections of one address (an IPv6 /64 network) at most; further ones are answered with 503. 0 is no limit. Not used
+    /// with --trust-proxy, since all connections are the proxy's then.
+    #[arg(long, env = "RDPM_MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 256, value_name = "COUNT")]
+    max_connections_per_address: u32,
     /// Open event streams at most; further ones are answered with 503.
     #[arg(long, env = "RDPM_MAX_STREAMS", default_value_t = 512, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     max_streams: u32,
@@ -163,8 +172,8 @@ pub struct ConnectionArguments {
     write_timeout: u32,
 }
 
-/// Open files other than connections: weights, the log, the runtimes'.
-const OTHER_FILES: u64 = 128;
+/// Open files other than clients' connections: refused and the operator's connections, weights, the log, the runtimes'.
+const OTHER_FILES: u64 = 256;
 
 impl ConnectionArguments {
     /// Raises the limit of open files to the number of connections, as far as the system allows.
@@ -195,6 +204,8 @@ impl ConnectionArguments {
             body_timeout: seconds(self.body_timeout),
             write_timeout: seconds(self.write_timeout),
             max_connections: self.max_connections as usize,
+            max_connections_per_address: (self.max_connections_per_address > 0)
+                .then_some(self.max_connections_per_address as usize),
             max_streams: self.max_streams as usize,
             rate_limit: limit(clients.rate_limit, clients.rate_burst),
             cost_limit: limit(clients.cost_limit, clients.cost_burst),

@@ -6,6 +6,7 @@
 //! | `client`, `client_address` | who a client is |
 //! | `hosts`, `origins` | by which names clients reach the server, which sites' scripts may use the API |
 //! | `rate_limit`, `cost_limit` | requests of a client over time, and what they cost; `token_buckets` counts both |
+//! | `keyed_semaphores` | what a client may have at once: connections, uploads |
 //! | `body_timeout` | how long a body may take to arrive |
 //! | `answer_memory` | how much memory answers may take that nobody reads |
 
@@ -15,6 +16,7 @@ mod client;
 mod client_address;
 mod cost_limit;
 mod hosts;
+mod keyed_semaphores;
 mod keys;
 mod origins;
 mod rate_limit;
@@ -23,12 +25,14 @@ mod token_buckets;
 pub(super) use answer_memory::{AnswerMemory, SharedBody, limit_answers};
 pub(super) use body_timeout::limit_body_time;
 pub(super) use client::{CLIENT_HEADER, Client, header_text, invalid_header};
-pub(super) use client_address::{ClientAddress, with_client_address};
+pub(super) use client_address::{ClientAddress, network, with_client_address};
 pub(super) use cost_limit::{Budget, Cost, CostLimiter};
 pub(super) use hosts::{HostCheck, LocalAddress, check_host};
+pub(super) use keyed_semaphores::KeyedSemaphores;
 pub(super) use keys::{KeyCheck, check_key};
 pub(super) use origins::{cors, same_origin};
 pub(super) use rate_limit::{RateLimiter, limit_rate};
+pub(super) use token_buckets::LimitKey;
 
 pub use client_address::ProxyHeader;
 pub use hosts::{HostName, HostNameError};

@@ -21,6 +21,14 @@ pub(super) fn documented_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(health::live)).routes(routes!(health::ready))
 }
 
+/// The routes of the operator's own listener.
+pub(super) fn admin_routes() -> Router<AppState> {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::show))
+}
+
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/metrics", get(metrics::show))

@@ -14,7 +14,7 @@ use super::body::BODY_LIMIT;
 use crate::engine::ModelHandle;
 use crate::picture::{InputError, InputImage};
 use crate::request::{FieldError, IMAGES};
-use crate::web::access::{Budget, Cost};
+use crate::web::access::{Budget, Cost, KeyedSemaphores, LimitKey};
 use crate::web::files::ImagePool;
 use crate::web::problem::Problem;
 
@@ -22,24 +22,44 @@ use crate::web::problem::Problem;
 pub(in crate::web) const UPLOAD_LIMIT: usize = 12 << 20;
 /// Large bodies in memory at once; others wait.
 pub(in crate::web) const MAX_UPLOADS: usize = 8;
+/// Those of one client: a few clients whose bodies don't arrive must not stop all others.
+const MAX_UPLOADS_PER_CLIENT: usize = 2;
 /// Not long: an upload may be slow to arrive.
 const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// Permits for large bodies. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::web) struct UploadPermits(Arc<Semaphore>);
+pub(in crate::web) struct UploadPermits {
+    all: Arc<Semaphore>,
+    by_client: Arc<KeyedSemaphores<LimitKey>>,
+}
+
+/// A permit for a large body, until it is dropped.
+#[derive(Debug)]
+struct UploadPermit {
+    _all: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+}
 
 impl Default for UploadPermits {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_UPLOADS)))
+        Self {
+            all: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            by_client: Arc::new(KeyedSemaphores::new(MAX_UPLOADS_PER_CLIENT)),
+        }
     }
 }
 
 impl UploadPermits {
     /// 503 where none is free for a while.
-    async fn acquire(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = tokio::time::timeout(MAX_WAIT, Arc::clone(&self.0).acquire_owned()).await;
-        permit.ok().and_then(Result::ok).ok_or_else(Problem::too_many_uploads)
+    async fn acquire(&self, client: LimitKey) -> Result<UploadPermit, Problem> {
+        let permit = async {
+            // First its own: a client that waits for these takes none from others.
+            let own = self.by_client.get(client).acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
+            Some(UploadPermit { _all: all, _own: own })
+        };
+        tokio::time::timeout(MAX_WAIT, permit).await.ok().flatten().ok_or_else(Problem::too_many_uploads)
     }
 }
 
@@ -49,7 +69,7 @@ pub(in crate::web) struct Upload {
     pub headers: HeaderMap,
     pub body: Bytes,
     /// Held as long as a large body is in memory.
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<UploadPermit>,
 }
 
 impl<S> FromRequest<S> for Upload
@@ -63,10 +83,11 @@ where
         let (parts, body) = request.into_parts();
         let length =
             parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let (permits, client) = (UploadPermits::from_ref(state), LimitKey::of(&parts.extensions));
         // Small bodies don't wait for large ones.
-        let is_small = length.is_some_and(|length: usize| length <= BODY_LIMIT);
-        let permit = if is_small { None } else { Some(UploadPermits::from_ref(state).acquire().await?) };
-        let body = collect(body, length, UPLOAD_LIMIT).await?;
+        let is_large = length.is_some_and(|length: usize| length > BODY_LIMIT);
+        let permit = if is_large { Some(permits.acquire(client.clone()).await?) } else { None };
+        let (body, permit) = collect(body, length, permit, &permits, client).await?;
         Ok(Self { headers: parts.headers, body, _permit: permit })
     }
 }
@@ -98,9 +119,18 @@ impl Upload {
 
 /// A body in one buffer: kept as pieces, as they arrive, small chunks would take many times their size.
 ///
+/// Where nobody knows the length, a permit is acquired as soon as the body is large.
+///
 /// # Errors
-/// 413 where it is longer than `limit`, 400 where it is cut off.
-async fn collect(mut body: Body, length: Option<usize>, limit: usize) -> Result<Bytes, Problem> {
+/// 413 where it is longer than [`UPLOAD_LIMIT`], 400 where it is cut off, 503 where no permit is free for a while.
+async fn collect(
+    mut body: Body,
+    length: Option<usize>,
+    mut permit: Option<UploadPermit>,
+    permits: &UploadPermits,
+    client: LimitKey,
+) -> Result<(Bytes, Option<UploadPermit>), Problem> {
+    let limit = UPLOAD_LIMIT;
     let mut whole = Vec::with_capacity(length.unwrap_or(0).min(limit));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| match is_too_long(&error) {
@@ -111,9 +141,12 @@ async fn collect(mut body: Body, length: Option<usize>, limit: usize) -> Result<
         if whole.len() + piece.len() > limit {
             return Err(too_long(limit));
         }
+        if permit.is_none() && whole.len() + piece.len() > BODY_LIMIT {
+            permit = Some(permits.acquire(client.clone()).await?);
+        }
         whole.extend_from_slice(&piece);
     }
-    Ok(whole.into())
+    Ok((whole.into(), permit))
 }
 
 fn too_long(limit: usize) -> Problem {
