@@ -231,7 +231,10 @@ fn bad_settings_are_named_with_what_is_allowed() {
         ("--class Bag --top-k 0", "--top-k is 0; allowed: integers from 1 to 256"),
         ("--class Bag --top-p 1.5", "--top-p is 1.5; allowed: numbers above 0, up to 1"),
         ("--class Bag --count 0", "'0' for '--count"),
-        ("--class Bag --seed -1", "--seed is -1; allowed: integers from 0 to 9007199254740991"),
+        (
+            "--class Bag --seed -2",
+            "--seed is -2; allowed: integers from 0 to 9007199254740991, or -1 for a random one",
+        ),
         ("--class Bag --output no/such/folder/x.png", "no/such/folder/x.png can't be written"),
         ("--class Bag --output x.unknown", "x.unknown can't be written"),
         ("--class Bag --device tpu", "device \"tpu\": allowed are auto, cpu, cuda and cuda:N"),

@@ -133,8 +133,8 @@ async fn examples_are_what_a_server_answers() {
     for (operation, path) in [
         ("listModels", "/api/v1/models"),
         ("listClasses", "/api/v1/classes"),
-        ("live", "/health/live"),
-        ("ready", "/health/ready"),
+        ("checkLiveness", "/health/live"),
+        ("checkReadiness", "/health/ready"),
         ("openaiListModels", "/v1/models"),
         ("openaiGetModel", "/v1/models/fashion-mnist"),
     ] {
@@ -155,7 +155,7 @@ async fn examples_are_what_a_server_answers() {
     hold("listGenerations.200", &answer(get("/api/v1/generations").await, id).await);
     let canceled = client.delete(format!("{url}{own}")).header("rdpm-client", TOKEN).send().await.unwrap();
     hold("cancelGeneration.200", &answer(canceled, id).await);
-    let bad = post("/api/v1/generations", &json!({"class": "hat", "seed": -1})).await;
+    let bad = post("/api/v1/generations", &json!({"class": "hat", "seed": -2})).await;
     hold("createGeneration.4XX", &answer(bad, ID).await);
 
     let images = post("/v1/images/generations", &example_json("openaiGenerateImages.request.json")).await;

@@ -1,16 +1,80 @@
 //! Upscales pictures and arranges them.
 
-use image::imageops::FilterType;
-use image::{DynamicImage, GrayImage, Rgb, RgbImage};
+use std::collections::BTreeMap;
+
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, Rgb, RgbImage};
 
 /// The largest allowed scale.
 pub const MAX_SCALE: u32 = 32;
+/// Pictures up to this side, in pixels, are pixel art: a whole factor makes every pixel a square.
+const MAX_PIXEL_ART: u32 = 64;
 /// Pixels between two pictures of a sheet.
 const GAP: u32 = 2;
 
 /// Upscales a picture without smoothing: every pixel becomes a square of `scale` × `scale`.
 pub fn enlarge(picture: &DynamicImage, scale: u32) -> DynamicImage {
     resize(picture, picture.width() * scale, picture.height() * scale)
+}
+
+/// Scales a picture to `width` × `height` pixels without distorting it. Where the proportions differ, the picture is in the
+/// middle and the rest has the colour of its background.
+///
+/// Small pictures are enlarged without smoothing where the factor is whole, otherwise with a cubic filter.
+pub fn fit(picture: &DynamicImage, width: u32, height: u32) -> DynamicImage {
+    let (own_width, own_height) = (picture.width().max(1), picture.height().max(1));
+    let scaled = |side: u32, to: u32, from: u32| {
+        (u64::from(side) * u64::from(to) / u64::from(from)).max(1).try_into().unwrap_or(u32::MAX)
+    };
+    let is_wide = u64::from(width) * u64::from(own_height) > u64::from(height) * u64::from(own_width);
+    let (inner_width, inner_height) = match is_wide {
+        true => (scaled(own_width, height, own_height), height),
+        false => (width, scaled(own_height, width, own_width)),
+    };
+    let is_whole = inner_width % own_width == 0 && inner_height % own_height == 0;
+    let inner = match is_whole && own_width.max(own_height) <= MAX_PIXEL_ART {
+        true => resize(picture, inner_width, inner_height),
+        false => picture.resize_exact(inner_width, inner_height, FilterType::CatmullRom),
+    };
+    if (inner.width(), inner.height()) == (width, height) {
+        return inner;
+    }
+    match (picture, &inner) {
+        (DynamicImage::ImageLuma8(picture), DynamicImage::ImageLuma8(inner)) => {
+            DynamicImage::ImageLuma8(letterbox(inner, background(picture), width, height))
+        }
+        _ => {
+            let background = background(&picture.to_rgb8());
+            DynamicImage::ImageRgb8(letterbox(&inner.to_rgb8(), background, width, height))
+        }
+    }
+}
+
+/// Puts a picture into the middle of a larger one.
+fn letterbox<P: Pixel<Subpixel = u8>>(
+    picture: &ImageBuffer<P, Vec<u8>>,
+    background: P,
+    width: u32,
+    height: u32,
+) -> ImageBuffer<P, Vec<u8>> {
+    let mut whole = ImageBuffer::from_pixel(width, height, background);
+    let middle = |whole: u32, part: u32| i64::from(whole.saturating_sub(part) / 2);
+    let (left, top) = (middle(width, picture.width()), middle(height, picture.height()));
+    imageops::replace(&mut whole, picture, left, top);
+    whole
+}
+
+/// The most frequent colour of a picture's edge.
+fn background<P: Pixel<Subpixel = u8>>(picture: &ImageBuffer<P, Vec<u8>>) -> P {
+    let (right, bottom) = (picture.width().saturating_sub(1), picture.height().saturating_sub(1));
+    let mut counts: BTreeMap<&[u8], (u32, P)> = BTreeMap::new();
+    for (x, y, pixel) in picture.enumerate_pixels() {
+        if x == 0 || y == 0 || x == right || y == bottom {
+            counts.entry(pixel.channels()).or_insert((0, *pixel)).0 += 1;
+        }
+    }
+    let most = counts.into_values().max_by_key(|(count, _)| *count);
+    most.map_or_else(|| *P::from_slice(&[255; 4][..usize::from(P::CHANNEL_COUNT)]), |(_, pixel)| pixel)
 }
 
 /// Resizes a picture without smoothing. Pixels are repeated where the new size is a multiple of the old one, which is much

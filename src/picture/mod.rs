@@ -26,7 +26,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `layout` | upscaling, sheets, pictures side by side |
+//! | `layout` | scaling, sheets, pictures side by side |
 //! | `format` | file formats of still pictures |
 //! | `animation` | animations in GIF, APNG and WebP |
 //! | `png`, `webp`, `gif` | encoders |
@@ -54,7 +54,7 @@ pub use animation::{Animation, AnimationFormat, DEFAULT_FRAME_DELAY};
 pub use error::{MetadataError, PictureError};
 pub use format::Format;
 pub use input::{InputError, InputImage, MAX_INPUT_MEMORY, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
-pub use layout::{MAX_SCALE, enlarge, sheet, sheet_columns, sheet_size, side_by_side};
+pub use layout::{MAX_SCALE, enlarge, fit, sheet, sheet_columns, sheet_size, side_by_side};
 pub use metadata::read_provenance;
 pub use png::encode as encode_png;
 pub use provenance::Provenance;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::engine::SEED_MAX;
 use crate::model::{Config, IntegerRange, NumberRange};
 
 /// A field of a request that is collected in a `D`.
@@ -32,6 +33,10 @@ pub enum Kind<D> {
     Integer {
         range: Limit<IntegerRange>,
         set: fn(&mut D, u64),
+    },
+    /// A seed, from 0 to [`SEED_MAX`]; `None` is a random one.
+    Seed {
+        set: fn(&mut D, Option<u64>),
     },
     Boolean {
         set: fn(&mut D, bool),
@@ -150,6 +155,7 @@ impl<D> Field<D> {
             Kind::Class { .. } => true,
             Kind::Custom { depends_on_model, .. } => *depends_on_model,
             Kind::Boolean { .. }
+            | Kind::Seed { .. }
             | Kind::Choice { .. }
             | Kind::Text { .. }
             | Kind::Image { .. }
@@ -164,6 +170,7 @@ impl<D> Field<D> {
             Kind::Integer { range, .. } => {
                 Some(range.of(config)).map(|range| (range.min as f64, range.max as f64))
             }
+            Kind::Seed { .. } => Some((0.0, SEED_MAX as f64)),
             _ => None,
         }
     }
@@ -182,12 +189,18 @@ impl<D> Field<D> {
         match &self.kind {
             Kind::Number { range: Limit::Fixed(range), .. } => Some(range.to_string()),
             Kind::Integer { range: Limit::Fixed(range), .. } => Some(range.to_string()),
+            Kind::Seed { .. } => Some(seeds()),
             Kind::Choice { names, .. } => Some(names.join(", ")),
             _ => None,
         }
     }
 
     pub fn is_integer(&self) -> bool {
-        matches!(self.kind, Kind::Integer { .. })
+        matches!(self.kind, Kind::Integer { .. } | Kind::Seed { .. })
     }
+}
+
+/// The seeds that are allowed.
+pub(super) fn seeds() -> String {
+    format!("{}, or -1 for a random one", IntegerRange::new(0, SEED_MAX))
 }

@@ -89,8 +89,12 @@ impl GenerationDraft {
 
     fn job(&self, model: &ModelHandle) -> Result<Request, ModelError> {
         let settings = SamplingSettings::resolve(&model.config, self.class, self.options.clone())?;
-        let seed = self.seed.unwrap_or_else(|| rand::random_range(0..=SEED_MAX));
+        let seed = self.seed.unwrap_or_else(random_seed);
         let job = Request::new(model, settings, seed)?.with_count(self.count)?;
         Ok(job.with_alternatives(self.alternatives).with_cancel_on_disconnect(self.cancel_on_disconnect))
     }
+}
+
+pub(super) fn random_seed() -> u64 {
+    rand::random_range(0..=SEED_MAX)
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 use super::generation::GenerationDraft;
-use crate::engine::{MAX_COUNT, SEED_MAX};
+use crate::engine::MAX_COUNT;
 use crate::model::{IntegerRange, SamplingOptions};
 use crate::picture::{Format, MAX_SCALE};
 
@@ -110,11 +110,8 @@ pub const SEED: GenerationField = GenerationField {
     limit_names: &[LimitName::Max("seed_max")],
     ..Field::new(
         "seed",
-        Kind::Integer {
-            range: Limit::Fixed(IntegerRange::new(0, SEED_MAX)),
-            set: |draft, seed| draft.seed = Some(seed),
-        },
-        "Seed of all randomness. Random if omitted; returned in the answer.",
+        Kind::Seed { set: |draft, seed| draft.seed = seed },
+        "Seed of all randomness, as a number or as text. Random if omitted, empty or -1; returned in the answer.",
     )
 };
 

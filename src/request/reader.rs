@@ -1,11 +1,12 @@
 //! Reading fields by their table, collecting what is wrong with any of them.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
 use super::error::{FieldError, FieldErrors};
-use super::field::{Field, Kind, Required};
+use super::field::{Field, Kind, Required, seeds};
 use crate::engine::{Engine, ModelHandle, SEED_MAX};
 use crate::model::Config;
 
@@ -132,6 +133,7 @@ fn store<D>(field: &Field<D>, config: &Config, value: &Value, draft: &mut D) -> 
             let number = integer(value).filter(|&number| range.of(config).contains(number));
             number.map(|number| set(draft, number))
         }
+        Kind::Seed { set } => seed(value).map(|seed| set(draft, seed)),
         Kind::Boolean { set } => value.as_bool().map(|flag| set(draft, flag)),
         Kind::Choice { names, set, .. } => {
             let name = names.iter().find(|name| value.as_str() == Some(name));
@@ -151,6 +153,7 @@ fn allowed<D>(kind: &Kind<D>, config: &Config) -> String {
     match kind {
         Kind::Number { range, .. } => range.of(config).to_string(),
         Kind::Integer { range, .. } => range.of(config).to_string(),
+        Kind::Seed { .. } => seeds(),
         Kind::Boolean { .. } => "true or false".into(),
         Kind::Choice { names, .. } => names.join(", "),
         Kind::Text { .. } => "text".into(),
@@ -183,13 +186,50 @@ pub fn integer(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().filter(exact).map(|number| number as u64))
 }
 
-/// The file in base64 or in a `data:` URL; `None` where the text is neither.
+/// A seed as a number or as decimal digits; -1 and empty text are random ones: `Some(None)`.
+fn seed(value: &Value) -> Option<Option<u64>> {
+    let is_seed = |seed: &u64| (0..=SEED_MAX).contains(seed);
+    match value {
+        Value::String(text) => match text.trim() {
+            "" | "-1" => Some(None),
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(is_seed).map(Some)
+            }
+            _ => None,
+        },
+        value if value.as_f64() == Some(-1.0) => Some(None),
+        value => integer(value).filter(is_seed).map(Some),
+    }
+}
+
+/// Standard base64, padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The file in base64 or in a `data:` URL; `None` where the text is neither. Line breaks, missing padding and the URL-safe
+/// alphabet are allowed.
 pub fn image_from_base64(text: &str) -> Option<Vec<u8>> {
-    let base64 = match text.strip_prefix("data:") {
-        Some(url) => url.split_once(',').filter(|(kind, _)| kind.ends_with(";base64"))?.1,
-        None => text,
+    let text = text.trim_start();
+    let is_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    let base64 = if is_url {
+        let (kind, data) = text.split_once(',')?;
+        let (_, encoding) = kind.rsplit_once(';')?;
+        encoding.trim().eq_ignore_ascii_case("base64").then_some(data)?
+    } else {
+        text
     };
-    STANDARD.decode(base64.trim()).ok()
+    let is_plain = |byte: u8| !byte.is_ascii_whitespace() && byte != b'-' && byte != b'_';
+    if base64.bytes().all(is_plain) {
+        return BASE64.decode(base64).ok();
+    }
+    let standard = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).map(|byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        byte => byte,
+    });
+    BASE64.decode(standard.collect::<Vec<u8>>()).ok()
 }
 
 /// A value of a form, a query or a command line, as JSON would write it: numbers and booleans where the field is one. What
@@ -199,6 +239,7 @@ pub fn text_value<D>(field: &Field<D>, text: &str) -> Value {
     let value = match &field.kind {
         Kind::Number { .. } => trimmed.parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
         Kind::Integer { .. } => trimmed.parse::<u64>().ok().map(Value::from),
+        Kind::Seed { .. } => trimmed.parse::<i64>().ok().map(Value::from),
         Kind::Boolean { .. } => trimmed.parse::<bool>().ok().map(Value::from),
         _ => None,
     };

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::field::{Field, Kind, Limit, LimitName, Required};
 use super::generation::GenerationDraft;
 use super::generation_fields::{GENERATION_FIELDS, sampling_fields};
+use crate::engine::SEED_MAX;
 use crate::model::Config;
 
 /// The schema of a JSON object, made from fields of tables.
@@ -66,6 +67,10 @@ fn field_schema<D>(field: &Field<D>, models: &[&Config]) -> Value {
             let max = ranges.map(|range| range.max).max().unwrap_or(0);
             json!({"type": nullable("integer"), "format": integer_format(max), "minimum": min, "maximum": max})
         }
+        Kind::Seed { .. } => json!({
+            "type": ["integer", "string", "null"], "format": "int64", "minimum": -1, "maximum": SEED_MAX,
+            "pattern": "^(|-1|[0-9]{1,15})$",
+        }),
         Kind::Boolean { .. } => json!({"type": nullable("boolean")}),
         Kind::Choice { schema, .. } => {
             let mut reference = json!({"$ref": format!("#/components/schemas/{schema}")});
@@ -181,6 +186,7 @@ fn value_schema(field: &Field<GenerationDraft>) -> Value {
             json!({"type": "integer", "minimum": 0, "format": integer_format(range.max)})
         }
         Kind::Integer { .. } => json!({"type": "integer", "minimum": 0}),
+        Kind::Seed { .. } => json!({"type": "integer", "minimum": 0, "format": integer_format(SEED_MAX)}),
         Kind::Boolean { .. } => json!({"type": "boolean"}),
         _ => json!({"type": "string"}),
     }

@@ -1,10 +1,10 @@
 //! A request to tokenize an image.
 
 use super::error::FieldErrors;
-use super::field::{Field, Kind, Limit, Required};
+use super::field::{Field, Kind, Required};
+use super::generation::random_seed;
 use super::reader::Reader;
-use crate::engine::{ModelHandle, SEED_MAX};
-use crate::model::IntegerRange;
+use crate::engine::ModelHandle;
 
 /// The values of a request's fields so far.
 #[derive(Debug, Default)]
@@ -50,11 +50,9 @@ pub static TOKENIZATION_FIELDS: &[Field<TokenizationDraft>] = &[
         example: "7",
         ..Field::new(
             "seed",
-            Kind::Integer {
-                range: Limit::Fixed(IntegerRange::new(0, SEED_MAX)),
-                set: |draft, seed| draft.seed = seed,
-            },
-            "Seed of the noise that the recurrence starts from.",
+            Kind::Seed { set: |draft, seed| draft.seed = seed.unwrap_or_else(random_seed) },
+            "Seed of the noise that the recurrence starts from, as a number or as text. Random if empty or -1; returned in \
+             the answer.",
         )
     },
     Field {

@@ -11,6 +11,7 @@ use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -37,6 +38,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Adds the middleware; the last one here is the outermost.
 pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetrics) -> Router {
     let mut routes = routes
+        // Handlers limit the size of what comes out.
+        .layer(RequestDecompressionLayer::new())
         .layer(from_fn_with_state(options.body_timeout, limit_body_time))
         .layer(RequestBodyLimitLayer::new(MAX_BODY));
     if let Some(limit) = options.rate_limit {

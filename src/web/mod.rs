@@ -17,7 +17,8 @@
 //! | `problem` | errors and their shapes |
 //!
 //! Files at this level: `site` (the router), `middleware` (what every request passes), `server` (connections), `state`
-//! (what handlers share), `options` (an operator's settings), `memory` (what pictures take at most), `http_metrics`.
+//! (what handlers share), `options` (an operator's settings), `memory` (what pictures take at most),
+//! `model_alias` (further names of models), `http_metrics`.
 
 mod access;
 mod events;
@@ -26,6 +27,7 @@ mod http_metrics;
 mod jobs;
 mod memory;
 mod middleware;
+mod model_alias;
 mod openai;
 mod operations;
 mod options;
@@ -42,6 +44,7 @@ pub use access::{
 };
 pub use files::ClassPictures;
 pub use memory::MAX_IMAGE_MEMORY;
+pub use model_alias::{ModelAlias, ModelAliasError};
 pub use options::Options;
 pub use server::{serve, serve_with_admin};
 pub use site::{app, openapi};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::access::{ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit};
+use super::model_alias::ModelAlias;
 
 /// The default of [`Options::answer_memory`].
 pub(super) const MAX_ANSWER_MEMORY: usize = 64 << 20;
@@ -41,6 +42,10 @@ pub struct Options {
     pub allowed_hosts: Vec<HostName>,
     /// Other sites whose scripts may use the API.
     pub cors_origins: Vec<Origin>,
+    /// Further names of models in the OpenAI-compatible API.
+    pub model_aliases: Vec<ModelAlias>,
+    /// Time that links to pictures are valid which the OpenAI-compatible API returns.
+    pub link_lifetime: Duration,
     /// Time that running jobs get to finish at shutdown.
     pub drain: Duration,
 }
@@ -62,6 +67,8 @@ impl Default for Options {
             public_paths: PublicPaths::default(),
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
+            model_aliases: Vec::new(),
+            link_lifetime: Duration::from_secs(600),
             drain: Duration::from_secs(10),
         }
     }

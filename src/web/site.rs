@@ -8,7 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::access::CostLimiter;
+use super::access::{CostLimiter, LinkSigner};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::http_metrics::HttpMetrics;
@@ -33,7 +33,10 @@ pub fn openapi(models: &[&Config]) -> serde_json::Value {
 
 /// The routes that the OpenAPI document describes.
 fn documented_routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(rest::routes()).merge(openai::routes()).merge(operations::documented_routes())
+    OpenApiRouter::new()
+        .merge(rest::routes())
+        .merge(openai::documented_routes())
+        .merge(operations::documented_routes())
 }
 
 /// The routes of the site, and those of the operator's listener.
@@ -66,11 +69,16 @@ pub(super) fn with_metrics(
         cost_limiter: CostLimiter::new(options.cost_limit),
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),
+        model_aliases: Arc::new(
+            options.model_aliases.iter().cloned().map(|alias| (alias.name, alias.model)).collect(),
+        ),
+        link_signer: Arc::new(LinkSigner::new(options.link_lifetime)),
         started: SystemTime::now(),
     };
     let routes = Router::new()
         .merge(pages::routes())
         .merge(operations::routes())
+        .merge(openai::routes())
         .merge(routes)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state.clone());

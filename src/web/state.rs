@@ -6,10 +6,11 @@ use std::time::SystemTime;
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
-use super::access::CostLimiter;
+use super::access::{CostLimiter, LinkSigner};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::jobs::JobIndex;
+use super::model_alias::ModelAliases;
 use super::operations::api_description::ApiDescription;
 use super::request::UploadPermits;
 use crate::engine::Engine;
@@ -28,6 +29,9 @@ pub(super) struct AppState {
     pub cost_limiter: CostLimiter,
     pub event_streams: Arc<EventStreams>,
     pub api_description: Arc<ApiDescription>,
+    /// Names of models in the OpenAI-compatible API.
+    pub model_aliases: Arc<ModelAliases>,
+    pub link_signer: Arc<LinkSigner>,
     pub started: SystemTime,
 }
 

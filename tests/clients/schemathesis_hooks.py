@@ -12,7 +12,6 @@ from conftest import REPOSITORY
 FILE = (REPOSITORY / "weights/fashion-mnist/classes/8.png").read_bytes()
 PICTURE = base64.b64encode(FILE).decode()
 DEFAULT = "fashion-mnist"
-SCALE_MAX = 32
 ANIMATION_SCALE_MAX = 20
 MODELS = {path.parent.name: json.loads(path.read_text()) for path in REPOSITORY.glob("weights/*/config.json")}
 
@@ -27,10 +26,6 @@ def fit(body: dict[str, Any], model: dict[str, Any]) -> None:
         body["prompt"] = "red heart" if "styles" in model else None
     if body.get("style") not in model.get("styles", []):
         body["style"] = None
-    if body.get("size") not in (None, "auto"):
-        scale, rest = divmod(int(body["size"].split("x")[0]), model["image"]["size"])
-        if rest or scale > SCALE_MAX:
-            body["size"] = "auto"
 
 
 @schemathesis.hook
@@ -47,9 +42,16 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         # Each stands for one body.
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     body = case.body
+    if case.path == "/v1/images/generations":
+        # Any text is allowed, but only these are names of models.
+        body["model"] = body.get("model") if body.get("model") in MODELS else DEFAULT
     model = MODELS[body.get("model") or DEFAULT]
     if case.path == "/api/v1/generations":
         fit(body, model)
+        if not (REPOSITORY / "weights" / model["name"] / "vocabulary.json").exists():
+            body["prompt"] = None
+        if body.get("style") not in model.get("styles", []):
+            body["style"] = None
         if body.get("class") not in [*model["classes"], *range(len(model["classes"]))]:
             body["class"] = 0
         if body.get("image") is None or body.get("from_step") is None:
@@ -69,5 +71,3 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
             body |= {"n": 1, "response_format": None}
         else:
             body["partial_images"] = 0
-        if body.get("output_format") != "jpeg" or body.get("response_format") == "url":
-            body["output_compression"] = None

@@ -1,15 +1,19 @@
 """OpenAI's own clients, unchanged, against the server."""
 
 import base64
+import io
 import json
 import shutil
 import struct
 import subprocess
+from collections import Counter
 from pathlib import Path
 
+import numpy
 import openai
 import pytest
 from conftest import TOOLS
+from PIL import Image
 
 HERE = Path(__file__).parent
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -101,13 +105,97 @@ def test_errors(client: openai.OpenAI) -> None:
         client.images.generate(prompt="a cat")
     assert unknown.value.param == "prompt" and unknown.value.type == "invalid_request_error"
     assert "T-shirt/top, Trouser, Pullover" in unknown.value.message
-    with pytest.raises(openai.BadRequestError, match="ambiguous: it names Coat and Bag"):
-        client.images.generate(prompt="a coat with a bag", stream=True)
     with pytest.raises(openai.NotFoundError) as model:
-        client.images.generate(prompt="a coat", model="gpt-image-2")
+        client.images.generate(prompt="a coat", model="fashion-mnits")
     assert model.value.code == "model_not_found"
-    with pytest.raises(openai.BadRequestError, match="transparent|opaque"):
-        client.images.generate(prompt="a coat", background="transparent")
+    with pytest.raises(openai.BadRequestError, match="size is invalid"):
+        client.images.generate(prompt="a coat", size="4096x4096")
+
+
+SIZES = ["256x256", "512x512", "1024x1024", "1536x1024", "1024x1536", "1792x1024", "1024x1792", "512X512", "896x896"]
+
+
+@pytest.mark.parametrize("model", ["fashion-mnist", "emoji"])
+@pytest.mark.parametrize("asked", SIZES)
+def test_size(client: openai.OpenAI, model: str, asked: str) -> None:
+    prompt = {"fashion-mnist": "a sneaker", "emoji": "a heart"}[model]
+    seed = {"seed": 5}
+    own = pixels(client.images.generate(model=model, prompt=prompt, extra_body=seed))
+    images = client.images.generate(model=model, prompt=prompt, size=asked, extra_body=seed)
+    picture = pixels(images)
+    width, height = map(int, asked.lower().split("x"))
+    assert picture.size == (width, height)
+    assert images.size == f"{width}x{height}"
+    # The picture is in the middle, as large as fits.
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    middle = picture.crop((left, top, left + side, top + side))
+    if side % own.width == 0:
+        assert middle.tobytes() == own.resize((side, side), Image.Resampling.NEAREST).tobytes()
+    else:
+        expected = own.resize((side, side), Image.Resampling.BICUBIC)
+        difference = numpy.abs(numpy.asarray(middle, float) - numpy.asarray(expected, float))
+        assert difference.mean() < 1.5
+    # The rest has the most frequent colour of the edge.
+    edge = [own.getpixel((x, y)) for x in range(own.width) for y in range(own.height) if {x, y} & {0, own.width - 1}]
+    background = Counter(edge).most_common(1)[0][1]
+    bars = [picture.getpixel((x, y)) for x in (0, width - 1) for y in (0, height - 1)]
+    if width != height:
+        assert edge.count(bars[0]) == background and len(set(bars)) == 1
+
+
+def pixels(images: openai.types.ImagesResponse) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(images.data[0].b64_json))).convert("RGB")
+
+
+@pytest.mark.parametrize("model", ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-2", ""])
+def test_models_of_theirs(client: openai.OpenAI, model: str) -> None:
+    response = client.images.with_raw_response.generate(
+        prompt="a sneaker", model=model, size="1024x1024", style="vivid", quality="hd", n=1, user="someone"
+    )
+    images = response.parse()
+    # As OpenAI does: links for DALL·E, files for the others.
+    if model.startswith("dall-e"):
+        picture = client._client.get(images.data[0].url).content
+    else:
+        picture = base64.b64decode(images.data[0].b64_json)
+    assert Image.open(io.BytesIO(picture)).size == (1024, 1024)
+    expected = [f"There is no model {model} here. fashion-mnist was used."] if model else []
+    expected += [
+        "quality hd is ignored: there is one quality, high.",
+        "style vivid is ignored: the model has no styles.",
+        "user is ignored.",
+    ]
+    assert sorted(images.warnings) == sorted(expected)
+    assert response.headers.get_list("rdpm-warning") == images.warnings
+
+
+def test_ten_images(client: openai.OpenAI) -> None:
+    images = client.images.generate(prompt="bags", n=10)
+    assert len({image.b64_json for image in images.data}) == 10
+
+
+def test_several_classes(client: openai.OpenAI) -> None:
+    images = client.images.generate(prompt="A coat hangs beside a bag.\n\nBehind them stands a sandal.")
+    assert images.data[0].revised_prompt == "Coat"
+    assert images.warnings == ["The prompt names several classes. Coat was drawn, and not Bag, Sandal."]
+
+
+def test_azure_client(server: str) -> None:
+    client = openai.AzureOpenAI(azure_endpoint=server, api_key="none", api_version="2024-02-01", max_retries=0)
+    images = client.images.generate(model="emoji", prompt="a flower, a plant", size="512x512")
+    assert size(images.data[0].b64_json) == (512, 512)
+    assert images.data[0].revised_prompt == "Plant"
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.images.generate(model="unknown", prompt="a heart")
+    assert unknown.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize("base", ["", "/v1/", "/openai/v1", "/openai/v1/"])
+def test_base_urls(server: str, base: str) -> None:
+    client = openai.OpenAI(base_url=server + base, api_key="none", max_retries=0)
+    assert client.models.list().data[0].id == "fashion-mnist"
+    assert client.images.generate(prompt="a dress").data[0].revised_prompt == "Dress"
 
 
 async def asynchronous(server: str) -> list[str]:

@@ -99,6 +99,41 @@ async fn an_image_may_come_in_many_ways() {
     assert_eq!(form(&server, &[("image", Some("photo.bmp"), &photo)]).await.status(), 200);
 }
 
+#[tokio::test]
+async fn base64_may_be_of_any_kind() {
+    let (server, _) = Server::with_fake_backend(options()).await;
+    // Its standard form has both of the characters that differ, and padding.
+    let file = file(40, 29, ImageFormat::Jpeg);
+    let file = (0..).map(|end| [file.as_slice(), &vec![0xfb; end], b"\xff\xf0"].concat());
+    let standard = file.map(|file| STANDARD.encode(file)).find(|text| text.ends_with('=')).unwrap();
+    assert!(standard.contains('+') && standard.contains('/'));
+    let url_safe = standard.replace('+', "-").replace('/', "_");
+    let lines =
+        |end: &str| standard.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line) + end).collect();
+    let ways: [String; 9] = [
+        standard.clone(),
+        standard.trim_end_matches('=').into(),
+        url_safe.clone(),
+        url_safe.trim_end_matches('=').into(),
+        lines("\n"),
+        lines("\r\n"),
+        format!("DATA:image/jpeg;base64,{standard}"),
+        format!("Data:Image/JPEG;name=a.jpg;BASE64,{}", url_safe.trim_end_matches('=')),
+        format!("  data:;base64,\n{standard}\n"),
+    ];
+    for image in ways {
+        let response = post(&server, &json!({"image": image})).await;
+        let status = response.status();
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(status, 200, "{image}: {body}");
+        assert_eq!(body["resized_from"], json!({"width": 40, "height": 29}), "{image}");
+    }
+    for image in ["data:image/jpeg,abcd", "data:base64", "data:", "abc$", "a", "ab=c"] {
+        let refused = problem(post(&server, &json!({"image": image})).await, 422).await;
+        assert_eq!(fields(&refused), ["image"], "{image}");
+    }
+}
+
 /// The greys that the model sees of an image.
 async fn seen(server: &Server, image: String) -> Vec<u8> {
     let response = post(server, &json!({"image": image})).await;
@@ -148,7 +183,7 @@ async fn what_is_no_image_is_named() {
     // Long values aren't sent back.
     let refused = problem(post(&server, &json!({"image": "!".repeat(100_000)})).await, 422).await;
     assert!(refused.to_string().len() < 1000);
-    let body = json!({"image": base64(2, 2), "seed": -1, "model": "x", "size": 2});
+    let body = json!({"image": base64(2, 2), "seed": -2, "model": "x", "size": 2});
     let refused = problem(post(&server, &body).await, 422).await;
     let mut named = fields(&refused);
     named.sort_unstable();
@@ -207,8 +242,10 @@ async fn forms_that_cannot_be_used_are_problems() {
             server.client.post(server.url(TOKENIZE)).header("content-type", kind).body("--x\r\n\r\n--x--");
         problem(with_timeout(request.send()).await.unwrap(), 400).await;
     }
-    problem(with_timeout(server.client.post(server.url(TOKENIZE)).body("x").send()).await.unwrap(), 415)
+    problem(with_timeout(server.client.post(server.url(TOKENIZE)).body("x").send()).await.unwrap(), 400)
         .await;
+    let text = server.client.post(server.url(TOKENIZE)).header("content-type", "text/plain").body("x");
+    problem(with_timeout(text.send()).await.unwrap(), 415).await;
 }
 
 #[tokio::test]

@@ -97,6 +97,8 @@ impl Serve {
                     .map_err(Into::into)
             })?;
         }
+        let names: Vec<&str> = chosen.models.iter().map(|(_, config)| config.name.as_str()).collect();
+        self.check_aliases(&names)?;
         for (folder, error) in &chosen.bad {
             let reason = format!("{error:#}");
             note(format!("rdpm: {} would be skipped: {}", Escaped(folder.display()), Escaped(reason)));
@@ -104,8 +106,26 @@ impl Serve {
         print(toml::to_string(self)?)
     }
 
+    /// Checks that each alias is the name of a model that is served, and not itself one.
+    fn check_aliases(&self, models: &[&str]) -> anyhow::Result<()> {
+        for alias in &self.clients.model_alias {
+            let names = models.join(", ");
+            anyhow::ensure!(
+                models.contains(&alias.model.as_str()),
+                "--model-alias {alias}: there is no model {}; models: {names}",
+                alias.model
+            );
+            anyhow::ensure!(
+                !models.contains(&alias.name.as_str()),
+                "--model-alias {alias}: {} is a model's own name",
+                alias.name
+            );
+        }
+        Ok(())
+    }
+
     fn web_options(&self) -> anyhow::Result<web::Options> {
-        self.connections.options(&self.clients, self.engine.drain())
+        self.connections.options(&self.clients, &self.engine)
     }
 
     async fn serve(self, mut stop: StopSignal) -> anyhow::Result<()> {
@@ -179,6 +199,8 @@ impl Serve {
             let unusable = engine.unusable_models().iter().find(|(name, _)| *name == info.config.name);
             unusable.map_or(Ok(info), |(_, error)| Err(anyhow!("{error}")))
         })?;
+        let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
+        self.check_aliases(&names)?;
         for (folder, error) in &chosen.bad {
             let reason = Escaped(format!("{error:#}"));
             tracing::error!(path = %Escaped(folder.display()), %reason, "a model is skipped");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rdpm::engine::{self, Batching, ModelLoading};
-use rdpm::web::{self, ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit};
+use rdpm::web::{self, ApiKey, HostName, ModelAlias, Origin, ProxyHeader, PublicPaths, RateLimit};
 use serde::{Serialize, Serializer};
 
 /// The engine's settings.
@@ -73,7 +73,7 @@ impl EngineArguments {
             },
             max_batch: self.max_batch as usize,
             max_queue: self.max_queue,
-            retention: Duration::from_secs(self.retention),
+            retention: self.retention(),
             max_finished: self.retention_jobs as usize,
             max_finished_bytes: (self.retention_mib as usize) << 20,
             step_timeout: self.step_timeout(),
@@ -89,6 +89,10 @@ impl EngineArguments {
     /// The longest time without progress; `None` is no limit.
     pub fn step_timeout(&self) -> Option<Duration> {
         (self.step_timeout > 0).then(|| Duration::from_secs(self.step_timeout))
+    }
+
+    fn retention(&self) -> Duration {
+        Duration::from_secs(self.retention)
     }
 
     pub fn drain(&self) -> Duration {
@@ -141,6 +145,9 @@ pub struct ClientArguments {
     /// Other sites whose scripts may use the API, separated by commas, as in https://example.org.
     #[arg(long, env = "RDPM_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     cors_origin: Vec<Origin>,
+    /// Further names of models in the OpenAI-compatible API, separated by commas, as in dall-e-3=emoji.
+    #[arg(long, env = "RDPM_MODEL_ALIAS", value_name = "NAME=MODEL", value_delimiter = ',')]
+    pub model_alias: Vec<ModelAlias>,
 }
 
 /// Limits of connections.
@@ -193,7 +200,11 @@ impl ConnectionArguments {
     }
 
     /// The web layer's options.
-    pub fn options(&self, clients: &ClientArguments, drain: Duration) -> anyhow::Result<web::Options> {
+    pub fn options(
+        &self,
+        clients: &ClientArguments,
+        engine: &EngineArguments,
+    ) -> anyhow::Result<web::Options> {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let limit = |per_minute: u32, burst: u32| {
             let limit = NonZeroU32::new(per_minute).zip(NonZeroU32::new(burst));
@@ -218,7 +229,9 @@ impl ConnectionArguments {
             },
             allowed_hosts: clients.allowed_host.clone(),
             cors_origins: clients.cors_origin.clone(),
-            drain,
+            model_aliases: clients.model_alias.clone(),
+            link_lifetime: engine.retention(),
+            drain: engine.drain(),
             ..web::Options::default()
         })
     }

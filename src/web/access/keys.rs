@@ -1,6 +1,6 @@
 //! API keys.
 //!
-//! A key is sent as `Authorization: Bearer KEY`, or as the password of HTTP Basic with any user name. Browsers ask a person
+//! A key is sent as `Authorization: Bearer KEY`, as `api-key: KEY` (by Azure's clients), or as the password of HTTP Basic with any user name. Browsers ask a person
 //! for the latter, and then send it with everything that the page loads, event streams included.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use headers::authorization::{Authorization, Basic, Bearer};
@@ -16,8 +16,10 @@ use headers::{Header, HeaderMapExt};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::web::problem::Problem;
+use crate::web::problem::{Problem, is_openai_path};
 
+/// The header in which Azure's clients send a key.
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// Shorter ones could be guessed.
 const MIN_LENGTH: usize = 16;
 
@@ -131,7 +133,9 @@ impl KeyCheck {
         let is_public = match path {
             "/metrics" => self.public_paths.metrics,
             _ if path.starts_with("/health/") => self.public_paths.health,
-            _ if path.starts_with("/api/") || path.starts_with("/v1/") => false,
+            // Links are signed.
+            _ if path.starts_with("/v1/images/files/") => true,
+            _ if path.starts_with("/api/") || is_openai_path(path) => false,
             // Without scripts, the page's form generates images by POST.
             _ => self.public_paths.page && method.is_safe(),
         };
@@ -150,6 +154,9 @@ impl KeyCheck {
 fn sent_key(headers: &HeaderMap) -> Option<String> {
     if let Some(Authorization(bearer)) = headers.typed_get::<Authorization<Bearer>>() {
         return Some(bearer.token().to_owned());
+    }
+    if let Some(key) = headers.get(API_KEY) {
+        return key.to_str().ok().map(str::to_owned);
     }
     let Authorization(basic) = headers.typed_get::<Authorization<Basic>>()?;
     Some(basic.password().to_owned())

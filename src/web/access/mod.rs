@@ -9,6 +9,7 @@
 //! | `keyed_semaphores` | what a client may have at once: connections, uploads |
 //! | `body_timeout` | how long a body may take to arrive |
 //! | `answer_memory` | how much memory answers may take that nobody reads |
+//! | `link_signer` | links to pictures that need no key |
 
 mod answer_memory;
 mod body_timeout;
@@ -18,6 +19,7 @@ mod cost_limit;
 mod hosts;
 mod keyed_semaphores;
 mod keys;
+mod link_signer;
 mod origins;
 mod rate_limit;
 mod token_buckets;
@@ -30,6 +32,7 @@ pub(super) use cost_limit::{Budget, Cost, CostLimiter};
 pub(super) use hosts::{HostCheck, LocalAddress, check_host};
 pub(super) use keyed_semaphores::KeyedSemaphores;
 pub(super) use keys::{KeyCheck, check_key};
+pub(super) use link_signer::LinkSigner;
 pub(super) use origins::{cors, same_origin};
 pub(super) use rate_limit::{RateLimiter, limit_rate};
 pub(super) use token_buckets::LimitKey;

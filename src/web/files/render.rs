@@ -54,7 +54,7 @@ pub(in crate::web) async fn render_image(
 ) -> Result<Bytes, Problem> {
     let image = snapshot.images.iter().find(|image| image.index == index);
     let image = image.ok_or_else(|| Problem::not_found(format!("Image {index} isn't finished.")))?;
-    if options.format == Format::Png && options.scale == 1 {
+    if options.format == Format::Png && options.scale == 1 && options.fit.is_none() {
         return Ok(image.png.clone());
     }
     let key = RenderKey::Image { job: snapshot.id, index, options };
@@ -85,15 +85,24 @@ async fn pictures(
 ) -> Result<Bytes, Problem> {
     let config = &snapshot.request.model().config;
     let (size, count) = (config.image.size as u32, files.len() as u32);
-    check_size(options.scale, |scale| sheet_pixels(count, size * scale))?;
-    budget.charge(Cost::pixels(sheet_pixels(count, size * options.scale)))?;
+    let pixels = match options.fit {
+        Some((width, height)) if count == 1 => u64::from(width) * u64::from(height),
+        _ => {
+            check_size(options.scale, |scale| sheet_pixels(count, size * scale))?;
+            sheet_pixels(count, size * options.scale)
+        }
+    };
+    budget.charge(Cost::pixels(pixels))?;
     let parameters = snapshot.request.provenance(first).of_sheet(count, options.scale);
     let work = move || {
         let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-        let sheet = picture::sheet(&images, picture::sheet_columns(count), size * options.scale);
+        let sheet = match images.as_slice() {
+            [image] => options.resize(image),
+            images => picture::sheet(images, picture::sheet_columns(count), size * options.scale),
+        };
         options.format.encode(&sheet, options.quality, Some(&parameters))
     };
-    renderer.run(render_memory(sheet_pixels(count, size * options.scale)), work).await
+    renderer.run(render_memory(pixels), work).await
 }
 
 /// Decodes a PNG file that the engine made.

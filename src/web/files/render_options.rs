@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use image::DynamicImage;
 use utoipa::ToSchema;
 
-use crate::picture::Format;
+use crate::picture::{Format, MAX_SCALE, enlarge, fit};
 
 /// How images are rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,8 +13,39 @@ pub(in crate::web) struct RenderOptions {
     pub format: Format,
     /// Every pixel of an image becomes a square of this size.
     pub scale: u32,
+    /// Width and height that an image is fitted into, instead of `scale`.
+    pub fit: Option<(u32, u32)>,
     /// Quality of JPEG, 1 to 100.
     pub quality: u8,
+}
+
+impl RenderOptions {
+    /// Every pixel becomes a square of this size.
+    pub fn scaled(format: Format, scale: u32, quality: u8) -> Self {
+        Self { format, scale, fit: None, quality }
+    }
+
+    /// Fits an image of `own` × `own` pixels into this size: by a scale where that is the same.
+    pub fn fitted(format: Format, (width, height): (u32, u32), own: u32, quality: u8) -> Self {
+        let scale = width / own.max(1);
+        match width == height && width == own * scale && (1..=MAX_SCALE).contains(&scale) {
+            true => Self::scaled(format, scale, quality),
+            false => Self { format, scale: 1, fit: Some((width, height)), quality },
+        }
+    }
+
+    /// Width and height of one image whose own side is `own`.
+    pub fn size(&self, own: u32) -> (u32, u32) {
+        self.fit.unwrap_or((own * self.scale, own * self.scale))
+    }
+
+    /// One image in this size.
+    pub fn resize(&self, image: &DynamicImage) -> DynamicImage {
+        match self.fit {
+            Some((width, height)) => fit(image, width, height),
+            None => enlarge(image, self.scale),
+        }
+    }
 }
 
 /// What an animation shows of each step.

@@ -4,17 +4,26 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::prompt::{PromptClass, class_of_prompt};
+use super::model_name::resolve_model;
+use super::prompt::classes_of_prompt;
 use crate::engine::Engine;
 use crate::model::{Config, IntegerRange};
-use crate::picture::{Format, MAX_SCALE};
+use crate::picture::Format;
 use crate::request::{
-    COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, MODEL, ObjectSchema, PictureFormat,
-    Reader, Required, SEED, choice_schemas, numeric_sampling_fields,
+    COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, ObjectSchema, PictureFormat, Reader,
+    Required, SEED, choice_schemas, numeric_sampling_fields,
 };
 use crate::web::files::RenderOptions;
+use crate::web::model_alias::ModelAliases;
 use crate::web::problem::Problem;
 use crate::web::request::read_json_object;
+
+/// The smallest and the largest side of a picture, in pixels.
+pub(super) const SIDES: std::ops::RangeInclusive<u32> = 8..=2048;
+/// Models of OpenAI that answer with links if no format is named.
+const DALL_E: &str = "dall-e";
+/// The sides of [`SIDES`] as a regular expression.
+const SIDE_PATTERN: &str = "([89]|[1-9][0-9]{1,2}|1[0-9]{3}|20[0-3][0-9]|204[0-8])";
 
 /// The schema is made from the tables of fields.
 #[derive(ToSchema)]
@@ -30,23 +39,34 @@ pub(super) struct ImageRequest {
     pub urls: bool,
     pub stream: bool,
     pub partial_images: u32,
+    /// What was adapted, each a sentence.
+    pub warnings: Vec<String>,
 }
 
 /// The values of OpenAI's own fields.
 struct ImageDraft {
     class: usize,
-    scale: u32,
+    /// Width and height; `None` is the model's own size.
+    size: Option<(u32, u32)>,
     urls: bool,
     format: Format,
     compression: Option<u64>,
     stream: bool,
     partial_images: u64,
+    warnings: Vec<String>,
+}
+
+impl ImageDraft {
+    fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
 }
 
 type ImageField = Field<ImageDraft>;
 
-const fn ignored(name: &'static str) -> ImageField {
-    Field::new(name, Kind::Text { set: |_, _| {} }, "Accepted and ignored.")
+/// A text that changes nothing.
+const fn ignored(name: &'static str, warn: fn(&mut ImageDraft, String)) -> ImageField {
+    Field::new(name, Kind::Text { set: warn }, "Ignored, with a warning.")
 }
 
 /// The fields that only OpenAI's API has. Those that it shares with ours are read by our table.
@@ -56,25 +76,28 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "a photo of a sneaker",
         ..Field::new(
             "prompt",
-            Kind::Custom {
-                depends_on_model: true,
-                read: |draft, config, value| {
-                    draft.class = read_class(config, value)?;
-                    Ok(())
-                },
-                schema: |_| json!({"type": "string"}),
-            },
+            Kind::Custom { depends_on_model: true, read: read_prompt, schema: |_| json!({"type": "string"}) },
             "Text that names the class to generate: \"a photo of a sneaker\". In any case, singular or plural. Where one name \
-             is part of another, the longer name counts. A prompt that names no class, or several, is an error.",
+             is part of another, the longer name counts. If the text names several classes, the first is drawn, with a \
+             warning. A prompt that names no class is an error.",
         )
     },
     Field {
         default: |_| Some("auto".into()),
-        example: "auto",
+        example: "1024x1024",
         ..Field::new(
             "size",
-            Kind::Custom { depends_on_model: true, read: read_size, schema: size_schema },
-            "`auto` is the model's own size. Other sizes are multiples of it, up to 32 times: every pixel becomes a square.",
+            Kind::Custom {
+                depends_on_model: false,
+                read: read_size,
+                schema: |_| {
+                    let pattern = format!("^(auto|{SIDE_PATTERN}[xX]{SIDE_PATTERN})$");
+                    json!({"type": ["string", "null"], "pattern": pattern})
+                },
+            },
+            "`WIDTHxHEIGHT`, each from 8 to 2048, or `auto`: the model's own size. The picture is drawn at the model's size \
+             and scaled: every pixel becomes a square where the factor is whole, otherwise with a cubic filter. Where the \
+             proportions differ, the picture is in the middle, and the rest has the colour of its background.",
         )
     },
     Field {
@@ -86,13 +109,16 @@ static IMAGE_FIELDS: &[ImageField] = &[
                 schema: "Quality",
                 about: "",
                 names: &["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"],
-                set: |_, _| {},
+                set: |draft, name| {
+                    if !["auto", "high"].contains(&name) {
+                        draft.warn(format!("quality {name} is ignored: there is one quality, high."));
+                    }
+                },
             },
-            "Accepted and ignored: there is one quality, which answers call `high`.",
+            "There is one quality, `high`. Others are ignored, with a warning.",
         )
     },
     Field {
-        default: |_| Some("b64_json".into()),
         example: "url",
         ..Field::new(
             "response_format",
@@ -102,7 +128,8 @@ static IMAGE_FIELDS: &[ImageField] = &[
                 names: &["b64_json", "url"],
                 set: |draft, name| draft.urls = name == "url",
             },
-            "",
+            "`url` answers with a link that needs no key and expires with the generation. The default is `b64_json`, but `url` \
+             if `model` is `dall-e-2` or `dall-e-3`, as in OpenAI's API.",
         )
     },
     Field {
@@ -128,7 +155,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
                 range: Limit::Fixed(IntegerRange::new(0, 100)),
                 set: |draft, quality| draft.compression = Some(quality),
             },
-            "JPEG's quality. Only 100 is allowed for PNG and WebP, which are lossless.",
+            "JPEG's quality. Ignored, with a warning, for PNG and WebP, which are lossless.",
         )
     },
     Field {
@@ -136,8 +163,17 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "opaque",
         ..Field::new(
             "background",
-            Kind::Choice { schema: "Background", about: "", names: &["auto", "opaque"], set: |_, _| {} },
-            "Pictures are opaque; `transparent` is an error.",
+            Kind::Choice {
+                schema: "Background",
+                about: "",
+                names: &["auto", "opaque", "transparent"],
+                set: |draft, name| {
+                    if name == "transparent" {
+                        draft.warn("background transparent is ignored: pictures are opaque.");
+                    }
+                },
+            },
+            "Pictures are opaque. `transparent` is ignored, with a warning.",
         )
     },
     Field {
@@ -145,21 +181,34 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "auto",
         ..Field::new(
             "moderation",
-            Kind::Choice { schema: "Moderation", about: "", names: &["auto", "low"], set: |_, _| {} },
-            "Accepted and ignored.",
+            Kind::Choice {
+                schema: "Moderation",
+                about: "",
+                names: &["auto", "low"],
+                set: |draft, name| {
+                    if name != "auto" {
+                        draft.warn("moderation is ignored: there is none.");
+                    }
+                },
+            },
+            "Ignored, with a warning if it isn't `auto`.",
         )
     },
-    Field::new(
-        "style",
-        Kind::Custom {
-            depends_on_model: false,
-            read: |_, _, _| Err("null: there are no styles".into()),
-            schema: |_| json!({"type": ["string", "null"], "enum": [null]}),
-        },
-        "Must be `null`: there are no styles.",
-    ),
-    ignored("user"),
-    ignored("safety_identifier"),
+    Field {
+        example: "vivid",
+        ..Field::new(
+            "style",
+            Kind::Choice {
+                schema: "Style",
+                about: "",
+                names: &["vivid", "natural"],
+                set: |draft, name| draft.warn(format!("style {name} is ignored: the model has no styles.")),
+            },
+            "Ignored, with a warning.",
+        )
+    },
+    ignored("user", |draft, _| draft.warn("user is ignored.")),
+    ignored("safety_identifier", |draft, _| draft.warn("safety_identifier is ignored.")),
     Field {
         default: |_| Some(false.into()),
         example: "true",
@@ -183,6 +232,17 @@ static IMAGE_FIELDS: &[ImageField] = &[
     },
 ];
 
+/// The model, of which names of OpenAI's models and aliases are allowed, too.
+const MODEL: ImageField = Field {
+    example: "fashion-mnist",
+    ..Field::new(
+        "model",
+        Kind::Text { set: |_, _| {} },
+        "Name of the model; the server's default if omitted or empty. Names of OpenAI's models (`dall-e-3`, `gpt-image-1`) \
+         mean the default model, with a warning, unless the server has an alias for them.",
+    )
+};
+
 /// The schema of the body, and of the enumerations in it, by name.
 pub(in crate::web) fn image_request_schemas(models: &[&Config]) -> Vec<(&'static str, Value)> {
     let mut body = ObjectSchema::of_table(IMAGE_FIELDS, models);
@@ -192,33 +252,48 @@ pub(in crate::web) fn image_request_schemas(models: &[&Config]) -> Vec<(&'static
     for field in numeric_sampling_fields() {
         body.add(field.name, field, models);
     }
-    let about = "Images to generate. `null` means the same as an absent field. `seed` and the options of sampling are not in \
-        OpenAI's API: pass them as `extra_body` in its Python client.";
+    let about = "Images to generate. `null` means the same as an absent field, and so does an empty text. `seed` and the \
+        options of sampling are not in OpenAI's API: pass them as `extra_body` in its Python client.";
     let mut schemas = vec![("OpenAiImageRequest", body.finish(about))];
     schemas.extend(choice_schemas(IMAGE_FIELDS));
     schemas
 }
 
-/// Reads a body.
+/// Reads a body. `deployment` is the name of a model in the address, which goes before the one in the body.
 ///
 /// # Errors
 /// Those of [`read_json_object`], 404 for an unknown model, 422 for invalid fields.
-pub(super) fn read(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result<ImageRequest, Problem> {
+pub(super) fn read(
+    headers: &HeaderMap,
+    body: &[u8],
+    engine: &Engine,
+    aliases: &ModelAliases,
+    deployment: Option<String>,
+) -> Result<ImageRequest, Problem> {
     let mut values = read_json_object(headers, body)?;
-    if let Some(Value::String(name)) = values.get("model")
-        && engine.model(name).is_none()
-    {
-        return Err(Problem::unknown_model(name, engine.models()));
+    values.retain(|name, value| name == "prompt" || value.as_str() != Some(""));
+    if let Some(name) = deployment {
+        values.insert("model".into(), name.into());
+    }
+    let mut warnings = Vec::new();
+    let mut urls = false;
+    if let Some(Value::String(name)) = values.get("model") {
+        // Clients that don't say otherwise expect the default of the model that they name.
+        urls = name.starts_with(DALL_E) && values.get("stream").and_then(Value::as_bool) != Some(true);
+        let (model, warning) = resolve_model(engine, aliases, name)?;
+        values.insert("model".into(), model.config.name.as_str().into());
+        warnings.extend(warning);
     }
     let (mut reader, model) = Reader::resolve(engine, &mut values);
     let mut draft = ImageDraft {
         class: 0,
-        scale: 1,
-        urls: false,
+        size: None,
+        urls,
         format: Format::Png,
         compression: None,
         stream: false,
         partial_images: 0,
+        warnings,
     };
     let mut generation = GenerationDraft::new(&model.config);
     reader.read(IMAGE_FIELDS, &mut values, &mut draft);
@@ -230,34 +305,29 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8], engine: &Engine) -> Result<
     reader.reject_unknown(values);
     draft.check(&mut reader, generation.count);
 
-    generation.class = Some(draft.class);
-    generation.previews = Some(draft.partial_images > 0);
-    generation.pictures = PictureFormat { format: Some(draft.format), scale: draft.scale };
-    let generation = generation.finish(reader, model)?;
+    let own = model.config.image.size as u32;
     // The scale of JPEG's encoder begins at 1.
     let quality = draft.compression.and_then(|quality| u8::try_from(quality).ok()).unwrap_or(100).max(1);
+    let options = RenderOptions::fitted(draft.format, draft.size.unwrap_or((own, own)), own, quality);
+    generation.class = Some(draft.class);
+    generation.previews = Some(draft.partial_images > 0);
+    generation.pictures = PictureFormat { format: Some(draft.format), scale: options.scale };
+    let generation = generation.finish(reader, model)?;
     Ok(ImageRequest {
         generation,
-        options: RenderOptions { format: draft.format, scale: draft.scale, quality },
+        options,
         urls: draft.urls,
         stream: draft.stream,
         partial_images: draft.partial_images as u32,
+        warnings: draft.warnings,
     })
 }
 
 impl ImageDraft {
     /// Checks the values that depend on each other.
-    fn check(&self, reader: &mut Reader<'_>, count: u64) {
-        if let Some(compression) = self.compression.filter(|compression| *compression < 100) {
-            match self.format {
-                Format::Jpeg if self.urls => {
-                    reader.reject("output_compression", compression.into(), "100 with response_format url");
-                }
-                Format::Jpeg => {}
-                Format::Png | Format::WebP => {
-                    reader.reject("output_compression", compression.into(), "100: PNG and WebP are lossless");
-                }
-            }
+    fn check(&mut self, reader: &mut Reader<'_>, count: u64) {
+        if self.compression.is_some_and(|compression| compression < 100) && self.format != Format::Jpeg {
+            self.warn("output_compression is ignored: PNG and WebP are lossless.");
         }
         if self.partial_images > 0 && !self.stream {
             reader.reject("partial_images", self.partial_images.into(), "0 without stream");
@@ -271,44 +341,43 @@ impl ImageDraft {
     }
 }
 
-fn read_class(config: &Config, prompt: &Value) -> Result<usize, String> {
+fn read_prompt(draft: &mut ImageDraft, config: &Config, prompt: &Value) -> Result<(), String> {
     let classes = &config.classes;
-    match prompt.as_str().map(|prompt| class_of_prompt(prompt, classes)) {
-        Some(PromptClass::One(class)) => Ok(class),
-        Some(PromptClass::Several(several)) => {
-            let named: Vec<&str> =
-                several.iter().filter_map(|&class| classes.get(class).map(String::as_str)).collect();
-            Err(format!(
-                "a prompt that names one class; this one is ambiguous: it names {}",
-                named.join(" and ")
-            ))
-        }
-        Some(PromptClass::None) | None => {
-            Err(format!("a prompt that names one of the classes {}", classes.join(", ")))
-        }
+    let named = prompt.as_str().map(|prompt| classes_of_prompt(prompt, classes)).unwrap_or_default();
+    let Some((&first, others)) = named.split_first() else {
+        return Err(format!("a prompt that names one of the classes {}", classes.join(", ")));
+    };
+    draft.class = first;
+    if !others.is_empty() {
+        let name = |class: &usize| classes.get(*class).map(String::as_str).unwrap_or_default();
+        let others: Vec<&str> = others.iter().map(name).collect();
+        draft.warn(format!(
+            "The prompt names several classes. {} was drawn, and not {}.",
+            name(&first),
+            others.join(", ")
+        ));
     }
-}
-
-fn read_size(draft: &mut ImageDraft, config: &Config, size: &Value) -> Result<(), String> {
-    let own = config.image.size as u32;
-    let largest = own * MAX_SCALE;
-    let scale = size.as_str().and_then(|size| match size {
-        "auto" => Some(1),
-        size => (1..=MAX_SCALE).find(|scale| size == format!("{0}x{0}", own * scale)),
-    });
-    draft.scale =
-        scale.ok_or_else(|| format!("auto, {own}x{own} and its multiples up to {largest}x{largest}"))?;
     Ok(())
 }
 
-/// Each model's own size and its multiples.
-fn size_schema(models: &[&Config]) -> Value {
-    let of_model = |config: &&Config| {
-        let own = config.image.size as u32;
-        (1..=MAX_SCALE).map(move |scale| own * scale)
+fn read_size(draft: &mut ImageDraft, _: &Config, size: &Value) -> Result<(), String> {
+    let allowed = || {
+        let (least, most) = (SIDES.start(), SIDES.end());
+        format!("auto, or WIDTHxHEIGHT, each from {least} to {most}")
     };
-    let sides: std::collections::BTreeSet<u32> = models.iter().flat_map(of_model).collect();
-    let sizes = sides.into_iter().map(|side| format!("{side}x{side}").into());
-    let sizes: Vec<Value> = [Value::from("auto")].into_iter().chain(sizes).chain([Value::Null]).collect();
-    json!({"type": ["string", "null"], "enum": sizes})
+    let size = size.as_str().ok_or_else(allowed)?;
+    if !size.eq_ignore_ascii_case("auto") {
+        draft.size = Some(parse_size(size).ok_or_else(allowed)?);
+    }
+    Ok(())
+}
+
+/// Width and height, as in `1024x1536`.
+pub(super) fn parse_size(size: &str) -> Option<(u32, u32)> {
+    let (width, height) = size.split_once(['x', 'X'])?;
+    let side = |text: &str| {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        text.parse().ok().filter(|side| is_plain && SIDES.contains(side))
+    };
+    Some((side(width)?, side(height)?))
 }

@@ -12,9 +12,10 @@ use futures_util::stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::image_request::ImageRequest;
 use super::response::{Kind, Usage, unix_time};
 use crate::engine::{Event, Progress, Subscription};
-use crate::picture::{Format, enlarge};
+use crate::picture::Format;
 use crate::web::access::Budget;
 use crate::web::events::StreamPermit;
 use crate::web::files::{RenderOptions, decode, render_image, render_memory};
@@ -52,6 +53,9 @@ pub(in crate::web) struct CompletedEvent {
     usage: Usage,
     /// The seed that was used (not OpenAI's).
     seed: u64,
+    /// What was adapted or ignored (not OpenAI's).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// A job that is streamed to a client.
@@ -61,6 +65,7 @@ struct JobStream {
     /// Cancels the job when the client disconnects.
     _guard: CancelOnDrop,
     options: RenderOptions,
+    warnings: Vec<String>,
     /// Steps whose previews are yet to be sent.
     steps: VecDeque<usize>,
     sent: u32,
@@ -72,13 +77,21 @@ pub(super) fn respond(
     app: AppState,
     permit: StreamPermit,
     guard: CancelOnDrop,
-    options: RenderOptions,
-    partial_images: u32,
+    request: &ImageRequest,
 ) -> Result<Response, Problem> {
     let subscription = app.engine.subscribe(guard.id, 0);
     let subscription = subscription.ok_or_else(|| Problem::not_found("The generation has expired."))?;
-    let steps = spread(partial_images as usize, subscription.model().config.steps());
-    let job = JobStream { app, subscription, _guard: guard, options, steps, sent: 0, ended: false };
+    let steps = spread(request.partial_images as usize, subscription.model().config.steps());
+    let job = JobStream {
+        app,
+        subscription,
+        _guard: guard,
+        options: request.options,
+        warnings: request.warnings.clone(),
+        steps,
+        sent: 0,
+        ended: false,
+    };
     let events = stream::unfold(job, |mut job| async move {
         let message = job.next().await?;
         Some((Ok::<_, Infallible>(message), job))
@@ -130,13 +143,12 @@ impl JobStream {
     /// A preview in the format of the request.
     async fn render_preview(&self, png: Bytes) -> Result<Bytes, Problem> {
         let options = self.options;
-        if options.format == Format::Png && options.scale == 1 {
+        if options.format == Format::Png && options.scale == 1 && options.fit.is_none() {
             return Ok(png);
         }
-        let work =
-            move || options.format.encode(&enlarge(&decode(&png)?, options.scale), options.quality, None);
-        let side = u64::from(options.scale) * self.subscription.model().config.image.size as u64;
-        self.app.renderer.run(render_memory(side * side), work).await
+        let work = move || options.format.encode(&options.resize(&decode(&png)?), options.quality, None);
+        let (width, height) = options.size(self.subscription.model().config.image.size as u32);
+        self.app.renderer.run(render_memory(u64::from(width) * u64::from(height)), work).await
     }
 
     async fn completed(&self) -> Result<Message, Problem> {
@@ -150,6 +162,7 @@ impl JobStream {
             picture: Kind::new(info, self.options),
             usage: Usage::new(info, 1),
             seed: snapshot.request.seed(),
+            warnings: self.warnings.clone(),
         };
         message(event.kind, &event)
     }

@@ -2,31 +2,34 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::image_file::signed_link;
 use super::image_request::{self, Body, ImageRequest};
 use super::image_stream;
 use super::response::{Image, Images, Kind, Usage, unix_time};
 use crate::engine::Snapshot;
-use crate::picture::Format;
 use crate::request::GenerationRequest;
 use crate::web::access::{Budget, Client, Cost};
-use crate::web::files::{RenderOptions, render_image};
+use crate::web::files::render_image;
 use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{BODY_LIMIT, Query, whole_body};
 use crate::web::state::AppState;
 
-const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+/// The header with what was adapted; there may be several.
+const WARNING: HeaderName = HeaderName::from_static("rdpm-warning");
 
 /// Generate images
 ///
 /// OpenAI's clients work unchanged: set their `base_url` to `/v1`, and any `api_key` where the server needs none.
+/// What was adapted or ignored is in `warnings` and in the header `Rdpm-Warning`.
 /// With `stream`, server-sent events: `image_generation.partial_image` (a `PartialImageEvent`) for each preview that
 /// `partial_images` asks for, then `image_generation.completed` (a `CompletedEvent`). When the client disconnects before the
 /// end, the generation is canceled.
@@ -36,7 +39,11 @@ const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store")
     operation_id = "openaiGenerateImages",
     tag = "OpenAI",
     request_body = Body,
-    responses((status = 200, content((Images = "application/json"), (String = "text/event-stream")))),
+    responses((
+        status = 200, description = "The images, or their events",
+        headers(("Rdpm-Warning" = Option<String>, description = "What was adapted or ignored; once for each warning")),
+        content((Images = "application/json"), (String = "text/event-stream")),
+    )),
 )]
 pub(super) async fn generate(
     State(app): State<AppState>,
@@ -46,29 +53,67 @@ pub(super) async fn generate(
     query: Query,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    respond(app, client, budget, headers, query, body, None).await
+}
+
+/// `POST /openai/deployments/{model}/images/generations`, which is Azure's address.
+pub(super) async fn generate_for_deployment(
+    State(app): State<AppState>,
+    Path(deployment): Path<String>,
+    client: Client,
+    budget: Budget,
+    headers: HeaderMap,
+    query: Query,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    respond(app, client, budget, headers, query, body, Some(deployment)).await
+}
+
+async fn respond(
+    app: AppState,
+    client: Client,
+    budget: Budget,
+    headers: HeaderMap,
+    mut query: Query,
+    body: Result<Bytes, BytesRejection>,
+    deployment: Option<String>,
+) -> Result<Response, Problem> {
     let body = whole_body(body, BODY_LIMIT)?;
+    // Azure's clients send the version of its API.
+    query.take("api-version", "text", |version| Some(version.to_owned()));
     query.finish()?;
-    let request = image_request::read(&headers, &body, &app.engine)?;
+    let request = image_request::read(&headers, &body, &app.engine, &app.model_aliases, deployment)?;
     let GenerationRequest { job, pictures, .. } = &request.generation;
     let job = job.clone().with_previews(request.partial_images > 0);
     budget.charge(cost(&request))?;
     let permit = if request.stream { Some(app.event_streams.acquire()?) } else { None };
     let id = app.jobs.submit(&app.engine, job, client, *pictures, None)?;
     let guard = CancelOnDrop::new(&app.engine, id);
-    if let Some(permit) = permit {
-        return image_stream::respond(app, permit, guard, request.options, request.partial_images);
+    let mut response = if let Some(permit) = permit {
+        image_stream::respond(app, permit, guard, &request)?
+    } else {
+        let snapshot = wait_until_completed(&app.engine, id).await?;
+        let images = images(&app, &snapshot, &request, &headers).await?;
+        ([NO_STORE], Json(images)).into_response()
+    };
+    for warning in request.warnings.iter().filter_map(|warning| header_value(warning)) {
+        response.headers_mut().append(WARNING, warning);
     }
-    let snapshot = wait_until_completed(&app.engine, id).await?;
-    let images = images(&app, &snapshot, &request, &headers).await?;
-    Ok(([NO_STORE], Json(images)).into_response())
+    Ok(response)
+}
+
+/// A text as a header, whose characters are visible ASCII.
+fn header_value(text: &str) -> Option<HeaderValue> {
+    let visible = |letter: char| if (' '..='~').contains(&letter) { letter } else { '?' };
+    HeaderValue::try_from(text.chars().map(visible).collect::<String>()).ok()
 }
 
 /// The images, and the pictures that are made of them and of previews.
 fn cost(request: &ImageRequest) -> Cost {
     let (job, options) = (&request.generation.job, request.options);
-    let side = job.model().config.image.size as u64 * u64::from(options.scale);
+    let (width, height) = options.size(job.model().config.image.size as u32);
     let pictures = u64::from(job.count()) + u64::from(request.partial_images);
-    Cost::images(job.count()).and(Cost::pixels(pictures * side * side))
+    Cost::images(job.count()).and(Cost::pixels(pictures * u64::from(width) * u64::from(height)))
 }
 
 async fn images(
@@ -79,25 +124,19 @@ async fn images(
 ) -> Result<Images, Problem> {
     let info = snapshot.request.model();
     let class = info.config.classes.get(snapshot.request.settings().class());
-    let base = base_url(headers);
+    let own = info.config.image.size as u32;
     let mut data = Vec::with_capacity(snapshot.images.len());
     for image in &snapshot.images {
-        let file = match request.urls {
-            true => None,
-            false => Some(
-                render_image(&app.renderer, &Budget::PAID, snapshot, image.index, request.options).await?,
-            ),
-        };
-        let RenderOptions { format, scale, .. } = request.options;
-        let url = || {
-            let own = format!("{base}/api/v1/generations/{}/images/{}", snapshot.id, image.index);
-            format!("{own}.{}?scale={scale}", Format::name(format))
-        };
-        data.push(Image {
-            url: file.is_none().then(url),
-            b64_json: file.map(|file| STANDARD.encode(file)),
-            revised_prompt: class.cloned().unwrap_or_default(),
-        });
+        let (mut url, mut b64_json) = (None, None);
+        if request.urls {
+            let link = signed_link(app, snapshot.id, image.index, own, request.options);
+            url = Some(format!("{}{link}", base_url(headers)));
+        } else {
+            let file =
+                render_image(&app.renderer, &Budget::PAID, snapshot, image.index, request.options).await?;
+            b64_json = Some(STANDARD.encode(file));
+        }
+        data.push(Image { url, b64_json, revised_prompt: class.cloned().unwrap_or_default() });
     }
     Ok(Images {
         created: unix_time(),
@@ -105,6 +144,7 @@ async fn images(
         kind: Kind::new(info, request.options),
         usage: Usage::new(info, snapshot.request.count()),
         seed: snapshot.request.seed(),
+        warnings: request.warnings.clone(),
     })
 }
 

@@ -3,17 +3,25 @@
 //! | method and path | answer |
 //! |---|---|
 //! | `POST /v1/images/generations` | images of the class that the prompt names; plain or streamed |
+//! | `GET /v1/images/files/{id}/{file}` | the pictures to which `response_format: url` links |
 //! | `GET /v1/models`, `GET /v1/models/{model}` | the served models |
+//!
+//! The same without `/v1`, below `/openai/v1` and with a slash at the end, and at Azure's
+//! `POST /openai/deployments/{model}/images/generations`.
 //!
 //! Handlers answer errors with a `Problem` like all others; `web::problem` gives it OpenAI's shape.
 
+mod image_file;
 mod image_request;
 mod image_stream;
 mod images;
+mod model_name;
 mod models;
 mod prompt;
 mod response;
 
+use axum::Router;
+use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,9 +30,32 @@ use super::state::AppState;
 pub(super) use image_request::image_request_schemas;
 pub(super) use image_stream::{CompletedEvent, PartialImageEvent};
 
-pub(super) fn routes() -> OpenApiRouter<AppState> {
+/// The routes that the OpenAPI document describes.
+pub(super) fn documented_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(images::generate))
+        .routes(routes!(image_file::show))
         .routes(routes!(models::list))
         .routes(routes!(models::show))
+}
+
+/// The other addresses of the same, as clients write them.
+pub(super) fn routes() -> Router<AppState> {
+    let generate = || post(images::generate);
+    let deployment = "/openai/deployments/{model}/images/generations";
+    let mut routes = Router::new()
+        .route("/v1/images/generations/", generate())
+        .route("/v1/models/", get(models::list))
+        .route("/v1/models/{model}/", get(models::show))
+        .route(deployment, post(images::generate_for_deployment))
+        .route(&format!("{deployment}/"), post(images::generate_for_deployment));
+    for base in ["", "/openai/v1", "/openai"] {
+        for end in ["", "/"] {
+            routes = routes
+                .route(&format!("{base}/images/generations{end}"), generate())
+                .route(&format!("{base}/models{end}"), get(models::list))
+                .route(&format!("{base}/models/{{model}}{end}"), get(models::show));
+        }
+    }
+    routes
 }

@@ -7,7 +7,6 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::ModelInfo;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
 
@@ -33,10 +32,12 @@ pub(super) struct OpenAiModel {
 /// List models
 #[utoipa::path(
     get, path = "/v1/models", operation_id = "openaiListModels", tag = "OpenAI",
-    responses((status = 200, body = ModelList)),
+    responses((status = 200, description = "The models and their aliases", body = ModelList)),
 )]
 pub(super) async fn list(State(app): State<AppState>) -> Json<ModelList> {
-    let data = app.engine.models().iter().map(|info| model(&app, info)).collect();
+    let own = app.engine.models().iter().map(|info| model(&app, &info.config.name));
+    let aliases = app.model_aliases.keys().map(|name| model(&app, name));
+    let data = own.chain(aliases).collect();
     Json(ModelList { object: "list", data })
 }
 
@@ -44,19 +45,19 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<ModelList> {
 #[utoipa::path(
     get, path = "/v1/models/{model}", operation_id = "openaiGetModel", tag = "OpenAI",
     params(("model" = String, Path, description = "The model's name")),
-    responses((status = 200, body = OpenAiModel)),
+    responses((status = 200, description = "The model", body = OpenAiModel)),
 )]
 pub(super) async fn show(
     State(app): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<OpenAiModel>, Problem> {
-    match app.engine.model(&name) {
-        Some(info) => Ok(Json(model(&app, info))),
-        None => Err(Problem::unknown_model(&name, app.engine.models())),
+    if app.engine.model(&name).is_some() || app.model_aliases.contains_key(&name) {
+        return Ok(Json(model(&app, &name)));
     }
+    Err(Problem::unknown_model(&name, app.engine.models()))
 }
 
-fn model(app: &AppState, info: &ModelInfo) -> OpenAiModel {
+fn model(app: &AppState, name: &str) -> OpenAiModel {
     let created = app.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    OpenAiModel { id: info.config.name.clone(), object: "model", created, owned_by: "rdpm" }
+    OpenAiModel { id: name.into(), object: "model", created, owned_by: "rdpm" }
 }

@@ -4,17 +4,6 @@
 //! name with several parts (`T-shirt/top`, `Food & drink`) each part is enough. Where one name is part of another ("shirt" in
 //! "T-shirt") the longer one counts.
 
-/// The classes that a prompt names.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum PromptClass {
-    /// Index of the class.
-    One(usize),
-    /// No class is named.
-    None,
-    /// Several classes are named, by rising index.
-    Several(Vec<usize>),
-}
-
 /// A name found in the prompt.
 struct Match {
     class: usize,
@@ -24,8 +13,8 @@ struct Match {
     length: usize,
 }
 
-/// Finds the class in a prompt.
-pub(super) fn class_of_prompt(prompt: &str, classes: &[String]) -> PromptClass {
+/// The classes that a prompt names, by index, in the order of the text, each once.
+pub(super) fn classes_of_prompt(prompt: &str, classes: &[String]) -> Vec<usize> {
     let words = words(prompt);
     let names: Vec<(usize, String)> = classes
         .iter()
@@ -54,15 +43,13 @@ pub(super) fn class_of_prompt(prompt: &str, classes: &[String]) -> PromptClass {
         let overlaps = |other: &Match| other.words.start < one.words.end && one.words.start < other.words.end;
         matches.iter().any(|other| other.length > one.length && overlaps(other))
     };
-    let mut found: Vec<usize> =
-        matches.iter().filter(|found| !lies_within_longer(found)).map(|found| found.class).collect();
-    found.sort_unstable();
-    found.dedup();
-    match found[..] {
-        [] => PromptClass::None,
-        [class] => PromptClass::One(class),
-        _ => PromptClass::Several(found),
+    let mut found = Vec::new();
+    for one in matches.iter().filter(|one| !lies_within_longer(one)) {
+        if !found.contains(&one.class) {
+            found.push(one.class);
+        }
     }
+    found
 }
 
 /// The letters of a class's name and, where it has several parts, of each.
@@ -98,7 +85,7 @@ fn singular(mut word: String) -> String {
 mod tests {
     use super::*;
 
-    fn fashion(prompt: &str) -> PromptClass {
+    fn fashion(prompt: &str) -> Vec<usize> {
         let classes = [
             "T-shirt/top",
             "Trouser",
@@ -111,7 +98,7 @@ mod tests {
             "Bag",
             "Ankle boot",
         ];
-        class_of_prompt(prompt, &classes.map(String::from))
+        classes_of_prompt(prompt, &classes.map(String::from))
     }
 
     #[test]
@@ -130,22 +117,22 @@ mod tests {
             ("T-shirt/top", 0),
             ("bag, bags and baggage", 8),
         ] {
-            assert_eq!(fashion(prompt), PromptClass::One(class), "{prompt}");
+            assert_eq!(fashion(prompt), [class], "{prompt}");
         }
     }
 
     #[test]
     fn longer_name_wins() {
         for prompt in ["a T-shirt", "t shirts", "tshirt", "a t-shirt top"] {
-            assert_eq!(fashion(prompt), PromptClass::One(0), "{prompt}");
+            assert_eq!(fashion(prompt), [0], "{prompt}");
         }
-        assert_eq!(fashion("a shirt"), PromptClass::One(6));
+        assert_eq!(fashion("a shirt"), [6]);
     }
 
     #[test]
     fn parts_of_words_are_ignored() {
         for prompt in ["", "a cat", "bagpipes", "undershirted", "boot", "7", "ßs", "…"] {
-            assert_eq!(fashion(prompt), PromptClass::None, "{prompt}");
+            assert!(fashion(prompt).is_empty(), "{prompt}");
         }
     }
 
@@ -153,13 +140,13 @@ mod tests {
     fn parts_of_a_class_name_are_found() {
         let classes = ["Food & drink", "Fruit & vegetable"].map(String::from);
         for (prompt, class) in [("a drink", 0), ("food and drinks", 0), ("Food & drink", 0), ("fruits", 1)] {
-            assert_eq!(class_of_prompt(prompt, &classes), PromptClass::One(class), "{prompt}");
+            assert_eq!(classes_of_prompt(prompt, &classes), [class], "{prompt}");
         }
     }
 
     #[test]
-    fn all_classes_of_an_ambiguous_prompt_are_returned() {
-        assert_eq!(fashion("a bag and a coat"), PromptClass::Several(vec![4, 8]));
-        assert_eq!(fashion("a shirt over a t-shirt"), PromptClass::Several(vec![0, 6]));
+    fn several_classes_are_returned_in_the_order_of_the_text() {
+        assert_eq!(fashion("a bag, a coat and another bag"), [8, 4]);
+        assert_eq!(fashion("a shirt over a t-shirt"), [6, 0]);
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct Images {
     pub usage: Usage,
     /// The seed that was used (not OpenAI's).
     pub seed: u64,
+    /// What was adapted or ignored (not OpenAI's).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One image: as a file or as an address.
@@ -28,7 +31,7 @@ pub(super) struct Images {
 pub(super) struct Image {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b64_json: Option<String>,
-    /// Dies with the generation.
+    /// A link that needs no key and expires with the generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The class that was drawn.
@@ -71,12 +74,12 @@ struct TokenDetails {
 
 impl Kind {
     pub fn new(info: &ModelInfo, options: RenderOptions) -> Self {
-        let side = info.config.image.size as u32 * options.scale;
+        let (width, height) = options.size(info.config.image.size as u32);
         Self {
             background: "opaque",
             output_format: options.format.name(),
             quality: "high",
-            size: format!("{side}x{side}"),
+            size: format!("{width}x{height}"),
         }
     }
 }

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::web::files::CachedFile;
 
+/// The field with the beginning of a stream.
+pub(super) const STREAM_EXAMPLE: &str = "x-stream-example";
 /// Longer texts are cut in examples: pictures as base64.
 const MAX_EXAMPLE_LENGTH: usize = 100;
 
@@ -144,12 +146,14 @@ impl Answer {
     fn new(status: &str, answer: &Value) -> Self {
         let contents = object(&answer["content"]);
         let contents = contents.map(|(media, content)| (media.clone(), kind(&content["schema"])));
-        let first = object(&answer["content"]).find(|(_, content)| !content["example"].is_null());
+        let examples = object(&answer["content"])
+            .flat_map(|(_, content)| [&content["example"], &content[STREAM_EXAMPLE]])
+            .filter(|example| !example.is_null());
         Self {
             status: status.to_owned(),
             description: text(&answer["description"]),
             contents: contents.collect(),
-            example: first.map(|(_, content)| example(&content["example"])).unwrap_or_default(),
+            example: examples.map(example).next().unwrap_or_default(),
         }
     }
 }

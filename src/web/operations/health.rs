@@ -36,7 +36,10 @@ struct ModelReadiness {
 /// Check liveness
 ///
 /// 200 while the server works; 503 where one of its threads has ended or makes no progress, so that it must be restarted.
-#[utoipa::path(get, path = "/health/live", tag = "Operations", responses((status = 200, body = Health)))]
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "checkLiveness", tag = "Operations",
+    responses((status = 200, description = "The server works", body = Health)),
+)]
 pub(super) async fn live(State(app): State<AppState>) -> Result<Response, Problem> {
     if app.engine.is_alive() {
         Ok(([NO_STORE], Json(Health { status: "live" })).into_response())
@@ -49,7 +52,10 @@ pub(super) async fn live(State(app): State<AppState>) -> Result<Response, Proble
 /// Check readiness
 ///
 /// 200 while jobs of any model are accepted; 503 while no model is ready or the server is shutting down.
-#[utoipa::path(get, path = "/health/ready", tag = "Operations", responses((status = 200, body = Readiness)))]
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "checkReadiness", tag = "Operations",
+    responses((status = 200, description = "Jobs are accepted", body = Readiness)),
+)]
 pub(super) async fn ready(State(app): State<AppState>) -> Result<Response, Problem> {
     app.engine.ready()?;
     let model = |model: &ModelHandle| {

@@ -7,6 +7,7 @@ use rust_embed::RustEmbed;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
+use super::api_description::STREAM_EXAMPLE;
 use crate::model::Config;
 use crate::request::{
     GENERATION_FIELDS, ObjectSchema, TOKENIZATION_FIELDS, choice_schemas, defaults_schema, limits_schema,
@@ -56,6 +57,7 @@ pub(in crate::web) fn openapi_document(routes: utoipa::openapi::OpenApi, models:
     merged.merge(routes);
     let mut document = serde_json::to_value(merged).unwrap_or_default();
     schemas_from_tables(&mut document["components"]["schemas"], models);
+    security(&mut document);
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, operations) in paths {
             for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -67,6 +69,17 @@ pub(in crate::web) fn openapi_document(routes: utoipa::openapi::OpenApi, models:
         }
     }
     document
+}
+
+/// The ways to send a key. A server without keys needs none.
+fn security(document: &mut Value) {
+    let about = "A key of the server, if it has keys.";
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {"type": "http", "scheme": "bearer", "description": about},
+        "basic": {"type": "http", "scheme": "basic", "description": "A key as the password, with any name. For browsers."},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "api-key", "description": "A key, as Azure's clients send it."},
+    });
+    document["security"] = json!([{}, {"bearer": []}, {"basic": []}, {"apiKey": []}]);
 }
 
 /// Sets the schemas that are made from the tables of fields.
@@ -126,18 +139,47 @@ fn errors(operation: &mut Value, is_openai: bool) {
     }
 }
 
-/// Picture files are bytes, streams are events.
+/// The names of the events of an operation's stream, each with the schema of its data.
+fn events(operation: &str) -> &'static [(&'static str, &'static str)] {
+    match operation {
+        "followGeneration" => &[
+            ("queued", "QueuedEvent"),
+            ("started", "StartedEvent"),
+            ("step", "StepEvent"),
+            ("completed", "Generation"),
+            ("failed", "Generation"),
+            ("canceled", "Generation"),
+        ],
+        "openaiGenerateImages" => &[
+            ("image_generation.partial_image", "PartialImageEvent"),
+            ("image_generation.completed", "CompletedEvent"),
+            ("error", "OpenAiError"),
+        ],
+        _ => &[],
+    }
+}
+
+/// Picture files are bytes; streams are events, each of which is one of these objects.
 fn files(operation: &mut Value) {
-    let event = json!({
-        "type": "object",
-        "description": "Each event of the stream",
-        "properties": {
-            "id": {"type": "string"},
-            "event": {"type": "string"},
-            "data": {"type": "string", "contentMediaType": "application/json"},
-        },
-        "required": ["event", "data"],
-    });
+    let event = |(name, data): &(&str, &str)| {
+        json!({
+            "type": "object",
+            "title": name,
+            "properties": {
+                "id": {"type": "string"},
+                "event": {"type": "string", "const": name},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": format!("#/components/schemas/{data}")},
+                },
+            },
+            "required": ["event", "data"],
+        })
+    };
+    let events: Vec<Value> =
+        events(operation["operationId"].as_str().unwrap_or_default()).iter().map(event).collect();
+    let event = json!({"description": "Each event of the stream", "oneOf": events});
     for (kind, content) in
         fields(operation, "responses").flat_map(|(_, response)| fields(response, "content"))
     {
@@ -163,8 +205,10 @@ fn examples(operation: &mut Value) {
         let Some(example) = example(&format!("{id}.{status}")) else { continue };
         let is_text = example.is_string();
         let fits = |kind: &str| if is_text { kind.starts_with("text/") } else { kind.ends_with("json") };
+        // The text of a stream is no example of one event.
+        let name = if is_text { STREAM_EXAMPLE } else { "example" };
         for (_, content) in fields(response, "content").filter(|(kind, _)| fits(kind)) {
-            content["example"] = example.clone();
+            content[name] = example.clone();
         }
     }
 }

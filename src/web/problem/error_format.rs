@@ -41,6 +41,9 @@ fn detail_for(status: StatusCode) -> &'static str {
             "This method is not allowed here; the Allow header lists the methods that are."
         }
         StatusCode::REQUEST_TIMEOUT => "The request body took too long to arrive.",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            "This Content-Encoding is not supported. Send the body plain, or with gzip, deflate, br or zstd."
+        }
         StatusCode::PAYLOAD_TOO_LARGE => "The request body is too large.",
         _ if status.is_server_error() => "The server failed to answer. The fault has been logged.",
         _ => "The request can't be understood.",

@@ -10,7 +10,9 @@ use super::details::{INVALID_FIELDS, Problem, QUEUE_FULL, RATE_LIMITED, UNKNOWN_
 
 /// Whether errors at this address have OpenAI's shape.
 pub(in crate::web) fn is_openai_path(path: &str) -> bool {
-    path == "/v1" || path.starts_with("/v1/")
+    ["/v1", "/openai", "/images", "/models"]
+        .iter()
+        .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// An error, in OpenAI's shape.

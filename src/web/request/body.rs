@@ -19,6 +19,9 @@ pub(in crate::web) const BODY_LIMIT: usize = 64 * 1024;
 /// Values of a JSON body at most, those in lists and objects included. Read, each takes many times its length.
 const MAX_VALUES: usize = 100_000;
 
+/// Some programs write it before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The body, if it arrived whole.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub(in crate::web) fn whole_body(
             let detail = format!("The body is larger than {limit} bytes.");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off."),
+        _ => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off, or can't be decompressed."),
     })
 }
 
@@ -49,6 +52,7 @@ pub(in crate::web) fn read_json_object(
         let detail = "Send JSON with the header Content-Type: application/json.";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if has_too_many_values(body) {
         let detail = format!("The body has more than {MAX_VALUES} values.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
@@ -114,10 +118,12 @@ impl<'de> Deserialize<'de> for JsonObject {
     }
 }
 
-/// `application/json` with any parameters, or `application/…+json`.
+/// `application/json` with any parameters, `application/…+json`, or no media type.
 fn is_json(headers: &HeaderMap) -> bool {
-    content_type(headers)
-        .is_some_and(|kind| kind.ty() == APPLICATION && (kind.subty() == JSON || kind.suffix() == Some(JSON)))
+    !headers.contains_key(header::CONTENT_TYPE)
+        || content_type(headers).is_some_and(|kind| {
+            kind.ty() == APPLICATION && (kind.subty() == JSON || kind.suffix() == Some(JSON))
+        })
 }
 
 /// Whether a body has this media type, with any parameters.

@@ -135,7 +135,7 @@ async fn collect(
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| match is_too_long(&error) {
             true => too_long(limit),
-            false => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off."),
+            false => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off, or can't be decompressed."),
         })?;
         let Ok(piece) = frame.into_data() else { continue };
         if whole.len() + piece.len() > limit {

@@ -127,7 +127,7 @@ pub(super) async fn create(
             Ok(([NO_STORE], Json(generation)).into_response())
         }
         Representation::Picture(format) => {
-            let options = RenderOptions { format, scale: pictures.scale, quality: JPEG_QUALITY };
+            let options = RenderOptions::scaled(format, pictures.scale, JPEG_QUALITY);
             let mut response = respond_with_picture(&app, &snapshot, options).await?;
             let headers = response.headers_mut();
             headers.insert(header::CACHE_CONTROL, NO_STORE.1);

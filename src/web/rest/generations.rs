@@ -45,7 +45,7 @@ pub(super) struct Generations {
         ),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The largest number of generations to list; 20 by default."),
     ),
-    responses((status = 200, body = Generations)),
+    responses((status = 200, description = "The generations, newest first", body = Generations)),
 )]
 pub(super) async fn list(
     State(app): State<AppState>,
@@ -74,7 +74,7 @@ pub(super) async fn list(
     operation_id = "getGeneration",
     tag = "Generations",
     params(("id" = String, Path, description = "The generation's id")),
-    responses((status = 200, body = Generation)),
+    responses((status = 200, description = "The generation", body = Generation)),
 )]
 pub(super) async fn show(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
     let snapshot = find(&id, |id| app.engine.get(id))?;
@@ -98,7 +98,7 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<String>) ->
             description = "The secret that the generation was made with.",
         ),
     ),
-    responses((status = 200, body = Generation)),
+    responses((status = 200, description = "The generation", body = Generation)),
 )]
 pub(super) async fn cancel(
     State(app): State<AppState>,

@@ -95,7 +95,7 @@ struct Class {
 /// List models
 #[utoipa::path(
     get, path = "/api/v1/models", operation_id = "listModels", tag = "Models",
-    responses((status = 200, body = Models)),
+    responses((status = 200, description = "The models, the default first", body = Models)),
 )]
 pub(super) async fn models(State(app): State<AppState>) -> Json<Models> {
     let device = app.engine.devices().join(",");
@@ -136,7 +136,7 @@ fn defaults(config: &Config) -> Value {
 #[utoipa::path(
     get, path = "/api/v1/classes", operation_id = "listClasses", tag = "Models",
     params(("model" = Option<String>, Query, description = "The model's name; the default model if omitted.")),
-    responses((status = 200, body = Classes)),
+    responses((status = 200, description = "The classes", body = Classes)),
 )]
 pub(super) async fn classes(State(app): State<AppState>, mut query: Query) -> Result<Json<Classes>, Problem> {
     let models = app.engine.models();
@@ -164,7 +164,7 @@ pub(super) async fn classes(State(app): State<AppState>, mut query: Query) -> Re
         ("model" = String, Path, description = "The model's name"),
         ("file" = String, Path, pattern = r"^[0-9]{1,4}\.png$", description = "The class's index and `.png`"),
     ),
-    responses((status = 200, body = Vec<u8>, content_type = "image/png"), (status = 304, description = "Unchanged")),
+    responses((status = 200, description = "The picture", body = Vec<u8>, content_type = "image/png"), (status = 304, description = "Unchanged")),
 )]
 pub(super) async fn class_picture(
     State(app): State<AppState>,

@@ -44,7 +44,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
         ),
     ),
     responses((
-        status = 200,
+        status = 200, description = "The picture",
         content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg")),
     )),
 )]
@@ -70,7 +70,7 @@ pub(super) async fn image(
         let status = snapshot.status.as_str();
         return Err(Problem::not_found(format!("{file} isn't finished; the generation is {status}.")));
     }
-    let options = RenderOptions { format, scale, quality: JPEG_QUALITY };
+    let options = RenderOptions::scaled(format, scale, JPEG_QUALITY);
     let bytes = render_image(&app.renderer, &budget, &snapshot, index, options).await?;
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
@@ -115,7 +115,7 @@ pub(super) async fn sheet_or_animation(
         ),
     ),
     responses((
-        status = 200,
+        status = 200, description = "The picture",
         content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg")),
     )),
 )]
@@ -127,7 +127,7 @@ async fn sheet(
     format: Format,
     query: Query,
 ) -> Result<Response, Problem> {
-    let options = RenderOptions { format, scale: scale(query)?, quality: JPEG_QUALITY };
+    let options = RenderOptions::scaled(format, scale(query)?, JPEG_QUALITY);
     check_completed(file, snapshot)?;
     let bytes = render_sheet(&app.renderer, budget, snapshot, options).await?;
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
@@ -159,7 +159,7 @@ async fn sheet(
         ),
     ),
     responses((
-        status = 200,
+        status = 200, description = "The animation",
         content((Vec<u8> = "image/gif"), (Vec<u8> = "image/apng"), (Vec<u8> = "image/webp")),
     )),
 )]

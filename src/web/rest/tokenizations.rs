@@ -92,7 +92,7 @@ struct Size {
     operation_id = "createTokenization",
     tag = "Tokenizations",
     request_body(content((Body = "application/json"), (FormBody = "multipart/form-data"))),
-    responses((status = 200, body = Tokenization)),
+    responses((status = 200, description = "The tokens", body = Tokenization)),
 )]
 pub(super) async fn create(
     State(app): State<AppState>,

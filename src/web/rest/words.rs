@@ -37,7 +37,7 @@ pub(super) struct Completions {
         ("model" = Option<String>, Query, description = "The model's name; the first model that knows words if omitted."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Completions of each kind; 10 if omitted."),
     ),
-    responses((status = 200, body = Completions)),
+    responses((status = 200, description = "The completions", body = Completions)),
 )]
 pub(super) async fn complete(
     State(app): State<AppState>,
