@@ -9,9 +9,14 @@
 # The image contains the shipped weights; mount other weights at /weights. The container runs without root and writes no file.
 # Set options by environment variables (RDPM_…), or mount a configuration file and set RDPM_CONFIG to its path.
 
+# Base images are pinned by version, so that a new build gets the security updates of that version. For the same image in each
+# build, add the digest that `docker buildx imagetools inspect IMAGE:TAG` prints. The Rust version must be the one in
+# rust-toolchain.toml.
+
 # ---- CPU: build
 
-FROM rust:1.95.0-bookworm AS build
+FROM rust:1.95.0-bookworm AS rust
+FROM rust AS build
 WORKDIR /source
 COPY . .
 # The caches keep compiled crates between builds. Only the program is copied into the image.
@@ -22,18 +27,22 @@ RUN --mount=type=cache,id=rdpm-crates,target=/usr/local/cargo/registry \
 # ---- CUDA: build
 
 FROM nvidia/cuda:12.8.1-devel-ubuntu24.04 AS cuda-build
+# The image above fixes the release, and security updates of its packages are welcome.
+# hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential ca-certificates curl \
-    && rm -rf /var/lib/apt/lists/* \
-    && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95.0
-ENV PATH=/root/.cargo/bin:$PATH
+    && apt-get install --yes --no-install-recommends build-essential ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+# The toolchain of the Rust image runs here too, because Ubuntu's C library is newer.
+COPY --from=rust /usr/local/rustup /usr/local/rustup
+COPY --from=rust /usr/local/cargo /usr/local/cargo
+ENV RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:$PATH
 # The GPU's compute capability without the dot: 80 for A100, 86 for RTX 30, 89 for RTX 40 and L4, 90 for H100. The program
 # also runs on later GPUs.
 ARG CUDA_COMPUTE_CAP=80
 ENV CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP}
 WORKDIR /source
 COPY . .
-RUN --mount=type=cache,id=rdpm-cuda-crates,target=/root/.cargo/registry \
+RUN --mount=type=cache,id=rdpm-cuda-crates,target=/usr/local/cargo/registry \
     --mount=type=cache,id=rdpm-cuda,target=/source/target \
     cargo build --locked --release --features cuda && cp target/release/rdpm /rdpm
 
@@ -53,7 +62,7 @@ CMD ["serve"]
 
 # ---- CPU: the image. Keep it last: `docker build` builds the last stage by default.
 
-FROM debian:bookworm-slim AS cpu
+FROM debian:12-slim AS cpu
 COPY --from=build /rdpm /usr/local/bin/rdpm
 COPY weights /weights
 ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=cpu
