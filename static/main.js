@@ -46,6 +46,10 @@ const page = {
     addresses[currentView()] = address;
     history.replaceState(null, "", address);
   },
+  updateTitle() {
+    const title = views[currentView()]?.pictureName || document.querySelector(".tabs [aria-current]")?.textContent;
+    document.title = `${title} · RDPM: pictures from tokens`;
+  },
   showNotice(text) {
     const notice = byId("notice");
     notice.textContent = text;
@@ -78,8 +82,7 @@ async function showView(name, linked = false) {
     if (isCurrent && link.closest(".tabs")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const title = document.querySelector(".tabs [aria-current]")?.textContent;
-  document.title = `${title} · RDPM: pictures from tokens`;
+  page.updateTitle();
   page.updateButtons();
   if (!views[name] && loaders[name]) {
     try {

@@ -95,6 +95,14 @@ export class DrawView extends RunView {
     this.sheet.setPictures(pictures, pictures.map((_, index) => sheetLabel(run, settings, index)));
     this.sheet.check(index);
     this.startRun([pictures[index]]);
+    this.page.updateTitle();
+  }
+
+  get pictureName() {
+    if (!this.run) return "";
+    const { label, seed } = this.run.pictures[this.index];
+    const number = this.run.indexInJob(this.index) + 1;
+    return `${label}, seed ${seed}${number > 1 ? `, no. ${number}` : ""}`;
   }
 
   /** @param {Run} run */
@@ -170,6 +178,7 @@ export class DrawView extends RunView {
     if (!this.run) return;
     this.index = index;
     this.page.setAddress(this.#address);
+    this.page.updateTitle();
     this.viewer.swap([this.run.pictures[index]]);
     this.actions.choose(index);
   }

@@ -179,8 +179,12 @@ async fn the_chosen_picture_of_several_is_linked_copied_and_saved() {
     let second = second.crop_imm(second.width() - 28, second.height() - 28, 28, 28).to_luma8();
     assert_eq!(site.picture().await.to_luma8(), second);
 
-    // Choosing another one changes the address; a reload shows it again.
+    let title = "return document.title";
+    assert_eq!(site.script(title).await, json!("Bag, seed 7, no. 2 · RDPM: pictures from tokens"));
+
+    // Choosing another one changes the address and the title; a reload shows it again.
     site.click("#draw .sheet label:nth-child(3)").await;
+    assert_eq!(site.script(title).await, json!("Bag, seed 7 · RDPM: pictures from tokens"));
     assert!(site.script("return location.search").await.as_str().unwrap().ends_with("&pick=3"));
     site.client.refresh().await.unwrap();
     site.until("document.querySelector('#draw .status').innerText.includes('Restored')").await;

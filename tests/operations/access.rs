@@ -92,6 +92,8 @@ async fn parts_other_than_the_api_can_be_opened_and_health_closed() {
         ("/static/styles/base.css", 200),
         ("/api/v1/models", 401),
         ("/nothing", 404),
+        // Draws a picture.
+        ("/preview.png?class=Circle&seed=1", 401),
     ] {
         assert_eq!(server.get(path).await.status(), status, "{path}");
     }
@@ -152,6 +154,8 @@ async fn a_client_that_asks_too_often_has_to_wait() {
     assert_limited(server.post(&json!({"class": 0})).await).await;
     // Whatever it claims: nobody said that a proxy is to be believed.
     assert_limited(post_as(&server, "x-forwarded-for", "192.0.2.1").await).await;
+    // A picture of a link is work as well.
+    assert_limited(server.get("/preview.png?class=Circle&seed=1").await).await;
     // Looking is free.
     for _ in 0..10 {
         assert_eq!(server.get("/api/v1/models").await.status(), 200);

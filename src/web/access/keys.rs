@@ -20,6 +20,9 @@ use crate::web::problem::{Problem, is_openai_path};
 
 /// The header in which Azure's clients send a key.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
+/// The route that draws a picture although its method is GET: it needs a key as the API does, and counts as work.
+pub(in crate::web) const LINK_PREVIEW_PATH: &str = "/preview.png";
+
 /// Shorter ones could be guessed.
 const MIN_LENGTH: usize = 16;
 
@@ -136,6 +139,7 @@ impl KeyCheck {
             // Links are signed.
             _ if path.starts_with("/v1/images/files/") => true,
             _ if path.starts_with("/api/") || is_openai_path(path) => false,
+            LINK_PREVIEW_PATH => false,
             // Without scripts, the page's form generates images by POST.
             _ => self.public_paths.page && method.is_safe(),
         };

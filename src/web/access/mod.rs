@@ -31,7 +31,7 @@ pub(super) use client_address::{ClientAddress, network, with_client_address};
 pub(super) use cost_limit::{Budget, Cost, CostLimiter};
 pub(super) use hosts::{HostCheck, LocalAddress, check_host};
 pub(super) use keyed_semaphores::KeyedSemaphores;
-pub(super) use keys::{KeyCheck, check_key};
+pub(super) use keys::{KeyCheck, LINK_PREVIEW_PATH, check_key};
 pub(super) use link_signer::LinkSigner;
 pub(super) use origins::{cors, same_origin};
 pub(super) use rate_limit::{RateLimiter, limit_rate};

@@ -1,4 +1,4 @@
-//! The rate limit of requests for work (POST).
+//! The rate limit of requests for work (POST, and pictures of links).
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::keys::LINK_PREVIEW_PATH;
 use super::token_buckets::{LimitKey, RateLimit, TokenBuckets};
 use crate::web::problem::Problem;
 
@@ -26,7 +27,7 @@ pub(in crate::web) async fn limit_rate(
     request: Request,
     next: Next,
 ) -> Response {
-    if request.method() != Method::POST {
+    if request.method() != Method::POST && request.uri().path() != LINK_PREVIEW_PATH {
         return next.run(request).await;
     }
     match limiter.0.take(&LimitKey::of(request.extensions()), NonZeroU32::MIN) {

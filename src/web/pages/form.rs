@@ -32,6 +32,8 @@ pub(super) struct Form {
     /// Comparison: the setting that differs, and its value in the second run.
     pub vary: &'static str,
     pub to: String,
+    /// Which picture of several is shown, from 1.
+    pick: u64,
     /// Sentences for people.
     pub problems: Vec<String>,
     /// Invalid values beyond those that `problems` names.
@@ -51,6 +53,7 @@ impl Form {
             seeds: Vec::new(),
             vary: variable_settings().next().unwrap_or(CLASS),
             to: String::new(),
+            pick: 1,
             problems: Vec::new(),
             omitted_problems: 0,
             class_is_named: false,
@@ -90,6 +93,29 @@ impl Form {
     /// The seeds as text of the field.
     pub fn seeds_text(&self) -> String {
         self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The picture that the address shows: the picked one, or the first. Without a seed, that of seed 0.
+    pub fn picked(&self) -> Picked {
+        let count = self.draft.count.max(1);
+        let seeds = self.seeds.len().max(1) as u64;
+        let total = self.classes.len() as u64 * seeds * count;
+        let index = if self.pick <= total { self.pick.saturating_sub(1) } else { 0 };
+        let job = index / count;
+        let at = |position: u64| usize::try_from(position).unwrap_or(0);
+        Picked {
+            class: self.classes.get(at(job / seeds)).copied().unwrap_or(0),
+            seed: self.seeds.get(at(job % seeds)).copied().unwrap_or(0),
+            number: (index % count) as u32 + 1,
+        }
+    }
+
+    /// Names the picture that a complete address shows: `Bag, seed 7`.
+    pub fn picture_name(&self) -> Option<String> {
+        let Picked { class, seed, number } = self.picked();
+        let class = self.model.config.classes.get(class).filter(|_| self.is_complete())?;
+        let number = if number > 1 { format!(", no. {number}") } else { String::new() };
+        Some(format!("{class}, seed {seed}{number}"))
     }
 
     /// One request for each class and seed, in the order of the contact sheet.
@@ -132,6 +158,8 @@ impl Form {
             },
             // Which values are allowed depends on `vary`; the page checks this one before it uses it.
             "to" if value.chars().count() <= MAX_QUOTED => value.clone_into(&mut self.to),
+            // The scripts ignore an invalid one, too.
+            "pick" => self.pick = value.parse().unwrap_or(1).max(1),
             "to" => self.reject("to", value, "a value of the setting that differs"),
             key => {
                 if let Some(field) = sampling_fields().find(|field| field.name == key) {
@@ -208,6 +236,16 @@ impl Form {
             .filter_map(|field| Input::new(field, &self.model, &options[field.name]))
             .collect()
     }
+}
+
+/// One picture of a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Picked {
+    /// Index.
+    pub class: usize,
+    pub seed: u64,
+    /// Among those of its class and seed, from 1.
+    pub number: u32,
 }
 
 /// An option of sampling as the page shows it: a number with a slider.

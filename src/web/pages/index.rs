@@ -4,14 +4,15 @@
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::form::{Form, Input};
+use super::link_preview;
 use super::pictures::{self, Picture};
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
-use crate::web::access::Budget;
+use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH};
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
 
@@ -28,6 +29,7 @@ struct Page<'a> {
     /// The names of the selected classes.
     title: String,
     form: Form,
+    link: Link,
     /// The pictures of a sent form.
     pictures: Vec<Picture>,
     /// Whether the form was sent.
@@ -53,6 +55,40 @@ struct Model<'a> {
     /// `#rrggbb` of each code, and the schedule, as the scripts read them.
     colors: String,
     schedule: String,
+}
+
+/// What other sites show of a link to this page. Empty texts are left out.
+struct Link {
+    /// The picture's name, or the view's.
+    title: String,
+    /// URLs of the page and of its picture; they must be absolute.
+    page: String,
+    image: String,
+    /// Width and height of the picture.
+    image_side: u32,
+}
+
+impl Link {
+    fn new(form: &Form, origin: Option<&str>, query: &str) -> Self {
+        let size = form.model.config.image.size;
+        let image_side = size as u32 * link_preview::scale(size);
+        let name = form.picture_name().filter(|_| form.view == View::Draw);
+        let (page, image) = match origin.filter(|_| name.is_some()) {
+            Some(origin) => (format!("{origin}/?{query}"), format!("{origin}{}?{query}", LINK_PREVIEW_PATH)),
+            None => Default::default(),
+        };
+        let title = name.unwrap_or_else(|| form.view.title().to_owned());
+        Self { title, page, image, image_side }
+    }
+}
+
+/// The scheme and host that a request was sent to.
+fn origin(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let authority: axum::http::uri::Authority = host.parse().ok().filter(|_| !host.contains('@'))?;
+    // A proxy that terminates TLS says so.
+    let is_https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    Some(format!("{}://{authority}", if is_https { "https" } else { "http" }))
 }
 
 /// A model in the menu.
@@ -100,27 +136,38 @@ impl<'a> ModelOption<'a> {
 pub(super) async fn show(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let form = Form::read(&app.engine, query.unwrap_or_default().as_bytes());
-    render(&app, form, Vec::new(), false)
+    let query = query.unwrap_or_default();
+    let form = Form::read(&app.engine, query.as_bytes());
+    let link = Link::new(&form, origin(&headers).as_deref(), &query);
+    render(&app, form, link, Vec::new(), false)
 }
 
 /// `POST /`: the form, sent without scripts.
 pub(super) async fn submit(
     State(app): State<AppState>,
+    client: Client,
     budget: Budget,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let mut form = Form::read(&app.engine, &body);
     let pictures = if form.problems.is_empty() {
-        pictures::generate(&app.engine, &budget, &mut form).await
+        pictures::generate(&app.engine, &client, &budget, &mut form).await
     } else {
         Vec::new()
     };
-    render(&app, form, pictures, true)
+    let link = Link::new(&form, None, "");
+    render(&app, form, link, pictures, true)
 }
 
-fn render(app: &AppState, form: Form, pictures: Vec<Picture>, sent: bool) -> Result<Response, Problem> {
+fn render(
+    app: &AppState,
+    form: Form,
+    link: Link,
+    pictures: Vec<Picture>,
+    sent: bool,
+) -> Result<Response, Problem> {
     let info = form.model.clone();
     let config = &info.config;
     let class = |(index, name)| Class {
@@ -152,6 +199,7 @@ fn render(app: &AppState, form: Form, pictures: Vec<Picture>, sent: bool) -> Res
         inputs: form.inputs(),
         classes: config.classes.iter().map(String::as_str).enumerate().map(class).collect(),
         form,
+        link,
         pictures,
         sent,
         version: env!("CARGO_PKG_VERSION"),

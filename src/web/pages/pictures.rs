@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::form::Form;
 use crate::engine::{Engine, JobId, Request, SEED_MAX, Snapshot, Status};
-use crate::web::access::{Budget, Cost};
+use crate::web::access::{Budget, Client, Cost};
 
 /// Less than the timeouts of browsers and proxies, which are half a minute or more.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -23,7 +23,12 @@ pub(super) struct Picture {
 }
 
 /// Generates the pictures of a form. On failure adds a sentence to the form's problems and returns none.
-pub(super) async fn generate(engine: &Engine, budget: &Budget, form: &mut Form) -> Vec<Picture> {
+pub(super) async fn generate(
+    engine: &Engine,
+    client: &Client,
+    budget: &Budget,
+    form: &mut Form,
+) -> Vec<Picture> {
     if form.seeds.is_empty() {
         form.seeds.push(rand::random_range(0..=SEED_MAX.min(999_999)));
     }
@@ -38,6 +43,8 @@ pub(super) async fn generate(engine: &Engine, budget: &Budget, form: &mut Form) 
         form.problems.push(problem.detail);
         return Vec::new();
     }
+    let requests =
+        requests.into_iter().map(|request| request.with_client(Some(client.engine_id()))).collect();
     let mut jobs = Jobs { engine, ids: Vec::new() };
     match tokio::time::timeout(TIME_LIMIT, jobs.run(requests)).await {
         Ok(Ok(snapshots)) => snapshots.iter().flat_map(labelled).collect(),
