@@ -38,7 +38,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the page and the API over HTTP.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Check whether a server on this machine is ready: the exit status is 0 if it is. For container runtimes.
     Health(health::Health),
     /// Generate images of a class.

@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use fantoccini::error::NewSessionError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -59,8 +58,9 @@ impl Drop for Driver {
 
 impl Browser {
     pub async fn start(width: u32, height: u32) -> Self {
-        // On a busy machine a browser sometimes fails to start.
-        let mut retries = 2;
+        // Chromedriver takes a random port for IPv4, and ends where the same one is in use for IPv6. On a busy machine a
+        // browser sometimes fails to start.
+        let mut retries = 4;
         let browser = loop {
             match Self::try_start(width, height).await {
                 Err(_) if retries > 0 => retries -= 1,
@@ -72,10 +72,10 @@ impl Browser {
         browser
     }
 
-    async fn try_start(width: u32, height: u32) -> Result<Self, NewSessionError> {
+    async fn try_start(width: u32, height: u32) -> Result<Self, String> {
         let mut driver = Command::new("chromedriver");
         driver.arg("--port=0").process_group(0);
-        let (driver, port) = Program::start(&mut driver, "started successfully on port ");
+        let (driver, port) = Program::try_start(&mut driver, "started successfully on port ")?;
         let driver = Driver(driver);
         let profile = TempDir::new().unwrap();
         let flags = [
@@ -99,7 +99,8 @@ impl Browser {
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities.as_object().unwrap().clone())
             .connect(&format!("http://127.0.0.1:{port}"))
-            .await?;
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(Self { client, _driver: driver, _profile: profile })
     }
 

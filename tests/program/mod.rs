@@ -10,21 +10,29 @@ pub struct Program(pub Child);
 impl Program {
     /// Starts a program and waits until it prints a line that contains `prefix`. Returns the rest of that line.
     pub fn start(command: &mut Command, prefix: &str) -> (Self, String) {
+        Self::try_start(command, prefix).unwrap_or_else(|output| {
+            panic!("{command:?} ended before it printed {prefix:?}. It printed:\n{output}")
+        })
+    }
+
+    /// The same for a program that may end before: then returns what it printed.
+    pub fn try_start(command: &mut Command, prefix: &str) -> Result<(Self, String), String> {
         let mut child =
             command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
+        let (mut printed, mut line) = (String::new(), String::new());
         while !line.contains(prefix) {
             line.clear();
-            assert!(
-                output.read_line(&mut line).unwrap() > 0,
-                "{command:?} ended before it printed {prefix:?}"
-            );
+            if output.read_line(&mut line).unwrap() == 0 {
+                child.wait().unwrap();
+                return Err(printed);
+            }
+            printed += &line;
         }
         // Keep reading, so that a full pipe never blocks the program.
         std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
         let rest = line.split_once(prefix).unwrap().1.trim().trim_end_matches('.').to_owned();
-        (Self(child), rest)
+        Ok((Self(child), rest))
     }
 }
 
