@@ -1,5 +1,7 @@
 //! The images API of OpenAI. What their own clients make of it is in tests/clients.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rdpm::engine::Options;
@@ -228,20 +230,9 @@ async fn addresses_of_other_clients_work() {
 
 #[tokio::test]
 async fn links_need_no_key_until_they_expire() {
-    let keys = vec!["0123456789abcdef".parse().unwrap()];
-    let web_options =
-        web::Options { keys, link_lifetime: std::time::Duration::from_secs(2), ..web::Options::default() };
-    let (server, _) = Server::with_web_options(web_options).await;
-    let body = json!({"prompt": "circle", "response_format": "url", "output_format": "jpeg", "size": "100x50",
-        "output_compression": 80, "n": 2});
-    let request = server.client.post(server.url(GENERATE)).bearer_auth("0123456789abcdef");
-    let host = request.header("host", "draw.example.org").header("x-forwarded-proto", "https");
-    let body: Value = with_timeout(host.json(&body).send()).await.unwrap().json().await.unwrap();
-    let urls: Vec<&str> =
-        body["data"].as_array().unwrap().iter().filter_map(|image| image["url"].as_str()).collect();
-    assert_eq!(urls.len(), 2);
-    for url in urls {
-        let path = url.strip_prefix("https://draw.example.org").unwrap();
+    let (server, paths) = server_with_links(Duration::from_secs(600)).await;
+    assert_eq!(paths.len(), 2);
+    for path in &paths {
         let picture = picture(server.get(path).await, "image/jpeg").await;
         assert_eq!((picture.width(), picture.height()), (100, 50));
         for (from, to) in [
@@ -254,7 +245,7 @@ async fn links_need_no_key_until_they_expire() {
             ("&signature=", "&unsigned="),
         ] {
             let forged = path.replacen(from, to, 1);
-            if forged != path {
+            if forged != *path {
                 let status = server.get(&forged).await.status();
                 assert!(status == 403 || status == 400, "{forged}: {status}");
             }
@@ -263,10 +254,27 @@ async fn links_need_no_key_until_they_expire() {
         let unsigned = server.get(&format!("/api/v1/generations/{generation}/images/0.png")).await;
         assert_eq!(unsigned.status(), 401);
     }
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    let path = body["data"][0]["url"].as_str().unwrap().strip_prefix("https://draw.example.org").unwrap();
-    let expired = error(server.get(path).await, 403).await;
+    let (server, paths) = server_with_links(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let expired = error(server.get(&paths[0]).await, 403).await;
     assert!(expired["message"].as_str().unwrap().contains("expired"), "{expired}");
+}
+
+/// A server that needs a key, and the paths of links to two images.
+async fn server_with_links(link_lifetime: Duration) -> (Server, Vec<String>) {
+    let keys = vec!["0123456789abcdef".parse().unwrap()];
+    // The host is a proxy's, which a server on a loopback address refuses by default.
+    let allowed_hosts = vec!["draw.example.org".parse().unwrap()];
+    let web_options = web::Options { keys, link_lifetime, allowed_hosts, ..web::Options::default() };
+    let (server, _) = Server::with_web_options(web_options).await;
+    let body = json!({"prompt": "circle", "response_format": "url", "output_format": "jpeg", "size": "100x50",
+        "output_compression": 80, "n": 2});
+    let request = server.client.post(server.url(GENERATE)).bearer_auth("0123456789abcdef");
+    let host = request.header("host", "draw.example.org").header("x-forwarded-proto", "https");
+    let body: Value = with_timeout(host.json(&body).send()).await.unwrap().json().await.unwrap();
+    let urls = body["data"].as_array().unwrap().iter().filter_map(|image| image["url"].as_str());
+    let paths = urls.map(|url| url.strip_prefix("https://draw.example.org").unwrap().to_owned()).collect();
+    (server, paths)
 }
 
 #[tokio::test]
