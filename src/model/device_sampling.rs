@@ -4,7 +4,7 @@
 //! uniforms come from the images' own generators on the host, so a device samples what the host would, up to rounding.
 //! Only the results are copied back.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::sampling_settings::SamplingSettings;
 use super::step::{Alternatives, Step};
@@ -16,6 +16,8 @@ pub(super) struct SampleSpec<'a> {
     pub step: usize,
     /// Whether to record [`Alternatives`].
     pub alternatives: bool,
+    /// The codes that are given, n entries; `None` if none is.
+    pub given: Option<&'a [Option<u32>]>,
 }
 
 impl SampleSpec<'_> {
@@ -71,19 +73,45 @@ pub(super) fn sample(logits: &Tensor, uniforms: &Tensor, specs: &[SampleSpec]) -
     let sampled = (&logits + gumbel)?.argmax_keepdim(D::Minus1)?; // (b, n, 1)
     let probability = (weights.gather(&sampled, D::Minus1)? / &total)?;
 
-    // Two copies to the host: integers (code, alternatives) and floats (entropy, probability, alternatives').
+    // Two copies to the host: integers (code, alternatives) and floats (entropy, probability, that of the given code,
+    // alternatives').
     let count = Alternatives::COUNT.min(logits.dim(D::Minus1)?);
-    let (mut integers, mut floats) = (vec![sampled.clone()], vec![entropy, probability]);
+    let of_given = match given_codes(specs, logits.dim(1)?, device)? {
+        Some(codes) => {
+            let at = match &order {
+                // The rank of each code.
+                Some(order) => order.broadcast_eq(&codes)?.to_dtype(DType::F32)?.argmax_keepdim(D::Minus1)?,
+                None => codes,
+            };
+            (weights.gather(&at, D::Minus1)? / &total)?
+        }
+        None => probability.clone(),
+    };
+    let (mut integers, mut floats) = (vec![sampled.clone()], vec![entropy, probability, of_given]);
     if let Some(order) = &order {
         integers = vec![order.gather(&sampled, D::Minus1)?, order.narrow(D::Minus1, 0, count)?];
         floats.push(weights.narrow(D::Minus1, 0, count)?.broadcast_div(&total)?);
     }
     let integers = Tensor::cat(&integers, D::Minus1)?.flatten_to(1)?.to_vec2::<u32>()?; // (b · n, 1 + count)
-    let floats = Tensor::cat(&floats, D::Minus1)?.flatten_to(1)?.to_vec2::<f32>()?; // (b · n, 2 + count)
+    let floats = Tensor::cat(&floats, D::Minus1)?.flatten_to(1)?.to_vec2::<f32>()?; // (b · n, 3 + count)
 
     let n = integers.len() / specs.len().max(1);
     let rows = specs.iter().zip(integers.chunks(n).zip(floats.chunks(n)));
     Ok(rows.map(|(spec, (integers, floats))| step(spec, integers, floats)).collect())
+}
+
+/// The given codes (b, n, 1), with code 0 where none is given; `None` if no image has any.
+fn given_codes(specs: &[SampleSpec], positions: usize, device: &Device) -> Result<Option<Tensor>> {
+    if specs.iter().all(|spec| spec.given.is_none()) {
+        return Ok(None);
+    }
+    let mut codes = vec![0; specs.len() * positions];
+    for (codes, spec) in codes.chunks_exact_mut(positions).zip(specs) {
+        for (code, given) in codes.iter_mut().zip(spec.given.unwrap_or_default()) {
+            *code = given.unwrap_or(0);
+        }
+    }
+    Tensor::from_vec(codes, (specs.len(), positions, 1), device).map(Some)
 }
 
 /// Masks logits (b, n, V), sorted in descending order, outside the first `top_k` ranks, and outside the first ranks of
@@ -101,7 +129,8 @@ fn mask_improbable(sorted: &Tensor, top_k: &Tensor, top_p: &Tensor) -> Result<Te
     before.broadcast_lt(top_p)?.where_cond(&sorted, &masked)
 }
 
-/// One image's step from its n rows of integers (code, alternatives) and floats (entropy, probability, alternatives').
+/// One image's step from its n rows of integers (code, alternatives) and floats (entropy, probability, that of the given
+/// code, alternatives').
 fn step(spec: &SampleSpec, integers: &[Vec<u32>], floats: &[Vec<f32>]) -> Step {
     let is_greedy = spec.is_greedy();
     let one_hot = |rank: usize| f32::from(u8::from(rank == 0));
@@ -109,15 +138,24 @@ fn step(spec: &SampleSpec, integers: &[Vec<u32>], floats: &[Vec<f32>]) -> Step {
         codes: integers.iter().flat_map(|row| &row[1..]).copied().collect(),
         probabilities: floats
             .iter()
-            .flat_map(|row| row[2..].iter().enumerate())
+            .flat_map(|row| row[3..].iter().enumerate())
             .map(|(rank, &probability)| if is_greedy { one_hot(rank) } else { probability })
             .collect(),
     });
+    let given_at = |position: usize| spec.given.and_then(|given| given[position]);
+    let probability = |(position, row): (usize, &Vec<f32>)| match given_at(position) {
+        Some(code) if is_greedy => f32::from(u8::from(integers[position][0] == code)),
+        Some(_) => row[2],
+        None if is_greedy => 1.0,
+        None => row[1],
+    };
+    let code = |(position, row): (usize, &Vec<u32>)| given_at(position).unwrap_or(row[0]);
     Step {
         step: spec.step,
-        tokens: integers.iter().map(|row| row[0]).collect(),
+        tokens: integers.iter().enumerate().map(code).collect(),
         entropy: floats.iter().map(|row| if is_greedy { 0.0 } else { row[0].max(0.0) }).collect(),
-        probability: floats.iter().map(|row| if is_greedy { 1.0 } else { row[1] }).collect(),
+        probability: floats.iter().enumerate().map(probability).collect(),
         alternatives,
+        given: spec.given.map(|given| given.iter().map(Option::is_some).collect()).unwrap_or_default(),
     }
 }

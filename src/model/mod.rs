@@ -61,7 +61,7 @@
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
 //!    `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
-//! 4. `sampling_settings`, `guidance`, `step`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
+//! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
 //! 5. `networks`, `image_processor`, `rdpm` ([`Model`]), [`sampler`] ([`Sampler`]: from noise to images)
 
 pub mod code_sampling;
@@ -73,6 +73,7 @@ mod device;
 mod device_sampling;
 mod discovery;
 mod error;
+mod given;
 mod guidance;
 mod image_processor;
 mod model_info;
@@ -96,8 +97,10 @@ pub use config::Config;
 pub use device::{Precision, device_name, open_device};
 pub use discovery::{ModelFolder, discover_models};
 pub use error::ModelError;
+pub use given::Given;
 pub use image_processor::{preprocess, preprocess_oriented};
 pub use model_info::ModelInfo;
+pub use random::ImageSeed;
 pub use range::{IntegerRange, NumberRange};
 pub use rdpm::{Model, Preview, Tokenization};
 pub use sampler::Sampler;

@@ -8,6 +8,23 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+/// What an image's generator is seeded by: the seed of a request and the image's index in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImageSeed {
+    pub seed: u64,
+    pub index: u32,
+}
+
+impl ImageSeed {
+    pub fn new(seed: u64, index: u32) -> Self {
+        Self { seed, index }
+    }
+
+    pub(super) fn generator(self) -> ChaCha8Rng {
+        generator(self.seed, self.index)
+    }
+}
+
 /// The generator of image number `index` of a request with this seed.
 pub fn generator(seed: u64, index: u32) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -36,4 +53,10 @@ pub fn fill_uniform(generator: &mut ChaCha8Rng, uniforms: &mut [f32]) {
         let bits: u32 = generator.random();
         ((bits >> 9) as f32 + 0.5) * (-23f32).exp2()
     });
+}
+
+/// Skips what [`fill_uniform`] would take for this number of uniforms.
+pub(super) fn skip_uniform(generator: &mut ChaCha8Rng, count: usize) {
+    // One word each.
+    generator.set_word_pos(generator.get_word_pos() + count as u128);
 }

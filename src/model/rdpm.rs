@@ -1,6 +1,7 @@
 //! The whole model, loaded on its device: networks, codebook and schedule behind one type.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Device;
 use candle_nn::VarBuilder;
@@ -10,11 +11,12 @@ use super::condition::Condition;
 use super::config::Config;
 use super::device::{Precision, device_name};
 use super::error::ModelError;
+use super::given::Given;
 use super::guidance::GuidanceBatch;
 use super::image_processor::{denormalize, normalize, preprocess};
 use super::networks::Networks;
 use super::palette;
-use super::random;
+use super::random::{self, ImageSeed};
 use super::sampler_state::SamplerState;
 use super::sampling_settings::SamplingSettings;
 use super::step::Step;
@@ -174,9 +176,19 @@ impl Model {
     ///
     /// Every image has its own generator, seeded by (seed, index), so the other images of a batch don't affect it.
     pub fn start(&self, settings: &SamplingSettings, seed: u64, index: u32) -> SamplerState {
-        let len = self.config.positions() * self.config.latent.channels;
-        let settings = settings.for_image(&self.config, seed, index);
-        SamplerState::new(settings, seed, index, len, self.schedule.steps())
+        self.start_with(settings, ImageSeed::new(seed, index), ImageSeed::new(seed, index))
+    }
+
+    /// Starts an image from the noise of one seed whose codes are drawn with the generator of another. Subject and style
+    /// are those of `noise`, where the settings name none.
+    pub fn start_with(
+        &self,
+        settings: &SamplingSettings,
+        noise: ImageSeed,
+        draws: ImageSeed,
+    ) -> SamplerState {
+        let settings = settings.for_image(&self.config, noise.seed, noise.index);
+        SamplerState::new(settings, noise, draws, &self.config)
     }
 
     /// Starts image number `index` of a request from z_k of another image: a variation of it.
@@ -186,9 +198,6 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
-    ///
-    /// # Panics
-    /// If `k` isn't in 1..=T.
     pub fn start_from_image(
         &self,
         settings: &SamplingSettings,
@@ -198,11 +207,77 @@ impl Model {
         k: usize,
     ) -> Result<SamplerState, ModelError> {
         let mut state = self.start(settings, seed, index);
-        let v = self.encode(&preprocess(image, &self.config.image))?;
-        let (_, mut latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &state.eps);
-        state.z = latents.swap_remove(k - 1);
-        state.step = k;
+        let mut grids = self.grids(image, &state.eps)?;
+        grids.truncate(k);
+        grids.iter().for_each(|grid| state.take(grid, &self.codebook));
         Ok(state)
+    }
+
+    /// Starts image number `index` of a request that draws a part of another image again.
+    ///
+    /// The other image is tokenized with the noise of (seed, index). Its codes are given at all positions for the first `k`
+    /// steps, and at the positions that are not `free` (n entries) for all steps. `k` is 0 to T − 1.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn start_edit(
+        &self,
+        settings: &SamplingSettings,
+        ImageSeed { seed, index }: ImageSeed,
+        image: &DynamicImage,
+        k: usize,
+        free: &[bool],
+    ) -> Result<SamplerState, ModelError> {
+        let mut state = self.start(settings, seed, index);
+        let mut grids = self.grids(image, &state.eps)?;
+        let given = Given::outside(free, &grids);
+        grids.truncate(k);
+        state.skip_uniform(k * self.config.positions() * self.codebook.codes());
+        grids.iter().for_each(|grid| state.take(grid, &self.codebook));
+        Ok(state.with_given(given))
+    }
+
+    /// Starts an image with given codes: from the noise of one seed, with codes that are drawn with the generator of another
+    /// where none is given. Steps whose codes are all given are done already, up to T − 1 of them.
+    pub fn start_given(
+        &self,
+        settings: &SamplingSettings,
+        noise: ImageSeed,
+        draws: ImageSeed,
+        given: &Arc<Given>,
+    ) -> SamplerState {
+        let mut state = self.start_with(settings, noise, draws);
+        let leading = given.leading_steps().min(self.config.steps() - 1);
+        state.skip_uniform(leading * self.config.positions() * self.codebook.codes());
+        for t in 1..=leading {
+            let grid: Vec<u32> = given.step(t).iter().flatten().copied().collect();
+            state.take(&grid, &self.codebook);
+        }
+        state.with_given(Arc::clone(given))
+    }
+
+    /// Starts an image between two others: its eps and its z_k are the spherical interpolations of theirs, at `weight` from
+    /// 0 (the first) to 1. Each of the others is its noise and its first k codes of each position, k in 0..=T. The codes after
+    /// step k are drawn with the generator of the nearer one.
+    pub fn start_between(
+        &self,
+        settings: &SamplingSettings,
+        ends: [(ImageSeed, &[Vec<u32>]); 2],
+        weight: f64,
+    ) -> SamplerState {
+        let [first, second] = ends.map(|(seed, grids)| {
+            let mut state = self.start_with(settings, seed, seed);
+            state.skip_uniform(grids.len() * self.config.positions() * self.codebook.codes());
+            grids.iter().for_each(|grid| state.take(grid, &self.codebook));
+            state
+        });
+        SamplerState::between(first, second, weight)
+    }
+
+    /// The token grids of an image from the noise eps.
+    fn grids(&self, image: &DynamicImage, eps: &[f32]) -> Result<Vec<Vec<u32>>, ModelError> {
+        let v = self.encode(&preprocess(image, &self.config.image))?;
+        Ok(trajectory::tokenize(&self.codebook, &self.schedule, &v, eps).0)
     }
 
     /// Computes guided logits u + w (l − u) for C_t, (n, V) for each image, from its running latent z_{t−1} (n · c
@@ -216,7 +291,8 @@ impl Model {
         Ok(self.networks.logits(&GuidanceBatch::new(images, &self.null))?)
     }
 
-    /// Advances each image by one step, whatever their timesteps, classes and settings. None may be finished.
+    /// Advances each image by one step, whatever their timesteps, classes, settings and given codes. None may be finished.
+    /// Images whose next codes are all given aren't computed by the denoiser.
     ///
     /// Returns one [`Step`] for each, in the same order.
     ///
@@ -224,15 +300,45 @@ impl Model {
     /// [`ModelError::Tensor`]; the latents and step numbers are then unchanged.
     pub fn step(&self, states: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
         debug_assert!(states.iter().all(|state| !state.is_finished()));
-        let images: Vec<_> =
-            states.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
-        let batch = GuidanceBatch::new(&images, &self.null);
-        let steps = self.networks.sample(&batch, states)?;
-        for (state, step) in states.iter_mut().zip(&steps) {
-            self.codebook.advance(&mut state.z, &step.tokens);
-            state.step = step.step;
+        let mut drawn: Vec<&mut SamplerState> =
+            states.iter_mut().map(|state| &mut **state).filter(|state| !state.is_next_step_given()).collect();
+        let mut sampled = match drawn.is_empty() {
+            true => Vec::new(),
+            false => {
+                let images: Vec<_> =
+                    drawn.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
+                let batch = GuidanceBatch::new(&images, &self.null);
+                self.networks.sample(&batch, &mut drawn)?
+            }
+        }
+        .into_iter();
+        let codes = self.codebook.codes();
+        let mut steps = Vec::with_capacity(states.len());
+        for state in states {
+            // The networks have sampled a step for each of the others.
+            let Some(step) = state.given_step(codes).or_else(|| sampled.next()) else { break };
+            state.take(&step.tokens, &self.codebook);
+            steps.push(step);
         }
         Ok(steps)
+    }
+
+    /// Decodes token grids to images: T grids of n codes each, from the noise of their seeds.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn decode_tokens(
+        &self,
+        images: &[(ImageSeed, &[Vec<u32>])],
+    ) -> Result<Vec<DynamicImage>, ModelError> {
+        let len = self.config.positions() * self.config.latent.channels;
+        let latent = |(seed, grids): &(ImageSeed, &[Vec<u32>])| {
+            let mut z = random::standard_normal(&mut seed.generator(), len);
+            grids.iter().for_each(|grid| self.codebook.advance(&mut z, grid));
+            z
+        };
+        let latents: Vec<Vec<f32>> = images.iter().map(latent).collect();
+        self.decode(&latents.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     /// Decodes both previews of each image. Each must have done at least one step.

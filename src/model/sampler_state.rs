@@ -1,12 +1,17 @@
 //! The state of one image while it is being sampled.
 
+use std::sync::Arc;
+
 use rand_chacha::ChaCha8Rng;
 
 use super::code_sampling::sample_code;
+use super::config::Config;
 use super::device_sampling::SampleSpec;
-use super::random;
+use super::given::Given;
+use super::random::{self, ImageSeed};
 use super::sampling_settings::SamplingSettings;
 use super::step::{Alternatives, Step};
+use super::trajectory::{self, Codebook};
 
 /// The state of one image while it is being sampled: settings, generator, eps and the running latent z_t.
 ///
@@ -23,20 +28,66 @@ pub struct SamplerState {
     pub(super) step: usize,
     /// T.
     steps: usize,
+    /// C_1 … C_t, n codes each; `None` where z_t isn't their sum with the noise of a seed.
+    codes: Option<Vec<u32>>,
+    /// n
+    positions: usize,
+    given: Option<Arc<Given>>,
     records_alternatives: bool,
 }
 
 impl SamplerState {
-    /// z_0 = eps: `len` = n · c numbers from the generator of (seed, index). `steps` is T.
-    pub(super) fn new(settings: SamplingSettings, seed: u64, index: u32, len: usize, steps: usize) -> Self {
-        let mut generator = random::generator(seed, index);
+    /// z_0 = eps: numbers from the generator of `noise`. The uniforms come from the generator of `draws`, after its own eps.
+    pub(super) fn new(
+        settings: SamplingSettings,
+        noise: ImageSeed,
+        draws: ImageSeed,
+        config: &Config,
+    ) -> Self {
+        let (positions, steps) = (config.positions(), config.steps());
+        let len = positions * config.latent.channels;
+        let mut generator = noise.generator();
         let eps = random::standard_normal(&mut generator, len);
-        Self { settings, generator, z: eps.clone(), eps, step: 0, steps, records_alternatives: false }
+        if draws != noise {
+            generator = draws.generator();
+            random::standard_normal(&mut generator, len);
+        }
+        Self {
+            settings,
+            generator,
+            z: eps.clone(),
+            eps,
+            step: 0,
+            steps,
+            // So that steps allocate nothing that stays.
+            codes: Some(Vec::with_capacity(positions * steps)),
+            positions,
+            given: None,
+            records_alternatives: false,
+        }
+    }
+
+    /// The state between two others that have done the same steps: at `weight` from 0 (the first) to 1, with the settings of
+    /// the first and the generator of the nearer one.
+    pub(super) fn between(first: Self, second: Self, weight: f64) -> Self {
+        let eps = trajectory::interpolate(&first.eps, &second.eps, weight);
+        let z = trajectory::interpolate(&first.z, &second.z, weight);
+        let settings = first.settings.clone();
+        let nearer = if weight < 0.5 { first } else { second };
+        Self { settings, eps, z, codes: None, ..nearer }
     }
 
     /// Sets whether steps record the most probable codes of each position ([`Step::alternatives`]). Default: false.
     pub fn with_alternatives(self, records_alternatives: bool) -> Self {
         Self { records_alternatives, ..self }
+    }
+
+    /// Sets the codes that are given instead of drawn. Default: none.
+    ///
+    /// The uniforms of a position don't depend on what is given elsewhere. A step whose codes are all given isn't
+    /// computed by the denoiser.
+    pub fn with_given(self, given: impl Into<Arc<Given>>) -> Self {
+        Self { given: Some(given.into()), ..self }
     }
 
     /// Number of steps done so far, 0..=T.
@@ -54,6 +105,20 @@ impl SamplerState {
         &self.z
     }
 
+    /// C_1 … C_t, n codes each; also those that an image was started with. `None` where it was started between others.
+    pub fn tokens(&self) -> Option<Vec<Vec<u32>>> {
+        Some(self.codes.as_ref()?.chunks(self.positions).map(<[u32]>::to_vec).collect())
+    }
+
+    /// Advances to z_t by the codes C_t.
+    pub(super) fn take(&mut self, grid: &[u32], codebook: &Codebook) {
+        codebook.advance(&mut self.z, grid);
+        self.step += 1;
+        if let Some(codes) = &mut self.codes {
+            codes.extend_from_slice(grid);
+        }
+    }
+
     /// The image's sampling settings.
     pub fn settings(&self) -> &SamplingSettings {
         &self.settings
@@ -64,25 +129,65 @@ impl SamplerState {
         random::fill_uniform(&mut self.generator, uniforms);
     }
 
+    /// Skips this number of the generator's uniforms.
+    pub(super) fn skip_uniform(&mut self, count: usize) {
+        random::skip_uniform(&mut self.generator, count);
+    }
+
+    /// Whether all codes of the next step are given.
+    pub(super) fn is_next_step_given(&self) -> bool {
+        self.given.as_ref().is_some_and(|given| given.step(self.step + 1).iter().all(Option::is_some))
+    }
+
+    /// The next step, if all of its codes are given. `codes` is V.
+    pub(super) fn given_step(&mut self, codes: usize) -> Option<Step> {
+        let given = self.given.as_ref()?.step(self.step + 1);
+        let tokens: Vec<u32> = given.iter().copied().collect::<Option<_>>()?;
+        let positions = tokens.len();
+        self.skip_uniform(positions * codes);
+        Some(Step {
+            step: self.step + 1,
+            tokens,
+            entropy: vec![0.0; positions],
+            probability: vec![1.0; positions],
+            alternatives: None,
+            given: vec![true; positions],
+        })
+    }
+
     /// How to sample the next step on a device.
     pub(super) fn sample_spec(&self) -> SampleSpec<'_> {
-        SampleSpec { settings: &self.settings, step: self.step + 1, alternatives: self.records_alternatives }
+        let step = self.step + 1;
+        let given = self.given.as_ref().map(|given| given.step(step)).filter(|given| has_code(given));
+        SampleSpec { settings: &self.settings, step, alternatives: self.records_alternatives, given }
     }
 
     /// Samples C_t on the host from guided logits (n, V), which are overwritten. `codes` is V.
     pub(super) fn sample(&mut self, logits: &mut [f32], codes: usize) -> Step {
         let positions = logits.len() / codes;
+        let given = self.given.clone();
+        let given = given.as_ref().map(|given| given.step(self.step + 1)).filter(|given| has_code(given));
         let mut step = Step {
             step: self.step + 1,
             tokens: Vec::with_capacity(positions),
             entropy: Vec::with_capacity(positions),
             probability: Vec::with_capacity(positions),
             alternatives: self.records_alternatives.then(Alternatives::default),
+            given: given.map(|given| given.iter().map(Option::is_some).collect()).unwrap_or_default(),
         };
-        let mut uniforms = vec![0.0; codes];
-        for logits in logits.chunks_exact_mut(codes) {
-            self.fill_uniform(&mut uniforms);
-            let sampled = sample_code(logits, &self.settings, &uniforms);
+        // Where the code is given, any uniform serves.
+        let mut uniforms = vec![0.5; codes];
+        for (position, logits) in logits.chunks_exact_mut(codes).enumerate() {
+            let given = given.and_then(|given| given[position]);
+            match given {
+                Some(_) => self.skip_uniform(codes),
+                None => self.fill_uniform(&mut uniforms),
+            }
+            let mut sampled = sample_code(logits, &self.settings, &uniforms);
+            if let Some(code) = given {
+                sampled.code = code;
+                sampled.probability = sampled.probability_of(logits[code as usize]);
+            }
             if let Some(alternatives) = &mut step.alternatives {
                 alternatives.record(logits, |logit| sampled.probability_of(logit));
             }
@@ -92,4 +197,8 @@ impl SamplerState {
         }
         step
     }
+}
+
+fn has_code(given: &[Option<u32>]) -> bool {
+    given.iter().any(Option::is_some)
 }

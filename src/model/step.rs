@@ -7,14 +7,17 @@
 pub struct Step {
     /// The timestep t, 1..=T.
     pub step: usize,
-    /// C_t: the sampled codes, each below V.
+    /// C_t: the sampled or given codes, each below V.
     pub tokens: Vec<u32>,
     /// Entropy of each position's distribution in bits, 0 to log2 V.
     pub entropy: Vec<f32>,
-    /// Probability of each sampled code under its distribution, 0 to 1.
+    /// Probability of each code under its position's distribution, 0 to 1; of a given code 0 if top-k, top-p or temperature 0
+    /// exclude it. Where all codes are given there are no distributions: it is 1, and the entropy is 0.
     pub probability: Vec<f32>,
     /// The most probable codes of each position; `None` unless the sampler state records them.
     pub alternatives: Option<Alternatives>,
+    /// Whether each code was given instead of drawn; empty if none was.
+    pub given: Vec<bool>,
 }
 
 /// The most probable codes of each position: n · min([`Alternatives::COUNT`], V) entries, position by position, in

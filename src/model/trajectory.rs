@@ -120,3 +120,19 @@ pub fn tokenize(
     }
     (grids, latents)
 }
+
+/// The spherical interpolation of two vectors at `weight` from 0 (the first) to 1. It keeps the length of Gaussian noise,
+/// which a linear one shortens.
+pub fn interpolate(first: &[f32], second: &[f32], weight: f64) -> Vec<f32> {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let lengths = (dot(first, first) * dot(second, second)).sqrt();
+    let angle = if lengths > 0.0 { (dot(first, second) / lengths).clamp(-1.0, 1.0).acos() } else { 0.0 };
+    let sine = angle.sin();
+    // Vectors of the same or of opposite directions have no arc between them.
+    let (a, b) = match sine > 1e-6 {
+        true => (((1.0 - weight) * angle).sin() / sine, (weight * angle).sin() / sine),
+        false => (1.0 - weight, weight),
+    };
+    first.iter().zip(second).map(|(x, y)| (a * f64::from(*x) + b * f64::from(*y)) as f32).collect()
+}

@@ -139,6 +139,7 @@ impl Backend for FakeBackend {
                     codes: [0, 1].repeat(positions),
                     probabilities: [0.5, 0.25].repeat(positions),
                 }),
+                given: Vec::new(),
             }
         };
         Ok(states.iter_mut().map(step).collect())

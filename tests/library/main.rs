@@ -1,6 +1,7 @@
 //! Tests of the library's model and picture layers, without a server.
 
 mod cpu;
+mod given;
 #[path = "../pairs/mod.rs"]
 mod pairs;
 mod parity;

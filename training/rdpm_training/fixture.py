@@ -5,7 +5,7 @@ They are computed in PyTorch in f32 from the trained model: guided logits, the T
 images from given noise and uniform numbers, and the latents and tokens of two test images.
 
 `three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for
-the logits of one that is told styles and words.
+the logits of one that is told styles and words, and for a run in which some of its codes are given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from . import codebook_stage, data, denoiser_stage, export, runs, sampler, tokenizer_stage, trajectory
@@ -111,7 +111,8 @@ def three_levels(config: Config, to: Path) -> None:
 
 @torch.no_grad()
 def with_words(config: Config, to: Path) -> None:
-    """Writes a small model that is told styles and words, with random weights, and its guided logits."""
+    """Writes a small model that is told styles and words, with random weights, its guided logits, and a run with given
+    codes from the noise and the uniform numbers in `noise.safetensors`, which `tests/library/given.rs` writes."""
     config = small(config, "words", "Words", size=16, widths=[8, 16], blocks=[1, 1], layers=2)
     torch.manual_seed(config.seed + RANDOM_STREAM)
     classes, styles = ["Face", "Heart"], ["flat", "round"]
@@ -150,3 +151,23 @@ def with_words(config: Config, to: Path) -> None:
     unconditional = denoiser(z, t, denoiser.null_condition(y))
     logits = unconditional + GUIDANCE * (denoiser(z, t, y) - unconditional)
     save_file({"z": z, "t": t, "logits": logits.contiguous()}, to / "expected.safetensors")
+
+    noise = load_file(to / "noise.safetensors")  # eps (1, n, c), uniforms (T, 1, n, V)
+    steps, positions = config.trajectory.steps, config.positions
+    # The first two steps are given, then every third position.
+    given = torch.randint(len(codebook), (1, steps, positions))
+    is_free = (torch.arange(positions) % 3 > 0) & (torch.arange(steps)[:, None] > 1)
+    given[:, is_free] = -1
+    y = Condition(torch.tensor([1]), torch.tensor([0]), Vocabulary(words).encode([["red", "heart"]]))
+    settings = sampler.SamplingSettings(GUIDANCE, TEMPERATURE)
+    uniforms = iter(noise["uniforms"])
+    run = list(sampler.sample(denoiser, codebook, steps, y, noise["eps"], uniforms, settings, given))
+    tokens = torch.stack([step.codes for step in run], 1)
+    chances = torch.stack([sampler.filter_logits(step.logits, settings).softmax(-1) for step in run], 1)
+    constrained = {
+        "given": given,
+        "tokens": tokens,
+        "probability": chances.gather(-1, tokens[..., None])[..., 0],
+        "z": run[-1].z,
+    }
+    save_file({name: tensor.contiguous() for name, tensor in constrained.items()}, to / "given.safetensors")

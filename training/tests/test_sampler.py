@@ -51,6 +51,17 @@ class Certain(Denoiser):
         return 1000 * sharp[:, None].expand(-1, z.shape[1], -1)
 
 
+def test_given_codes_are_taken_and_the_others_sampled() -> None:
+    codebook = torch.randn(8, 3, generator=runs.generator(1))
+    certain = Certain(codebook, [0.0, 0.5, 1.0], positions=4, classes=7, width=8, layers=1, heads=1)
+    given = torch.tensor([[[-1, 5, -1, 6], [7, 0, 1, 3]]])
+    numbers, eps = generation.uniform_numbers((1, 4, 8), runs.generator(2)), torch.randn(1, 4, 3)
+    settings = SamplingSettings(1.0, 1.0)
+    steps = list(sampler.sample(certain, codebook, 2, torch.tensor([2]), eps, numbers, settings, given))
+    assert [step.codes.tolist() for step in steps] == [[[2, 5, 2, 6]], [[7, 0, 1, 3]]]
+    torch.testing.assert_close(steps[1].z, eps + codebook[steps[0].codes] + codebook[steps[1].codes])
+
+
 def test_mean_equals_the_sampled_code_of_a_certain_model() -> None:
     codebook = torch.randn(8, 3, generator=runs.generator(1))
     certain = Certain(codebook, [0.0, 0.5, 1.0], positions=4, classes=7, width=8, layers=1, heads=1)

@@ -1,0 +1,72 @@
+//! Codes that are given instead of drawn.
+
+use super::config::Config;
+use super::error::ModelError;
+
+/// A constraint on the sampler: for each step and each position a code, or nothing where the sampler draws.
+///
+/// All free is generation, all given is decoding. Steps up to k given is a variation from step k, and some positions given
+/// at all steps is inpainting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// T · n entries, step by step.
+    codes: Vec<Option<u32>>,
+    /// n
+    positions: usize,
+}
+
+impl Given {
+    /// A constraint from T grids of n entries each, row by row.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] for the field `tokens` if there are more or fewer than T grids or n entries, or a code isn't
+    /// below V.
+    pub fn new(config: &Config, grids: &[Vec<Option<u32>>]) -> Result<Self, ModelError> {
+        let (steps, positions, codes) = (config.steps(), config.positions(), config.trajectory.codes);
+        let error =
+            |value: String, allowed: String| Err(ModelError::Setting { field: "tokens", value, allowed });
+        let shape = || {
+            let side = config.latent.grid;
+            format!("{steps} grids of {side} × {side} codes from 0 to {}, or null for a free one", codes - 1)
+        };
+        if grids.len() != steps {
+            return error(format!("{} grids", grids.len()), shape());
+        }
+        if let Some(grid) = grids.iter().find(|grid| grid.len() != positions) {
+            return error(format!("a grid of {} codes", grid.len()), shape());
+        }
+        if let Some(code) = grids.iter().flatten().flatten().find(|&&code| code as usize >= codes) {
+            return error(format!("code {code}"), shape());
+        }
+        Ok(Self { codes: grids.concat(), positions })
+    }
+
+    /// The codes of T grids at the positions that are not `free`, n entries.
+    pub(super) fn outside(free: &[bool], grids: &[Vec<u32>]) -> Self {
+        let kept = |grid: &Vec<u32>| -> Vec<_> {
+            grid.iter().zip(free).map(|(&code, &free)| (!free).then_some(code)).collect()
+        };
+        Self { codes: grids.iter().flat_map(kept).collect(), positions: free.len() }
+    }
+
+    /// The n entries of a step t in 1..=T.
+    pub fn step(&self, t: usize) -> &[Option<u32>] {
+        &self.codes[(t - 1) * self.positions..t * self.positions]
+    }
+
+    /// The number of steps, from the first on, whose codes are all given: 0..=T.
+    pub fn leading_steps(&self) -> usize {
+        let is_whole = |grid: &&[Option<u32>]| grid.iter().all(Option::is_some);
+        self.codes.chunks(self.positions).take_while(is_whole).count()
+    }
+
+    /// The T · n entries, step by step.
+    pub fn codes(&self) -> &[Option<u32>] {
+        &self.codes
+    }
+
+    /// The T grids, if no entry is free.
+    pub fn tokens(&self) -> Option<Vec<Vec<u32>>> {
+        self.codes.chunks(self.positions).map(|grid| grid.iter().copied().collect()).collect()
+    }
+}
