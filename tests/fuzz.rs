@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{fake_engine, options};
+use common::{engine_with, fake_engine, options};
 use http::{Request, Response};
 use image::{DynamicImage, GrayImage, ImageFormat};
 use proptest::prelude::*;
@@ -45,10 +45,21 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let (engine, _) = fake_engine(options());
+        Self::of(fake_engine(options()).0)
+    }
+
+    fn of(engine: Arc<Engine>) -> Self {
         let app = web::app(Arc::clone(&engine), ClassPictures::default(), &web::Options::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, app, _engine: engine }
+    }
+
+    /// With a fake model that knows the words of `tests/fixtures/words`.
+    fn with_words() -> Self {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/words");
+        let config = rdpm::model::ModelInfo::read(&folder).unwrap().config;
+        let engine = engine_with(options(), vec![(config, Arc::default())]).unwrap();
+        Self::of(Arc::new(engine))
     }
 
     fn send(&self, request: Request<Body>) -> (Response<()>, Vec<u8>) {
@@ -61,7 +72,10 @@ impl Site {
 
     /// Sends a request and checks its answer: one of these statuses, or an error of the right shape.
     fn check(&self, request: Request<Body>, good: &[u16]) -> Outcome {
-        let is_openai = request.uri().path().starts_with("/v1/");
+        let path = request.uri().path();
+        let is_openai = ["/v1", "/openai", "/images", "/models"]
+            .iter()
+            .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
         let (head, body) = self.send(request);
         let status = head.status().as_u16();
         if good.contains(&status) {
@@ -316,6 +330,168 @@ fn addresses() {
             return Ok(());
         };
         site.check(request, &[200])
+    });
+}
+
+/// Every route that takes a body, with the other addresses of the OpenAI-compatible API.
+const POST_PATHS: [&str; 8] = [
+    "/api/v1/generations",
+    "/api/v1/tokenizations",
+    "/v1/images/generations",
+    "/v1/images/generations/",
+    "/images/generations",
+    "/openai/images/generations",
+    "/openai/v1/images/generations/",
+    "/openai/deployments/toy/images/generations",
+];
+
+#[test]
+fn broken_json_is_refused_by_every_route() {
+    let site = Site::new();
+    let deep = "[".repeat(50_000);
+    let objects = "{\"a\":".repeat(10_000);
+    let broken = [
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "{\"",
+        "{\"class",
+        "{\"class\"",
+        "{\"class\":",
+        "{\"class\":0",
+        "{\"class\":0,",
+        "{,}",
+        "{{}}",
+        "[{",
+        "nul",
+        "-",
+        "1e",
+        "\\",
+        "\u{0}",
+        "\u{feff}",
+        "\u{feff}{",
+        "",
+        " ",
+        "{}{",
+        "{\"prompt\":\"\\ud800\"",
+        &deep,
+        &objects,
+    ];
+    for path in POST_PATHS {
+        for body in broken {
+            for kind in ["application/json", "application/vnd.api+json", "multipart/form-data; boundary={"] {
+                // No body is a good one.
+                let request = post(path, kind, body.to_owned());
+                site.check(request, &[]).unwrap_or_else(|error| panic!("{path} {kind} {body:.40}: {error}"));
+            }
+        }
+        for method in ["GET", "PUT", "PATCH", "DELETE", "BREW"] {
+            let request = Request::builder().method(method).uri(path).body(Body::from("{")).unwrap();
+            site.check(request, &[200]).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn openai_bodies_at_other_addresses() {
+    let site = Site::new();
+    let deployment =
+        "[a-zA-Z0-9%.{}_~-]{1,20}".prop_map(|name| format!("/openai/deployments/{name}/images/generations"));
+    let paths =
+        prop_oneof![prop::sample::select(POST_PATHS[2..].to_vec()).prop_map(str::to_owned), deployment];
+    let queries = "(api-version(=[a-z0-9-]{0,12})?&?|[a-z{}]{0,4}=?){0,3}";
+    run(1000, (paths, queries, object(OPENAI), damage()), |(path, query, body, damage)| {
+        let bytes = damaged(body.to_string().into_bytes(), &damage);
+        let Ok(uri) = format!("{path}?{query}").parse::<http::Uri>() else { return Ok(()) };
+        let request = Request::post(uri).header("content-type", "application/json");
+        site.check(request.body(bytes.into()).unwrap(), &[200])
+    });
+}
+
+/// A link that is changed in any way leads nowhere.
+#[test]
+fn links_to_files() {
+    let site = Site::new();
+    let body = r#"{"prompt": "circle", "response_format": "url", "size": "24x24"}"#;
+    let (_, body) = site.send(post("/v1/images/generations", "application/json", body));
+    let images: Value = serde_json::from_slice(&body).unwrap();
+    let link =
+        images["data"][0]["url"].as_str().unwrap().strip_prefix("http://localhost").unwrap().to_owned();
+    let get = |link: &str| Request::get(link).body(Body::empty());
+    site.check(get(&link).unwrap(), &[200]).unwrap();
+    run(3000, damage(), |damage| {
+        let Ok(changed) = String::from_utf8(damaged(link.clone().into_bytes(), &damage)) else {
+            return Ok(());
+        };
+        let Ok(request) = get(&changed) else { return Ok(()) };
+        if !changed.starts_with('/') || changed == link {
+            return Ok(());
+        }
+        let (head, _) = site.send(request);
+        let status = head.status().as_u16();
+        // Escapes may spell the same link, and some addresses are others' routes.
+        let is_file = changed.starts_with("/v1/images/files/");
+        prop_assert!(
+            !is_file || [400, 403, 404].contains(&status) || is_same_link(&link, &changed),
+            "{} {}",
+            status,
+            changed
+        );
+        prop_assert!(status < 500, "{} {}", status, changed);
+        Ok(())
+    });
+}
+
+/// Whether two links have the same parts, written differently.
+fn is_same_link(link: &str, other: &str) -> bool {
+    let parts = |link: &str| {
+        let url = url::Url::parse(&format!("http://localhost{link}")).unwrap();
+        let path: Vec<String> = url.path_segments().unwrap().map(str::to_owned).collect();
+        let mut pairs: Vec<_> =
+            url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        pairs.sort();
+        (path, pairs)
+    };
+    parts(link) == parts(other)
+}
+
+#[test]
+fn words_to_complete() {
+    let site = Site::with_words();
+    run(2000, (".{0,30}", "[a-z]{0,8}", "[0-9-]{0,6}"), |(prefix, model, limit)| {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("prefix", &prefix), ("model", &model), ("limit", &limit)])
+            .finish();
+        site.check(Request::get(format!("/api/v1/words?{query}")).body(Body::empty()).unwrap(), &[200])?;
+        let query = url::form_urlencoded::byte_serialize(prefix.as_bytes()).collect::<String>();
+        let request = Request::get(format!("/api/v1/words?limit=100&prefix={query}"));
+        site.check(request.body(Body::empty()).unwrap(), &[200])
+    });
+    run(2000, "[a-z=&%+{}0-9]{0,40}", |query| {
+        let Ok(request) = Request::get(format!("/api/v1/words?{query}")).body(Body::empty()) else {
+            return Ok(());
+        };
+        site.check(request, &[200])
+    });
+}
+
+#[test]
+fn prompts_and_styles() {
+    let site = Site::with_words();
+    let texts = prop_oneof![
+        ".{0,60}",
+        "(red |heart |happy |cat |of |\\{|\u{200d}|\u{202e}|[A-Za-z]{1,9} ){0,12}",
+        "[a-z]{0,6}".prop_map(|word| word.repeat(60)),
+    ];
+    run(2000, (texts, value(), any::<bool>()), |(prompt, style, with_style)| {
+        let mut body = json!({"model": "words", "prompt": prompt, "count": 1});
+        if with_style {
+            body["style"] = style;
+        }
+        site.check(post("/api/v1/generations", "application/json", body.to_string()), &[202])?;
+        site.check(post("/v1/images/generations", "application/json", body.to_string()), &[200])
     });
 }
 

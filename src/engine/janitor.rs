@@ -7,12 +7,11 @@ use std::time::Duration;
 use super::job::{End, Job};
 use super::options::Options;
 use super::scheduler::Scheduler;
-use super::supervision::ThreadStatus;
+use super::supervision::{IDLE_ROUND, ThreadStatus};
 
-/// The time between two rounds while jobs live. A job logs at most one queue position in a round.
+/// The time between two rounds while jobs live. A job logs at most one queue position in a round. While no job lives, a round
+/// only evicts old jobs, and [`IDLE_ROUND`] is between two.
 const ROUND: Duration = Duration::from_millis(200);
-/// The time between two rounds while no job lives. They only evict old jobs.
-const IDLE_ROUND: Duration = Duration::from_secs(5);
 /// For the client of a job that took longer than [`job_timeout`](super::Options::job_timeout).
 const TIMED_OUT: &str =
     "The job took longer than this server allows. Try again later, or ask for fewer images.";

@@ -4,7 +4,7 @@
 //! they happened: for example a job's failure after the steps before it.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use super::fault::{Fault, catch_panic};
 use super::job::{End, Job};
 use super::recovery::INTERRUPTED;
 use super::scheduler::{Scheduler, ThreadGuard};
-use super::supervision::ThreadStatus;
+use super::supervision::{IDLE_ROUND, ThreadStatus};
 use super::tokenize::{Tokenized, TokenizedStep};
 use crate::model::Tokenization;
 use crate::picture::{Provenance, encode_png};
@@ -83,8 +83,13 @@ impl Drop for Publisher {
 }
 
 fn run(scheduler: &Scheduler, messages: &Receiver<Message>, status: &ThreadStatus) {
-    status.wait();
-    for message in messages {
+    loop {
+        status.wait_for(IDLE_ROUND);
+        let message = match messages.recv_timeout(IDLE_ROUND) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         status.begin("publishing a step");
         match message {
             Message::Steps(steps) => {
@@ -104,7 +109,6 @@ fn run(scheduler: &Scheduler, messages: &Receiver<Message>, status: &ThreadStatu
             }
             Message::Failed(jobs, detail) => scheduler.fail_jobs(&jobs, detail),
         }
-        status.wait();
     }
 }
 

@@ -128,7 +128,7 @@ impl Scheduler {
         &self,
         worker: usize,
         batch: Vec<InFlightImage>,
-        deadline: Option<Instant>,
+        deadline: Instant,
     ) -> Option<Assignment> {
         let mut state = self.state.lock();
         state.workers[worker].batch = batch;
@@ -146,16 +146,11 @@ impl Scheduler {
             state.workers[worker].batch.extend(in_flight);
             self.update_queue_gauge(&state);
             let tokenize_request = state.assign_tokenize_request(worker);
-            let is_due = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let is_due = deadline <= Instant::now();
             if !state.workers[worker].batch.is_empty() || tokenize_request.is_some() || is_due {
                 return Some(Assignment { images, tokenize_request });
             }
-            match deadline {
-                Some(deadline) => {
-                    self.work_available.wait_until(&mut state, deadline);
-                }
-                None => self.work_available.wait(&mut state),
-            }
+            self.work_available.wait_until(&mut state, deadline);
         }
     }
 

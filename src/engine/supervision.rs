@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+/// How often a thread that waits shows that it still runs: one that never wakes up is stalled, too.
+pub(super) const IDLE_ROUND: Duration = Duration::from_secs(5);
+
 /// Why an engine doesn't work any more. It can't heal that: the process must be restarted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -93,7 +96,7 @@ impl ThreadStatus {
         self.set(activity, self.timeout);
     }
 
-    /// Says that the thread waits until it is notified.
+    /// Says that the thread does nothing any more.
     pub fn wait(&self) {
         self.set("waiting", None);
     }

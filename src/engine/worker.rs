@@ -15,7 +15,7 @@ use super::model_instance::ModelInstance;
 use super::publisher::{Message, Publisher};
 use super::recovery::{INTERRUPTED, InstanceId, NOT_LOADED};
 use super::scheduler::Scheduler;
-use super::supervision::ThreadStatus;
+use super::supervision::{IDLE_ROUND, ThreadStatus};
 use super::tokenize::TokenizeRequest;
 
 /// Activities of a worker.
@@ -75,9 +75,10 @@ impl<L: Loader> Worker<L> {
         let batch: Vec<_> = self.instances.iter_mut().flat_map(ModelInstance::live_images).collect();
         let in_batch = batch.len();
         self.slots_in_use.set(in_batch as i64);
-        self.status.wait();
-        let retry_at = self.instances.iter().filter_map(ModelInstance::retry_at).min();
-        let assignment = self.scheduler.next_assignment(self.number, batch, retry_at)?;
+        self.status.wait_for(IDLE_ROUND);
+        let next_round = Instant::now() + IDLE_ROUND;
+        let until = self.instances.iter().filter_map(ModelInstance::retry_at).fold(next_round, Instant::min);
+        let assignment = self.scheduler.next_assignment(self.number, batch, until)?;
         let Assignment { images, tokenize_request } = assignment;
         self.slots_in_use.set((in_batch + images.len()) as i64);
         for (job, index) in images {

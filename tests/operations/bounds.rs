@@ -396,7 +396,9 @@ async fn a_thousand_idle_event_streams_are_bounded() {
     script.pause();
     let events = held_job(&server).await;
     let before = resident();
-    let streams = (0..1000).map(|_| server.client.get(server.url(&events)).send());
+    // A quarter of them is for one address.
+    let clients = [1, 2, 3, 4].map(|number| client_from([127, 0, 0, number]));
+    let streams = (0..1000).map(|number| clients[number % 4].get(server.url(&events)).send());
     let (mut open, mut refused) = (Vec::new(), Vec::new());
     for response in with_long_timeout(join_all(streams)).await {
         let response = response.unwrap();
@@ -414,15 +416,41 @@ async fn a_thousand_idle_event_streams_are_bounded() {
     // The others are answered, and a place that becomes free is taken.
     assert_eq!(server.get("/").await.status(), 200);
     server.generate(&json!({"class": 1})).await;
-    drop(open.pop());
+    open.remove(0);
     until(|| async { gauge(&server, "rdpm_http_event_streams").await == 599 }).await;
-    open.push(server.get(&events).await);
+    open.push(clients[0].get(server.url(&events)).send().await.unwrap());
     assert_eq!(open[599].status(), 200);
     // And every one of them hears the end.
     script.resume();
     let ends = with_long_timeout(join_all(open.into_iter().map(Response::text))).await;
     assert!(ends.into_iter().all(|text| text.unwrap().contains("event: completed")));
     until(|| async { gauge(&server, "rdpm_http_event_streams").await == 0 }).await;
+}
+
+#[tokio::test]
+async fn event_streams_of_one_client_leave_some_to_others() {
+    // Behind a proxy, where connections are not limited by address.
+    let limits = Options { max_streams: 8, trust_proxy: Some(ProxyHeader::XForwardedFor), ..site() };
+    let (server, script) = Server::with_web_options(limits).await;
+    script.pause();
+    let events = held_job(&server).await;
+    let open = async |address: &str| {
+        let request = server.client.get(server.url(&events)).header("x-forwarded-for", address);
+        with_timeout(request.send()).await.unwrap()
+    };
+    let own = [open("198.51.100.1").await, open("198.51.100.1").await];
+    assert!(own.iter().all(|stream| stream.status() == 200));
+    problem(open("198.51.100.1").await, 503).await;
+    // An address that a client writes itself is not the last one.
+    problem(open("203.0.113.9, 198.51.100.1").await, 503).await;
+    // An IPv6 network is one client, and so is an IPv4 address in IPv6's notation.
+    let network = [open("2001:db8::1").await, open("2001:db8::2").await];
+    assert!(network.iter().all(|stream| stream.status() == 200));
+    problem(open("2001:db8::ffff:3").await, 503).await;
+    problem(open("::ffff:198.51.100.1").await, 503).await;
+    assert_eq!(open("198.51.100.2").await.status(), 200);
+    drop(own);
+    until(|| async { open("198.51.100.1").await.status() == 200 }).await;
 }
 
 /// Bytes of memory that this process occupies.

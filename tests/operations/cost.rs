@@ -53,6 +53,22 @@ async fn images_are_counted_not_requests() {
 }
 
 #[tokio::test]
+async fn a_large_image_takes_all_of_the_burst_and_is_read() {
+    let mut file = Cursor::new(Vec::new());
+    GrayImage::new(2000, 2000).write_to(&mut file, ImageFormat::Png).unwrap();
+    let image = STANDARD.encode(file.into_inner());
+    for (path, body, status) in [
+        ("/api/v1/tokenizations", json!({"image": image}), 200),
+        ("/api/v1/generations", json!({"image": image, "class": 0, "from_step": 2}), 202),
+    ] {
+        // Less than the image alone costs.
+        let server = limited(3).await;
+        assert_eq!(post(&server, path, body.clone()).await.status(), status, "{path}");
+        exceeded(post(&server, path, body).await).await;
+    }
+}
+
+#[tokio::test]
 async fn a_request_beyond_the_burst_takes_all_of_it() {
     let server = limited(2).await;
     server.generate(&json!({"class": 0, "count": 16})).await;

@@ -10,6 +10,8 @@ mod answers;
 mod bounds;
 mod clients;
 mod cost;
+#[cfg(target_os = "linux")]
+mod faults;
 mod headers;
 mod hosts;
 mod log;

@@ -2,7 +2,7 @@
 //! at any time.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,10 +15,10 @@ use crate::common::with_timeout;
 use crate::program::{Program, rdpm};
 
 /// A copy of the smallest model.
-struct Weights(TempDir);
+pub struct Weights(TempDir);
 
 impl Weights {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/eighth");
         for file in ["config.json", "model.safetensors"] {
@@ -46,7 +46,7 @@ impl Weights {
     }
 
     /// The arguments of a server with these weights on a port of its own, and its address.
-    fn serve(&self, arguments: &[&str]) -> (Vec<String>, String) {
+    pub fn serve(&self, arguments: &[&str]) -> (Vec<String>, String) {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut all: Vec<String> = vec!["serve".into(), "--port".into(), address.port().to_string()];
         all.extend(["--weights".into(), self.0.path().display().to_string()]);
@@ -56,7 +56,7 @@ impl Weights {
 }
 
 /// Waits for the end of a process and returns its status.
-fn status(child: &mut Child) -> Option<i32> {
+pub fn status(child: &mut Child) -> Option<i32> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(60) {
         if let Some(status) = child.try_wait().unwrap() {
@@ -81,7 +81,7 @@ fn wait_until_listening(address: &str) {
 }
 
 /// Waits until a path of the server has this status.
-async fn wait_for(address: &str, path: &str, status: u16) {
+pub async fn wait_for(address: &str, path: &str, status: u16) {
     let wait = async {
         loop {
             let response = reqwest::get(format!("http://{address}{path}")).await;
@@ -111,6 +111,18 @@ fn a_signal_while_models_are_loaded_ends_the_server_with_status_0() {
     wait_until_listening(&address);
     terminate(server.0.id());
     assert_eq!(status(&mut server.0), Some(0));
+}
+
+#[test]
+fn models_that_are_never_loaded_end_the_server_with_status_1() {
+    let weights = Weights::new();
+    weights.hang();
+    let (arguments, _) = weights.serve(&["--load-timeout", "1"]);
+    let mut server = Program(rdpm().args(arguments).stderr(Stdio::piped()).spawn().unwrap());
+    assert_eq!(status(&mut server.0), Some(1));
+    let mut printed = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(printed.contains("the models were not loaded within 1 s (--load-timeout)"), "{printed}");
 }
 
 /// Process 1 gets no signal that it has no handler for.

@@ -12,6 +12,8 @@
 #[path = "../client/mod.rs"]
 mod client;
 mod clients;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod job;
 #[path = "../program/mod.rs"]
 mod program;
@@ -32,6 +34,9 @@ const CLIENTS: u64 = 24;
 /// The timeout after the last request: the server fails a job after 5 minutes.
 const TIMEOUT: Duration = Duration::from_secs(400);
 
+/// The soak tests measure one after the other.
+static SERIAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What all clients saw.
 #[derive(Debug, Default)]
 struct Tally {
@@ -51,9 +56,14 @@ impl Tally {
     }
 }
 
+/// A number in an environment variable.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect(name))
+}
+
 #[tokio::test]
 async fn random_clients_are_served_without_leaks() {
-    let setting = |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect(name));
+    let _serial = SERIAL.lock().await;
     let length = Duration::from_secs(setting("RDPM_SOAK_SECONDS").unwrap_or(60));
     let seed = setting("RDPM_SOAK_SEED").unwrap_or_else(rand::random);
     println!("{} seconds, RDPM_SOAK_SEED={seed}", length.as_secs());

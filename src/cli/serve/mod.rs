@@ -8,6 +8,7 @@ mod traces;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -78,7 +79,10 @@ impl Serve {
         };
         let _traces = self.log.start()?;
         self.connections.raise_file_limit();
-        let served = runtime.block_on(self.serve(stop));
+        // On the threads that the supervisor watches. It ends by a panic only because of a bug, which a restart may heal.
+        let served = runtime.spawn(self.serve(stop));
+        let served =
+            runtime.block_on(served).unwrap_or_else(|error| Err(ServerFailed(error.to_string()).into()));
         // A picture that is being rendered for a client that is gone must not hold up the exit.
         runtime.shutdown_background();
         served
@@ -147,9 +151,14 @@ impl Serve {
         };
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
 
+        let limit = self.engine.load_timeout();
         let started = tokio::task::spawn_blocking(move || self.start());
         let (engine, chosen) = tokio::select! {
             started = started => started??,
+            () = passed(limit) => {
+                let seconds = limit.unwrap_or_default().as_secs();
+                return Err(ServerFailed(format!("the models were not loaded within {seconds} s (--load-timeout)")).into());
+            }
             () = &mut stop => {
                 tracing::info!("stopped before the models were loaded");
                 return Ok(());
@@ -206,6 +215,14 @@ impl Serve {
             tracing::error!(path = %Escaped(folder.display()), %reason, "a model is skipped");
         }
         Ok((engine, chosen))
+    }
+}
+
+/// Resolves when a time has passed; never, where there is no limit.
+async fn passed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -46,6 +46,10 @@ pub struct EngineArguments {
     /// live, and ends with status 1, to be started again; 0 is no limit.
     #[arg(long, env = "RDPM_STEP_TIMEOUT", default_value_t = 120, value_name = "SECONDS")]
     step_timeout: u64,
+    /// Longest time in seconds for loading the models before the server is ready. Beyond it the server ends with status 1, to
+    /// be started again; 0 is no limit.
+    #[arg(long, env = "RDPM_LOAD_TIMEOUT", default_value_t = 600, value_name = "SECONDS")]
+    load_timeout: u64,
     /// Seconds that running generations get to finish at shutdown.
     #[arg(long, env = "RDPM_DRAIN_TIMEOUT", default_value_t = 10, value_name = "SECONDS")]
     drain_timeout: u64,
@@ -84,6 +88,11 @@ impl EngineArguments {
             },
             ..engine::Options::default()
         }
+    }
+
+    /// The longest time for loading the models at the start; `None` is no limit.
+    pub fn load_timeout(&self) -> Option<Duration> {
+        (self.load_timeout > 0).then(|| Duration::from_secs(self.load_timeout))
     }
 
     /// The longest time without progress; `None` is no limit.

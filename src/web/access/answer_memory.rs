@@ -3,6 +3,7 @@
 //! A connection buffers little, but a large answer is in memory as a whole until its last piece is sent. Many clients that
 //! read slowly, or not at all, would otherwise hold any amount.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::client_address::ClientAddress;
+use super::keyed_semaphores::KeyedSemaphores;
 use crate::web::problem::Problem;
 
 /// Shorter answers are not counted: the buffers of a connection are as large.
@@ -22,6 +25,8 @@ const UNCOUNTED: usize = 64 << 10;
 const PIECE: usize = 64 << 10;
 /// The unit of permits, in bytes.
 const UNIT: usize = 1 << 10;
+/// A client's answers may take this part of the memory.
+const PART_OF_CLIENT: usize = 2;
 
 /// Marks a response whose body is in memory anyway, and shared by all clients.
 #[derive(Debug, Clone, Copy)]
@@ -31,19 +36,27 @@ pub(in crate::web) struct SharedBody;
 #[derive(Debug, Clone)]
 pub(in crate::web) struct AnswerMemory {
     free: Arc<Semaphore>,
+    /// By network: who has a key is known further inside only.
+    free_of_client: Arc<KeyedSemaphores<Option<IpAddr>>>,
     units: usize,
 }
 
 impl AnswerMemory {
     pub fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(units)), units }
+        let of_client = KeyedSemaphores::new(units.div_ceil(PART_OF_CLIENT));
+        Self { free: Arc::new(Semaphore::new(units)), free_of_client: Arc::new(of_client), units }
     }
 
-    /// The permit for an answer of so many bytes. One that is larger than all the memory takes all of it.
-    fn acquire(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = bytes.div_ceil(UNIT).min(self.units);
-        Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(units).ok()?).ok()
+    /// The permits for an answer of so many bytes. One that is larger than all the memory takes all of it, and one that is
+    /// larger than its client's part takes all of that.
+    fn acquire(&self, client: Option<IpAddr>, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
+        let units = bytes.div_ceil(UNIT);
+        let take = |free: Arc<Semaphore>, most: usize| {
+            free.try_acquire_many_owned(u32::try_from(units.min(most)).ok()?).ok()
+        };
+        let own = take(self.free_of_client.get(client), self.units.div_ceil(PART_OF_CLIENT))?;
+        Some([own, take(Arc::clone(&self.free), self.units)?])
     }
 }
 
@@ -53,15 +66,16 @@ pub(in crate::web) async fn limit_answers(
     request: Request,
     next: Next,
 ) -> Response {
+    let client = ClientAddress::of(request.extensions()).network();
     let response = next.run(request).await;
     let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
     let is_shared = response.extensions().get::<SharedBody>().is_some();
     // A stream has no size, and is made as it is read.
     match size.filter(|&size| size > UNCOUNTED && !is_shared) {
         None => response,
-        Some(size) => match memory.acquire(size) {
-            Some(permit) => {
-                response.map(|body| Body::new(CountedBody { body, rest: Bytes::new(), _permit: permit }))
+        Some(size) => match memory.acquire(client, size) {
+            Some(permits) => {
+                response.map(|body| Body::new(CountedBody { body, rest: Bytes::new(), _permits: permits }))
             }
             None => Problem::too_many_answers().into_response(),
         },
@@ -72,7 +86,7 @@ pub(in crate::web) async fn limit_answers(
 struct CountedBody {
     body: Body,
     rest: Bytes,
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl HttpBody for CountedBody {

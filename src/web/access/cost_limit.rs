@@ -55,7 +55,12 @@ impl CostLimiter {
 }
 
 /// What the client of a request may still cost.
-pub(in crate::web) struct Budget(Option<(Arc<TokenBuckets>, LimitKey)>);
+#[derive(Clone)]
+pub(in crate::web) struct Budget {
+    client: LimitKey,
+    /// `None` is no limit.
+    buckets: Option<Arc<TokenBuckets>>,
+}
 
 impl<S> FromRequestParts<S> for Budget
 where
@@ -66,21 +71,26 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let CostLimiter(buckets) = CostLimiter::from_ref(state);
-        Ok(Self(buckets.map(|buckets| (buckets, LimitKey::of(&parts.extensions)))))
+        Ok(Self { client: LimitKey::of(&parts.extensions), buckets })
     }
 }
 
 impl Budget {
-    /// For work that has been charged already.
-    pub const PAID: Self = Self(None);
+    /// The client that pays.
+    pub fn client(&self) -> &LimitKey {
+        &self.client
+    }
+
+    /// The same client's for work that has been charged already.
+    pub fn paid(&self) -> Self {
+        Self { client: self.client.clone(), buckets: None }
+    }
 
     /// # Errors
     /// 429 where the client has exceeded its limit.
     pub fn charge(&self, Cost(cost): Cost) -> Result<(), Problem> {
-        match (&self.0, NonZeroU32::new(cost)) {
-            (Some((buckets, client)), Some(cost)) => {
-                buckets.take(client, cost).map_err(Problem::cost_limited)
-            }
+        match (&self.buckets, NonZeroU32::new(cost)) {
+            (Some(buckets), Some(cost)) => buckets.take(&self.client, cost).map_err(Problem::cost_limited),
             _ => Ok(()),
         }
     }

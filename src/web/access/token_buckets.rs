@@ -1,11 +1,14 @@
 //! Limits of clients over time: a token bucket for each client.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use axum::http::Extensions;
+use axum::http::request::Parts;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
@@ -38,6 +41,14 @@ impl LimitKey {
             Some(name) => Self::Key(name.clone()),
             None => Self::Network(ClientAddress::of(extensions).network()),
         }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for LimitKey {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
     }
 }
 

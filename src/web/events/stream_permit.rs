@@ -11,39 +11,50 @@ use futures_util::{Stream, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::web::access::{KeyedSemaphores, LimitKey};
 use crate::web::http_metrics::GaugeGuard;
 use crate::web::problem::Problem;
 
 /// Shorter than the idle timeouts of common proxies (nginx: 60 s).
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The event streams that may be open at once.
+/// A client may have this part of all event streams.
+const PART_OF_CLIENT: usize = 4;
+
+/// The event streams that may be open at once, in all and of one client: otherwise a few clients could have them all, behind a
+/// proxy even one.
 pub(in crate::web) struct EventStreams {
     permits: Arc<Semaphore>,
+    of_client: KeyedSemaphores<LimitKey>,
     open: Gauge,
 }
 
 /// Permission for one stream, until it is dropped.
 pub(in crate::web) struct StreamPermit {
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
     _open: GaugeGuard,
 }
 
 impl EventStreams {
     /// At most `max_streams`, counted by a gauge.
     pub fn new(max_streams: usize, open: &Gauge) -> Self {
-        Self { permits: Arc::new(Semaphore::new(max_streams)), open: open.clone() }
+        Self {
+            permits: Arc::new(Semaphore::new(max_streams)),
+            of_client: KeyedSemaphores::new(max_streams.div_ceil(PART_OF_CLIENT)),
+            open: open.clone(),
+        }
     }
 
     /// Permission for one more. Must be acquired before subscribing to the job: a refused stream must not count as a
     /// subscriber that disconnected, which could cancel the job.
     ///
     /// # Errors
-    /// 503 where too many streams are open.
-    pub fn acquire(&self) -> Result<StreamPermit, Problem> {
-        let permit =
-            Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Problem::too_many_streams())?;
-        Ok(StreamPermit { _permit: permit, _open: GaugeGuard::new(&self.open) })
+    /// 503 where too many streams are open, in all or of this client.
+    pub fn acquire(&self, client: &LimitKey) -> Result<StreamPermit, Problem> {
+        let acquire =
+            |permits: Arc<Semaphore>| permits.try_acquire_owned().map_err(|_| Problem::too_many_streams());
+        let permits = [acquire(self.of_client.get(client.clone()))?, acquire(Arc::clone(&self.permits))?];
+        Ok(StreamPermit { _permits: permits, _open: GaugeGuard::new(&self.open) })
     }
 }
 

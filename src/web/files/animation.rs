@@ -77,7 +77,7 @@ async fn render(
         let frames = steps_of_images.iter().map(frame).collect::<Result<Vec<_>, PictureError>>()?;
         Animation { frames, delay: parameters.delay }.encode(format, Some(&provenance))
     };
-    renderer.run(render_memory(pixels), work).await
+    renderer.run(budget.client(), render_memory(pixels), work).await
 }
 
 /// For each step, the images by rising index.

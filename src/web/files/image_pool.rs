@@ -1,10 +1,11 @@
-//! Blocking work on images, bounded in number, memory and waiting.
+//! Blocking work on images, bounded in number, memory and waiting, and shared fairly between clients.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
 use crate::picture::PictureError;
+use crate::web::access::{KeyedSemaphores, LimitKey};
 use crate::web::problem::Problem;
 
 /// Work that takes more memory than this, in bytes, is large.
@@ -35,18 +36,20 @@ impl Default for ImagePool {
 }
 
 impl ImagePool {
-    /// Runs `work`, which takes `memory` bytes, when there is a free place. Once started it runs to its end and keeps its
-    /// place, even where the client has disconnected: a blocking thread can't be stopped.
+    /// Runs `work` of a client, which takes `memory` bytes, when there is a free place. Once started it runs to its end and
+    /// keeps its place, even where the client has disconnected: a blocking thread can't be stopped.
     ///
     /// # Errors
-    /// 503 where too many wait already, 500 where the work fails: the images it works on are the server's own.
+    /// 503 where too many wait already, in all or of this client; 500 where the work fails: the images it works on are the
+    /// server's own.
     pub async fn run<T: Send + 'static>(
         &self,
+        client: &LimitKey,
         memory: u64,
         work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
     ) -> Result<T, Problem> {
         let queue = if memory > LARGE { &self.large } else { &self.small };
-        queue.run(work).await
+        queue.run(client, work).await
     }
 }
 
@@ -55,6 +58,11 @@ struct BoundedQueue {
     /// Those that run or wait.
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    /// Half of those that run or wait, for each client.
+    admitted_of_client: Arc<KeyedSemaphores<LimitKey>>,
+    /// Of each client as many as may run at once wait for a place beside other clients' work; the rest waits behind them. So
+    /// nobody waits for more than a few works of each other client.
+    next_of_client: Arc<KeyedSemaphores<LimitKey>>,
 }
 
 impl BoundedQueue {
@@ -62,19 +70,25 @@ impl BoundedQueue {
         Self {
             admitted: Arc::new(Semaphore::new(running + waiting)),
             running: Arc::new(Semaphore::new(running)),
+            admitted_of_client: Arc::new(KeyedSemaphores::new((running + waiting).div_ceil(2))),
+            next_of_client: Arc::new(KeyedSemaphores::new(running)),
         }
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        client: &LimitKey,
         work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned();
-        let admitted = admitted.map_err(|_| Problem::too_many_pictures())?;
-        // The semaphore is never closed.
+        let admit =
+            |places: Arc<Semaphore>| places.try_acquire_owned().map_err(|_| Problem::too_many_pictures());
+        let own = admit(self.admitted_of_client.get(client.clone()))?;
+        let admitted = admit(Arc::clone(&self.admitted))?;
+        // The semaphores are never closed.
+        let next = self.next_of_client.get(client.clone()).acquire_owned().await;
         let running = Arc::clone(&self.running).acquire_owned().await;
         let work = move || {
-            let _permits = (admitted, running);
+            let _permits = (own, admitted, next, running);
             work()
         };
         match tokio::task::spawn_blocking(work).await {
@@ -82,5 +96,46 @@ impl BoundedQueue {
             Ok(Err(error)) => Err(Problem::internal("The picture could not be made.", &error)),
             Err(error) => Err(Problem::internal("The picture could not be made.", &error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    fn client(number: u8) -> LimitKey {
+        LimitKey::Network(Some(IpAddr::from([127, 0, 0, number])))
+    }
+
+    #[tokio::test]
+    async fn a_client_with_much_work_leaves_places_and_turns_to_others() {
+        let pool = ImagePool::default();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let run = |number: u8| {
+            let (pool, order) = (pool.clone(), Arc::clone(&order));
+            async move {
+                let work = move || {
+                    std::thread::sleep(Duration::from_millis(5));
+                    order.lock().unwrap().push(number);
+                    Ok(())
+                };
+                pool.run(&client(number), 0, work).await.is_ok()
+            }
+        };
+        // The futures of the first client are polled before those of the second.
+        let works = (0..100).map(|_| run(1)).chain((0..5).map(|_| run(2)));
+        let done = join_all(works).await;
+        let served = |works: &[bool]| works.iter().filter(|&&done| done).count();
+        assert_eq!((served(&done[..100]), served(&done[100..])), (33, 5));
+        // In turn, not after all works of the first client.
+        let order = order.lock().unwrap();
+        let last = order.iter().rposition(|&number| number == 2).unwrap();
+        assert!(last < 20, "{order:?}");
     }
 }

@@ -102,7 +102,7 @@ async fn pictures(
         };
         options.format.encode(&sheet, options.quality, Some(&parameters))
     };
-    renderer.run(render_memory(pixels), work).await
+    renderer.run(budget.client(), render_memory(pixels), work).await
 }
 
 /// Decodes a PNG file that the engine made.

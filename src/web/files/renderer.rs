@@ -10,6 +10,7 @@ use super::image_pool::ImagePool;
 use super::render_options::{AnimationParameters, RenderOptions};
 use crate::engine::JobId;
 use crate::picture::{AnimationFormat, PictureError};
+use crate::web::access::LimitKey;
 use crate::web::problem::Problem;
 
 /// Rendered files that are kept, in bytes.
@@ -63,16 +64,17 @@ impl Default for Renderer {
 }
 
 impl Renderer {
-    /// Runs work that takes `memory` bytes, without the cache.
+    /// Runs work of a client that takes `memory` bytes, without the cache.
     ///
     /// # Errors
     /// Those of [`ImagePool::run`].
     pub async fn run(
         &self,
+        client: &LimitKey,
         memory: u64,
         work: impl FnOnce() -> Result<Vec<u8>, PictureError> + Send + 'static,
     ) -> Result<Bytes, Problem> {
-        self.pool.run(memory, work).await.map(Bytes::from)
+        self.pool.run(client, memory, work).await.map(Bytes::from)
     }
 
     /// The cached file, or what `render` makes. Concurrent requests for the same file wait for the first.

@@ -61,6 +61,8 @@ pub(in crate::web) struct CompletedEvent {
 /// A job that is streamed to a client.
 struct JobStream {
     app: AppState,
+    /// The work has been charged.
+    paid: Budget,
     subscription: Subscription,
     /// Cancels the job when the client disconnects.
     _guard: CancelOnDrop,
@@ -75,6 +77,7 @@ struct JobStream {
 /// The response that streams a job, which is canceled when the client disconnects.
 pub(super) fn respond(
     app: AppState,
+    budget: &Budget,
     permit: StreamPermit,
     guard: CancelOnDrop,
     request: &ImageRequest,
@@ -84,6 +87,7 @@ pub(super) fn respond(
     let steps = spread(request.partial_images as usize, subscription.model().config.steps());
     let job = JobStream {
         app,
+        paid: budget.paid(),
         subscription,
         _guard: guard,
         options: request.options,
@@ -148,12 +152,13 @@ impl JobStream {
         }
         let work = move || options.format.encode(&options.resize(&decode(&png)?), options.quality, None);
         let (width, height) = options.size(self.subscription.model().config.image.size as u32);
-        self.app.renderer.run(render_memory(u64::from(width) * u64::from(height)), work).await
+        let memory = render_memory(u64::from(width) * u64::from(height));
+        self.app.renderer.run(self.paid.client(), memory, work).await
     }
 
     async fn completed(&self) -> Result<Message, Problem> {
         let snapshot = completed(&self.app.engine, &self.subscription)?;
-        let file = render_image(&self.app.renderer, &Budget::PAID, &snapshot, 0, self.options).await?;
+        let file = render_image(&self.app.renderer, &self.paid, &snapshot, 0, self.options).await?;
         let info = snapshot.request.model();
         let event = CompletedEvent {
             kind: "image_generation.completed",

@@ -1,8 +1,6 @@
 //! `POST /v1/images/generations`.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +17,7 @@ use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
 use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
-use crate::web::request::{BODY_LIMIT, Query, whole_body};
+use crate::web::request::{Query, SmallBody};
 use crate::web::state::AppState;
 
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
@@ -51,7 +49,7 @@ pub(super) async fn generate(
     budget: Budget,
     headers: HeaderMap,
     query: Query,
-    body: Result<Bytes, BytesRejection>,
+    body: SmallBody,
 ) -> Result<Response, Problem> {
     respond(app, client, budget, headers, query, body, None).await
 }
@@ -64,7 +62,7 @@ pub(super) async fn generate_for_deployment(
     budget: Budget,
     headers: HeaderMap,
     query: Query,
-    body: Result<Bytes, BytesRejection>,
+    body: SmallBody,
 ) -> Result<Response, Problem> {
     respond(app, client, budget, headers, query, body, Some(deployment)).await
 }
@@ -75,25 +73,24 @@ async fn respond(
     budget: Budget,
     headers: HeaderMap,
     mut query: Query,
-    body: Result<Bytes, BytesRejection>,
+    body: SmallBody,
     deployment: Option<String>,
 ) -> Result<Response, Problem> {
-    let body = whole_body(body, BODY_LIMIT)?;
     // Azure's clients send the version of its API.
     query.take("api-version", "text", |version| Some(version.to_owned()));
     query.finish()?;
-    let request = image_request::read(&headers, &body, &app.engine, &app.model_aliases, deployment)?;
+    let request = image_request::read(&headers, &body.0, &app.engine, &app.model_aliases, deployment)?;
     let GenerationRequest { job, pictures, .. } = &request.generation;
     let job = job.clone().with_previews(request.partial_images > 0);
     budget.charge(cost(&request))?;
-    let permit = if request.stream { Some(app.event_streams.acquire()?) } else { None };
+    let permit = if request.stream { Some(app.event_streams.acquire(budget.client())?) } else { None };
     let id = app.jobs.submit(&app.engine, job, client, *pictures, None)?;
     let guard = CancelOnDrop::new(&app.engine, id);
     let mut response = if let Some(permit) = permit {
-        image_stream::respond(app, permit, guard, &request)?
+        image_stream::respond(app, &budget, permit, guard, &request)?
     } else {
         let snapshot = wait_until_completed(&app.engine, id).await?;
-        let images = images(&app, &snapshot, &request, &headers).await?;
+        let images = images(&app, &budget.paid(), &snapshot, &request, &headers).await?;
         ([NO_STORE], Json(images)).into_response()
     };
     for warning in request.warnings.iter().filter_map(|warning| header_value(warning)) {
@@ -118,6 +115,7 @@ fn cost(request: &ImageRequest) -> Cost {
 
 async fn images(
     app: &AppState,
+    paid: &Budget,
     snapshot: &Snapshot,
     request: &ImageRequest,
     headers: &HeaderMap,
@@ -132,8 +130,7 @@ async fn images(
             let link = signed_link(app, snapshot.id, image.index, own, request.options);
             url = Some(format!("{}{link}", base_url(headers)));
         } else {
-            let file =
-                render_image(&app.renderer, &Budget::PAID, snapshot, image.index, request.options).await?;
+            let file = render_image(&app.renderer, paid, snapshot, image.index, request.options).await?;
             b64_json = Some(STANDARD.encode(file));
         }
         data.push(Image { url, b64_json, revised_prompt: class.cloned().unwrap_or_default() });

@@ -2,7 +2,6 @@
 //! run no scripts.
 
 use askama::Template;
-use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -14,6 +13,7 @@ use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
 use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH};
 use crate::web::problem::Problem;
+use crate::web::request::SmallBody;
 use crate::web::state::AppState;
 
 #[derive(Template)]
@@ -149,7 +149,7 @@ pub(super) async fn submit(
     State(app): State<AppState>,
     client: Client,
     budget: Budget,
-    body: Bytes,
+    SmallBody(body): SmallBody,
 ) -> Result<Response, Problem> {
     let mut form = Form::read(&app.engine, &body);
     let pictures = if form.problems.is_empty() {

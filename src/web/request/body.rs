@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
 use mediatype::names::{APPLICATION, JSON};
 use mediatype::{MediaType, MediaTypeBuf};
 use serde::de::{Error, MapAccess, Visitor};
@@ -22,21 +23,61 @@ const MAX_VALUES: usize = 100_000;
 /// Some programs write it before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The body, if it arrived whole.
+/// The body of a route that doesn't take images.
+pub(in crate::web) struct SmallBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for SmallBody {
+    type Rejection = Problem;
+
+    /// 413 where it is larger than [`BODY_LIMIT`], 400 where it was cut off.
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (mut body, mut whole) = (request.into_body(), Vec::new());
+        while let Some(piece) = next_piece(&mut body, BODY_LIMIT).await? {
+            append(&mut whole, &piece, BODY_LIMIT)?;
+        }
+        Ok(Self(whole.into()))
+    }
+}
+
+/// The next piece of a body; `None` at its end.
+///
+/// Copy it at once: kept as pieces, as they arrive, small chunks would take many times their size.
 ///
 /// # Errors
-/// 413 where it is larger than `limit`, 400 where it was cut off.
-pub(in crate::web) fn whole_body(
-    body: Result<Bytes, BytesRejection>,
-    limit: usize,
-) -> Result<Bytes, Problem> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("The body is larger than {limit} bytes.");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+/// 413 where the limit for all routes was reached, 400 where the body was cut off.
+pub(super) async fn next_piece(body: &mut Body, limit: usize) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match is_too_long(&error) {
+            true => too_long(limit),
+            false => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off, or can't be decompressed."),
+        })?;
+        if let Ok(piece) = frame.into_data() {
+            return Ok(Some(piece));
         }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off, or can't be decompressed."),
-    })
+    }
+    Ok(None)
+}
+
+/// Appends a piece.
+///
+/// # Errors
+/// 413 where the body is longer than `limit` then.
+pub(super) fn append(whole: &mut Vec<u8>, piece: &[u8], limit: usize) -> Result<(), Problem> {
+    if whole.len() + piece.len() > limit {
+        return Err(too_long(limit));
+    }
+    whole.extend_from_slice(piece);
+    Ok(())
+}
+
+fn too_long(limit: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {limit} bytes."))
+}
+
+/// Whether the limit for all routes was reached.
+fn is_too_long(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|error| error.is::<http_body_util::LengthLimitError>())
 }
 
 /// Reads a JSON body with an object.

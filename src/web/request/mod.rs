@@ -8,7 +8,7 @@ mod query;
 mod upload;
 
 pub(super) use accept::{Representation, negotiate};
-pub(super) use body::{BODY_LIMIT, has_media_type, read_json_object, whole_body};
+pub(super) use body::{BODY_LIMIT, SmallBody, has_media_type, read_json_object};
 pub(super) use form::read_multipart;
 pub(super) use query::Query;
 pub(super) use upload::{MAX_UPLOADS, UPLOAD_LIMIT, Upload, UploadPermits, open_image};

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRef, FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::BodyExt;
+use axum::http::{HeaderMap, header};
 use image::DynamicImage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::body::BODY_LIMIT;
+use super::body::{BODY_LIMIT, append, next_piece};
 use crate::engine::ModelHandle;
 use crate::picture::{InputError, InputImage};
 use crate::request::{FieldError, IMAGES};
@@ -132,48 +131,36 @@ async fn collect(
 ) -> Result<(Bytes, Option<UploadPermit>), Problem> {
     let limit = UPLOAD_LIMIT;
     let mut whole = Vec::with_capacity(length.unwrap_or(0).min(limit));
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match is_too_long(&error) {
-            true => too_long(limit),
-            false => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off, or can't be decompressed."),
-        })?;
-        let Ok(piece) = frame.into_data() else { continue };
-        if whole.len() + piece.len() > limit {
-            return Err(too_long(limit));
-        }
-        if permit.is_none() && whole.len() + piece.len() > BODY_LIMIT {
+    while let Some(piece) = next_piece(&mut body, limit).await? {
+        append(&mut whole, &piece, limit)?;
+        if permit.is_none() && whole.len() > BODY_LIMIT {
             permit = Some(permits.acquire(client.clone()).await?);
         }
-        whole.extend_from_slice(&piece);
     }
     Ok((whole.into(), permit))
 }
 
-fn too_long(limit: usize) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {limit} bytes."))
-}
-
-/// Whether the limit for all routes was reached.
-fn is_too_long(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|error| error.is::<http_body_util::LengthLimitError>())
-}
-
 /// Decodes an image to what a model takes (see [`InputImage::decode`]). Returns the size that was sent, too.
+///
+/// Charges `cost`, which is that of all other work of the request, and the image's pixels: at once, since a request that costs
+/// more than the client may have at once needs all of that.
 ///
 /// # Errors
 /// 422 where the file is not an image, or one that is too large; 429 where it costs too much; 503 where too many images wait.
 pub(in crate::web) async fn open_image(
     decoders: &ImagePool,
     budget: &Budget,
+    cost: Cost,
     file: Vec<u8>,
     model: &ModelHandle,
 ) -> Result<((u32, u32), DynamicImage), Problem> {
     let invalid =
         |error: InputError| Problem::invalid(FieldError::new("image", error.to_string().into(), IMAGES));
-    let image = decoders.run(0, move || Ok(InputImage::open(file))).await?.map_err(invalid)?;
+    let image =
+        decoders.run(budget.client(), 0, move || Ok(InputImage::open(file))).await?.map_err(invalid)?;
     let (size, model) = (image.size(), model.clone());
-    budget.charge(Cost::pixels(u64::from(size.0) * u64::from(size.1)))?;
-    let decoded = decoders.run(image.memory(), move || Ok(image.decode(&model.config))).await?;
+    budget.charge(cost.and(Cost::pixels(u64::from(size.0) * u64::from(size.1))))?;
+    let decoded =
+        decoders.run(budget.client(), image.memory(), move || Ok(image.decode(&model.config))).await?;
     Ok((size, decoded.map_err(invalid)?))
 }

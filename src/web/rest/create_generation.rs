@@ -103,10 +103,12 @@ pub(super) async fn create(
     let mut job = job.with_previews(previews.unwrap_or(!waits));
     let idempotency_key = idempotency_key?;
     let may_retry = idempotency_key.is_some();
-    budget.charge(cost)?;
-    if let Some(InitImageFile { file, from_step }) = init_image {
-        let (_, image) = open_image(&app.image_decoders, &budget, file, job.model()).await?;
-        job = job.with_init_image(&image, from_step)?;
+    match init_image {
+        Some(InitImageFile { file, from_step }) => {
+            let (_, image) = open_image(&app.image_decoders, &budget, cost, file, job.model()).await?;
+            job = job.with_init_image(&image, from_step)?;
+        }
+        None => budget.charge(cost)?,
     }
     drop(upload);
 
@@ -128,7 +130,7 @@ pub(super) async fn create(
         }
         Representation::Picture(format) => {
             let options = RenderOptions::scaled(format, pictures.scale, JPEG_QUALITY);
-            let mut response = respond_with_picture(&app, &snapshot, options).await?;
+            let mut response = respond_with_picture(&app, &budget, &snapshot, options).await?;
             let headers = response.headers_mut();
             headers.insert(header::CACHE_CONTROL, NO_STORE.1);
             headers.insert(header::VARY, HeaderValue::from_static("accept"));

@@ -23,6 +23,7 @@ use super::generation::{Generation, Status};
 use super::generations::find;
 use crate::engine::{Event, Progress, StepImage, Subscription};
 use crate::model::Alternatives;
+use crate::web::access::LimitKey;
 use crate::web::events::last_event_id;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
@@ -49,11 +50,12 @@ use crate::web::state::AppState;
 )]
 pub(super) async fn stream(
     State(app): State<AppState>,
+    client: LimitKey,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let after = last_event_id(&headers)?;
-    let permit = app.event_streams.acquire()?;
+    let permit = app.event_streams.acquire(&client)?;
     let subscription = find(&id, |id| app.engine.subscribe(id, after))?;
     if subscription.is_exhausted() {
         return Ok(StatusCode::NO_CONTENT.into_response());

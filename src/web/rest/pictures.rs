@@ -205,13 +205,15 @@ fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<Animati
 /// been charged.
 pub(super) async fn respond_with_picture(
     app: &AppState,
+    budget: &Budget,
     snapshot: &Snapshot,
     options: RenderOptions,
 ) -> Result<Response, Problem> {
+    let paid = budget.paid();
     let (bytes, file): (Bytes, _) = if snapshot.request.count() == 1 {
-        (render_image(&app.renderer, &Budget::PAID, snapshot, 0, options).await?, "images/0")
+        (render_image(&app.renderer, &paid, snapshot, 0, options).await?, "images/0")
     } else {
-        (render_sheet(&app.renderer, &Budget::PAID, snapshot, options).await?, "sheet")
+        (render_sheet(&app.renderer, &paid, snapshot, options).await?, "sheet")
     };
     let RenderOptions { format, scale, .. } = options;
     let query = if scale == 1 { String::new() } else { format!("?scale={scale}") };
