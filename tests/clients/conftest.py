@@ -1,4 +1,4 @@
-"""A real server with the shipped weights, for clients that other people wrote."""
+"""A real server with the shipped weights, for our clients and those that other people wrote."""
 
 import os
 import subprocess
@@ -12,6 +12,9 @@ REPOSITORY = Path(__file__).parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
 PROGRAM = Path(os.environ.get("RDPM_PROGRAM", TARGET / "release" / "rdpm"))
 TOOLS = Path(sys.executable).parent
+
+# Our Python client, as it is in the repository.
+sys.path.insert(0, str(REPOSITORY / "clients/python/src"))
 
 
 @pytest.fixture(scope="session")

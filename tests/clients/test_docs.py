@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-PLACES = ("*.md", "docs/**/*.md", "training/*.md", "weights/*/*.md")
+PLACES = ("*.md", "docs/**/*.md", "training/*.md", "clients/*/README.md", "weights/*/*.md")
 DOCUMENTS = [path for place in PLACES for path in sorted(REPOSITORY.glob(place))]
 # The documents with curl commands.
 WITH_COMMANDS = [REPOSITORY / "README.md", REPOSITORY / "docs/api.md"]
@@ -77,7 +77,7 @@ def headings(document: Path) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_named_paths_exist(document: Path) -> None:
     # Paths in code marks that begin with a folder of the repository. Capitals, like NAME, stand for any name.
-    folders = "src|static|templates|tests|benches|training|weights|docs|deploy|scripts|examples"
+    folders = "src|static|templates|tests|benches|training|weights|docs|deploy|scripts|examples|clients"
     for path in re.findall(rf"`((?:{folders})/[\w./*-]*)`", document.read_text()):
         # The changelog names paths of older versions; runs and virtual environments are not part of the repository.
         if document.name == "CHANGELOG.md" or path.startswith("training/runs"):

@@ -120,16 +120,29 @@ def test_hey_api(typescript: None, server: str) -> None:
 
 def test_openapi_python_client(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [TOOLS / "openapi-python-client", "generate", "--path", DOCUMENT, "--meta", "none"]
-    options = ["--config", "openapi_python_client.yml", "--output-path", tmp_path / "rdpm_client", "--fail-on-warning"]
+    options = [
+        "--config",
+        "openapi_python_client.yml",
+        "--output-path",
+        tmp_path / "generated_client",
+        "--fail-on-warning",
+    ]
     run([*command, *options])
     monkeypatch.syspath_prepend(tmp_path)
-    from rdpm_client import Client
-    from rdpm_client.api.generations import create_generation, get_generation
-    from rdpm_client.api.models import list_models
-    from rdpm_client.api.open_ai import openai_generate_images
-    from rdpm_client.api.operations import check_readiness
-    from rdpm_client.api.pictures import get_image
-    from rdpm_client.models import Accepted, Generation, GenerationRequest, OpenAiImageRequest, OpenAiImages, Problem
+    from generated_client import Client
+    from generated_client.api.generations import create_generation, get_generation
+    from generated_client.api.models import list_models
+    from generated_client.api.open_ai import openai_generate_images
+    from generated_client.api.operations import check_readiness
+    from generated_client.api.pictures import get_image
+    from generated_client.models import (
+        Accepted,
+        Generation,
+        GenerationRequest,
+        OpenAiImageRequest,
+        OpenAiImages,
+        Problem,
+    )
 
     client = Client(base_url=server)
     assert check_readiness.sync(client=client).status == "ready"
@@ -150,4 +163,4 @@ def test_openapi_python_client(server: str, tmp_path: Path, monkeypatch: pytest.
         client=client, body=OpenAiImageRequest.from_dict({"prompt": "a sneaker", "size": "256x256"})
     )
     assert isinstance(images, OpenAiImages) and images.size == "256x256"
-    assert "rdpm_client" in sys.modules
+    assert "generated_client" in sys.modules

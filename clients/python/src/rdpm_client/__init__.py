@@ -1,0 +1,37 @@
+"""Draws pictures with an RDPM server, and follows the steps in which they are drawn."""
+
+from ._async_client import AsyncClient, AsyncStream
+from ._client import Client, Stream
+from ._errors import FieldError, GenerationError, ProblemError, RdpmError, RequestError
+from ._events import Event, Queued, Started, Step, StepImage
+from ._results import Completions, Generation, Image, Model, Tokenization, TokenizationStep
+from ._settings import ImageInput, Settings
+from ._version import __version__
+from .notebook import show_steps
+
+__all__ = [
+    "AsyncClient",
+    "AsyncStream",
+    "Client",
+    "Completions",
+    "Event",
+    "FieldError",
+    "Generation",
+    "GenerationError",
+    "Image",
+    "ImageInput",
+    "Model",
+    "ProblemError",
+    "Queued",
+    "RdpmError",
+    "RequestError",
+    "Settings",
+    "Started",
+    "Step",
+    "StepImage",
+    "Stream",
+    "Tokenization",
+    "TokenizationStep",
+    "__version__",
+    "show_steps",
+]

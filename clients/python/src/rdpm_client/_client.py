@@ -1,0 +1,230 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Generator, Iterator
+from typing import Any, Self, Unpack
+
+import httpx
+
+from . import _http, schema
+from ._errors import GenerationError, ProblemError, RequestError
+from ._events import Event, Step, read_event
+from ._http import Call, RetryPolicy
+from ._results import Completions, Generation, Model, Tokenization
+from ._settings import ImageInput, Settings, image_base64, request_body
+from ._sse import Parser
+
+
+class Client:
+    """A client of one server. Close it, or use it in a `with` statement.
+
+    `api_key` is that of the environment variable `RDPM_API_KEY` if omitted. After a lost connection or an answer 429 or
+    503, a request is sent again up to `max_retries` times. If the server names a time to wait for (`Retry-After`) of
+    more than `max_retry_wait` seconds, the error is raised at once.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://localhost:3000",
+        *,
+        api_key: str | None = None,
+        timeout: float = _http.TIMEOUT,
+        max_retries: int = 3,
+        max_retry_wait: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._retries = RetryPolicy(max_retries, max_retry_wait)
+        arguments = _http.client_arguments(base_url, api_key, timeout)
+        self._http = httpx.Client(**arguments, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def models(self) -> list[Model]:
+        """The models that the server offers, the default first."""
+        return [Model.of(model) for model in self._json(_http.models())["models"]]
+
+    def words(self, prefix: str = "", *, model: str | None = None, limit: int | None = None) -> Completions:
+        """What completes a prompt."""
+        return Completions.of(self._json(_http.words(prefix, model, limit)))
+
+    def generate(self, prompt: str | None = None, **settings: Unpack[Settings]) -> Generation:
+        """Draws images and waits for them. See `Settings` for what can be set; `class_` is required without a prompt.
+
+        Raises `ProblemError` where the request is refused, `GenerationError` where the generation fails or is canceled.
+        """
+        return Stream(self, request_body(prompt, settings, previews=False)).wait()
+
+    def stream(self, prompt: str | None = None, **settings: Unpack[Settings]) -> Stream:
+        """Draws images and returns their steps, as an iterator. See `Settings` for what can be set."""
+        return Stream(self, request_body(prompt, settings, previews=True))
+
+    def get(self, generation: Generation | str) -> Generation:
+        """A generation as it is now, by its id."""
+        return Generation.of(self._json(Call("GET", _http.generation_path(generation))))
+
+    def cancel(self, generation: Generation | str) -> Generation:
+        """Cancels a generation of this client. Finished images are kept."""
+        return Generation.of(self._json(Call("DELETE", _http.generation_path(generation))))
+
+    def image(self, generation: Generation | str, index: int = 0, *, format: str = "png", scale: int = 1) -> bytes:
+        """A finished image as a file: `png`, `webp` or `jpeg`, enlarged `scale` times."""
+        return self._send(_http.image(generation, index, format, scale)).content
+
+    def sheet(self, generation: Generation | str, *, format: str = "png", scale: int = 1) -> bytes:
+        """All images of a completed generation as one file: `png`, `webp` or `jpeg`."""
+        return self._send(_http.sheet(generation, format, scale)).content
+
+    def animation(self, generation: Generation | str, *, format: str = "gif", **options: Any) -> bytes:
+        """The steps as a file: `gif`, `png` or `webp`. Options: `which` ("clean", "noisy", "tokens"), `index`, `scale`,
+        `delay` in milliseconds."""
+        return self._send(_http.animation(generation, format, options)).content
+
+    def tokenize(self, image: ImageInput, *, model: str | None = None, seed: int | None = None) -> Tokenization:
+        """The token grids of a picture, and what they decode to."""
+        return Tokenization.of(self._json(_http.tokenize(image_base64(image), model, seed)))
+
+    def _json(self, call: Call) -> Any:
+        return parse(self._send(call))
+
+    def _send(self, call: Call) -> httpx.Response:
+        for retries in itertools.count():
+            error: ProblemError | RequestError
+            try:
+                response = self._http.request(**call.arguments())
+            except httpx.TransportError as cause:
+                error = lost(cause)
+                wait = self._retries.after_lost_connection(retries)
+            else:
+                if response.is_success:
+                    return response
+                error = ProblemError.of(response)
+                wait = self._retries.after_problem(retries, error)
+            if wait is None:
+                raise error
+            time.sleep(wait)
+        raise AssertionError
+
+
+class Stream:
+    """The steps of a new generation: iterate over it. The request is sent when the iteration begins.
+
+    If the connection is lost, the stream goes on after the last event that was received. When the iteration is left
+    early, or at the end of a `with` statement, the connection is closed. Some seconds later the server cancels
+    the generation, unless it was made with `cancel_on_disconnect=False`.
+    """
+
+    def __init__(self, client: Client, body: dict[str, Any]) -> None:
+        self._client = client
+        self._events = self._follow(body)
+        self.accepted: schema.Accepted | None = None
+        """The server's first answer, with id and seed; `None` until the iteration begins."""
+        self.generation: Generation | None = None
+        """The generation after it has ended; `None` before."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Step]:
+        """The steps. Raises `GenerationError` if the generation fails; ends early if it is canceled."""
+        return (event for event in self.events() if isinstance(event, Step))
+
+    def events(self) -> Iterator[Event]:
+        """All events: `Queued`, `Started`, `Step`, at last the ended `Generation`."""
+        try:
+            for event in self._events:
+                yield event
+                if isinstance(event, Generation) and event.status == "failed":
+                    raise GenerationError(event)
+        finally:
+            self.close()
+
+    def wait(self) -> Generation:
+        """Waits for the end; returns the completed generation. Raises `GenerationError` if it fails or is canceled."""
+        for _ in self.events():
+            pass
+        if self.generation is None:
+            raise RequestError("the stream was closed before the generation ended")
+        if self.generation.status != "completed":
+            raise GenerationError(self.generation)
+        return self.generation
+
+    def colors(self) -> list[str]:
+        """The colour of each code of the generation's model; empty until the iteration begins."""
+        name = self.accepted["model"] if self.accepted else None
+        return next((model.colors for model in self._client.models() if model.name == name), [])
+
+    def cancel(self) -> None:
+        """Cancels the generation. The iteration then ends."""
+        if self.accepted is not None:
+            self._client.cancel(self.accepted["id"])
+
+    def close(self) -> None:
+        """Stops following the generation."""
+        self._events.close()
+
+    def _follow(self, body: dict[str, Any]) -> Generator[Event]:
+        accepted: schema.Accepted = self._client._json(_http.create(body))
+        self.accepted = accepted
+        last_event_id, retries = "", 0
+        while True:
+            error: ProblemError | RequestError
+            try:
+                call = _http.events(accepted["id"], last_event_id)
+                with self._client._http.stream(**call.arguments()) as response:
+                    if response.status_code == 204:
+                        # Nothing follows: the last event was sent, but not received.
+                        self.generation = self._client.get(accepted["id"])
+                        yield self.generation
+                        return
+                    if response.is_success:
+                        parser = Parser()
+                        for chunk in response.iter_bytes():
+                            for message in parser.feed(chunk):
+                                last_event_id, retries = message.id, 0
+                                event = read_event(message)
+                                if isinstance(event, Generation):
+                                    self.generation = event
+                                if event is not None:
+                                    yield event
+                                if self.generation is not None:
+                                    return
+                        error = RequestError("the stream ended early")
+                        wait = self._client._retries.after_lost_connection(retries)
+                    else:
+                        response.read()
+                        error = ProblemError.of(response)
+                        wait = self._client._retries.after_problem(retries, error)
+            except httpx.TransportError as cause:
+                error = lost(cause)
+                wait = self._client._retries.after_lost_connection(retries)
+            if wait is None:
+                raise error
+            retries += 1
+            time.sleep(wait)
+
+
+def lost(cause: httpx.TransportError) -> RequestError:
+    error = RequestError(f"the server can't be reached: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def parse(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as cause:
+        raise RequestError(f"{response.url} is not the address of an RDPM server: its answer is not JSON") from cause

@@ -1,0 +1,384 @@
+"""The JSON of the REST API. `generate_types.py` makes this file from the OpenAPI document; don't edit it."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class Class(TypedDict):
+    index: int
+    name: str
+    # Relative URL of a sample picture, where there is one.
+    picture: NotRequired[str | None]
+
+
+class Classes(TypedDict):
+    """The classes of a model."""
+
+    classes: list[Class]
+    # The model's name.
+    model: str
+
+
+class FieldError(TypedDict):
+    """A field with an invalid value: in the body, the query or a header."""
+
+    # The allowed values, for people.
+    allowed: str
+    field: str
+    # As sent; `null` where it is missing.
+    value: Any
+
+
+class Problem(TypedDict):
+    """An error: RFC 9457 problem details."""
+
+    # This problem, for people.
+    detail: str
+    # The fields with invalid values, at most 20.
+    errors: NotRequired[list[FieldError]]
+    # The number of further fields with invalid values, if there are more.
+    omitted_errors: NotRequired[int | None]
+    # The HTTP status.
+    status: int
+    # The kind of problem, for people.
+    title: str
+    # `about:blank` where the status is enough, otherwise the name of this kind of problem.
+    type: str
+
+
+class Links(TypedDict):
+    """Relative URLs."""
+
+    # The event stream.
+    events: str
+    self: str
+
+
+Status = Literal["queued", "running", "completed", "failed", "canceled"]
+
+
+Accepted = TypedDict(
+    "Accepted",
+    {
+        "class": "str",
+        "id": "str",
+        "links": "Links",
+        "model": "str",
+        "seed": "int",
+        "status": "Status",
+        # Without a style, of a model that has styles: that of each image, by its index.
+        "styles": "NotRequired[list[str] | None]",
+        # Without a prompt, of a model that knows words: what each image shows, by its index.
+        "subjects": "NotRequired[list[str] | None]",
+        # With a prompt: its words that the model doesn't know. They have no effect.
+        "unknown_words": "NotRequired[list[str] | None]",
+    },
+)
+
+
+class Summary(Accepted):
+    """One of a client's generations."""
+
+    # Images asked for.
+    count: int
+    # When it was accepted: RFC 3339, UTC.
+    created: str
+
+
+class Generations(TypedDict):
+    """A client's generations."""
+
+    # Newest first.
+    generations: list[Summary]
+
+
+FormatName = Literal["png", "webp", "jpeg"]
+
+
+GenerationRequest = TypedDict(
+    "GenerationRequest",
+    {
+        # Whether step events contain the most probable codes of each position.
+        "alternatives": "NotRequired[bool | None]",
+        # Whether the job is canceled a few seconds after its last event stream was closed.
+        "cancel_on_disconnect": "NotRequired[bool | None]",
+        # Class to generate: its name, in any case, or its index. Required without `prompt`; otherwise that of what
+        # the prompt names.
+        "class": "NotRequired[str | int]",
+        # Number of images. Image i is drawn from (seed, i).
+        "count": "NotRequired[int | None]",
+        "format": "NotRequired[FormatName | None]",
+        # The step of `image` to start from; required with `image`. Early steps give a new image, late ones a close
+        # variation.
+        "from_step": "NotRequired[int | None]",
+        # Guidance scale: how strongly the class is followed. 1 is no guidance.
+        "guidance": "NotRequired[float | None]",
+        # An image to vary: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from
+        # its state after `from_step` steps with the noise of (seed, i).
+        "image": "NotRequired[str | None]",
+        # Name of the model; the server's default if omitted. The classes, the codes and the steps depend on it.
+        "model": "NotRequired[str | None]",
+        # Whether step events contain preview images. Where the answer waits for the end, the default is `false`,
+        # otherwise `true`.
+        "previews": "NotRequired[bool | None]",
+        # What the images show, in English words or emoji, for a model that knows words. Words that it doesn't know
+        # are returned as `unknown_words`. Without a prompt each image shows one of the class's subjects.
+        "prompt": "NotRequired[str | None]",
+        # Size of the square that every pixel becomes in these pictures.
+        "scale": "NotRequired[int | None]",
+        # Seed of all randomness, as a number or as text. Random if omitted, empty or -1; returned in the answer.
+        "seed": "NotRequired[int | str | None]",
+        # Drawing style, for a model that has several. If omitted, each image has another one.
+        "style": "NotRequired[str | None]",
+        # Sampling temperature: how freely codes are drawn. 0 takes the most probable.
+        "temperature": "NotRequired[float | None]",
+        # Draw from this number of most probable codes only.
+        "top_k": "NotRequired[int | None]",
+        # Draw only from the most probable codes whose probabilities add up to this value.
+        "top_p": "NotRequired[float | None]",
+    },
+)
+
+
+class Image(TypedDict):
+    """A finished image."""
+
+    index: int
+    # A PNG file of the model's own size, with the parameters that made it.
+    png_base64: str
+    # The picture in the `format` and `scale` of the request.
+    url: str
+
+
+Generation = TypedDict(
+    "Generation",
+    {
+        "alternatives": "bool",
+        "cancel_on_disconnect": "bool",
+        "class": "str",
+        "class_index": "int",
+        "count": "int",
+        # When it was accepted: RFC 3339, UTC.
+        "created": "str",
+        # Why it failed.
+        "detail": "NotRequired[str | None]",
+        "ended": "NotRequired[str | None]",
+        # While it waits: estimated seconds until its first image begins, from measured step times.
+        "eta_seconds": "NotRequired[float | None]",
+        # The step of another image that its images start from.
+        "from_step": "NotRequired[int | None]",
+        "guidance": "float",
+        "id": "str",
+        # The finished images by rising index; all of them once it is completed.
+        "images": "list[Image]",
+        "links": "Links",
+        "model": "str",
+        # Place in the queue while it waits: 1 is next, counted in jobs.
+        "position": "NotRequired[int | None]",
+        "previews": "bool",
+        "prompt": "NotRequired[str | None]",
+        "seed": "int",
+        # When its first image began.
+        "started": "NotRequired[str | None]",
+        "status": "Status",
+        "style": "NotRequired[str | None]",
+        # Without a style, of a model that has styles: that of each image, by its index.
+        "styles": "NotRequired[list[str] | None]",
+        # Without a prompt, of a model that knows words: what each image shows, by its index.
+        "subjects": "NotRequired[list[str] | None]",
+        "temperature": "float",
+        "top_k": "NotRequired[int | None]",
+        "top_p": "NotRequired[float | None]",
+        # With a prompt: its words that the model doesn't know. They have no effect.
+        "unknown_words": "NotRequired[list[str] | None]",
+    },
+)
+
+
+AnimationChannel = Literal["tokens", "noisy", "clean"]
+
+
+class QueuedEvent(TypedDict):
+    """Data of `queued`: where a waiting generation stands."""
+
+    # Estimated seconds until its first image begins, from measured step times.
+    eta_seconds: float
+    id: str
+    # 1 is next, counted in generations.
+    position: int
+    status: Status
+
+
+class StartedEvent(TypedDict):
+    """Data of `started`."""
+
+    id: str
+    status: Status
+
+
+class Alternative(TypedDict):
+    """For each position, the most probable codes by falling probability."""
+
+    codes: list[list[list[int]]]
+    probabilities: list[list[list[float]]]
+
+
+class StepOfImage(TypedDict):
+    """What a step did to an image. Grids are rows of numbers."""
+
+    alternatives: NotRequired[Alternative | None]
+    # The same less its noise.
+    clean: NotRequired[str | None]
+    # Entropy in bits of the distribution that each code was drawn from.
+    entropy: list[list[float]]
+    index: int
+    # The running latent, decoded: a PNG file as a `data:` URL. Left out where the request says `"previews":
+    # false`.
+    noisy: NotRequired[str | None]
+    # Probability of the code that was drawn.
+    probability: list[list[float]]
+    # The codes drawn.
+    tokens: list[list[int]]
+
+
+class StepEvent(TypedDict):
+    """Data of `step`: the images that took this step."""
+
+    images: list[StepOfImage]
+    # 1 to `steps`.
+    step: int
+    steps: int
+
+
+class Codebook(TypedDict):
+    # A colour `#rrggbb` for each code; similar codes have similar colours.
+    colors: list[str]
+    # Number of codes.
+    size: int
+
+
+class Defaults(TypedDict):
+    guidance: float
+    temperature: float
+
+
+class ImageSize(TypedDict):
+    """Pictures are squares."""
+
+    # 1: grey, 3: RGB.
+    channels: int
+    # Width and height in pixels.
+    size: int
+
+
+class Limits(TypedDict):
+    """The smallest and largest values that requests may have."""
+
+    from_step_max: int
+    guidance_max: float
+    guidance_min: float
+    max_count: int
+    scale_max: int
+    seed_max: int
+    temperature_max: float
+    temperature_min: float
+    top_k_max: int
+
+
+class Model(TypedDict):
+    """A model, its defaults and its limits."""
+
+    classes: list[str]
+    codebook: Codebook
+    # Of sampling.
+    defaults: Defaults
+    # The devices that it runs on.
+    device: str
+    # The token grid's width and height.
+    grid: int
+    image: ImageSize
+    limits: Limits
+    name: str
+    # Number of learned weights.
+    parameters: int
+    # Timesteps T of a generation.
+    steps: int
+    # Drawing styles; none if the model is told classes only.
+    styles: list[str]
+    title: str
+    # Number of words that it knows.
+    words: int
+
+
+class Models(TypedDict):
+    """The models that are served, the default first."""
+
+    models: list[Model]
+
+
+class TokenizationRequest(TypedDict):
+    """An image to tokenize. `null` means the same as an absent field."""
+
+    # A PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. It is cropped to its central square
+    # and scaled to the model's size.
+    image: str
+    # Name of the model; the server's default if omitted.
+    model: NotRequired[str | None]
+    # Seed of the noise that the recurrence starts from, as a number or as text. Random if empty or -1;
+    # returned in the answer.
+    seed: NotRequired[int | str | None]
+
+
+class TokenizationForm(TypedDict):
+    """The same as a form."""
+
+    # The file.
+    image: bytes
+    model: NotRequired[str]
+    seed: NotRequired[int]
+
+
+class TokenizationPicture(TypedDict):
+    """A picture of the model's own size."""
+
+    # A PNG file.
+    png_base64: str
+
+
+class ImageDimensions(TypedDict):
+    height: int
+    width: int
+
+
+class TokenizationStep(TypedDict):
+    """One step of the recurrence."""
+
+    # The same less its noise.
+    clean: str
+    # The running latent, decoded: a PNG file as a `data:` URL.
+    noisy: str
+    # 1 to T.
+    step: int
+    # Rows of codes.
+    tokens: list[list[int]]
+
+
+class Tokenization(TypedDict):
+    """An image's token grids, and what they decode to."""
+
+    input: TokenizationPicture
+    model: str
+    reconstruction: TokenizationPicture
+    resized_from: NotRequired[ImageDimensions | None]
+    seed: int
+    steps: list[TokenizationStep]
+
+
+class Completions(TypedDict):
+    """What completes a prompt."""
+
+    # The model's name.
+    model: str
+    # Names of subjects that have all words of the text, the shortest first.
+    subjects: list[str]
+    # Words that begin with the last word of the text, the shortest first.
+    words: list[str]
