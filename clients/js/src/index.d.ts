@@ -1,0 +1,14 @@
+export { Client } from "./client.js";
+export { Stream } from "./stream.js";
+export type Options = import("./client.js").Options;
+export type ImageInput = import("./client.js").ImageInput;
+export type Settings = import("./client.js").Settings;
+export type Event = import("./stream.js").Event;
+export type Step = import("./stream.js").Step;
+export type Model = components["schemas"]["Model"];
+export type Completions = components["schemas"]["Completions"];
+export type Tokenization = components["schemas"]["Tokenization"];
+export type FieldError = components["schemas"]["FieldError"];
+import type { components } from "./schema.js";
+export { GenerationError, ProblemError, RdpmError, RequestError } from "./errors.js";
+export { Generation, Image } from "./generation.js";
