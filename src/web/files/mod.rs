@@ -19,4 +19,6 @@ pub(super) use render::{
 pub(super) use render_options::{AnimationParameters, Channel, RenderOptions};
 pub(super) use renderer::{CACHE_CAPACITY, Renderer};
 
+pub(super) use class_pictures::sheet_columns;
+
 pub use class_pictures::ClassPictures;

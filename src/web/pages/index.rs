@@ -12,6 +12,7 @@ use super::pictures::{self, Picture};
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
 use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH};
+use crate::web::files::sheet_columns;
 use crate::web::problem::Problem;
 use crate::web::request::SmallBody;
 use crate::web::state::AppState;
@@ -26,6 +27,7 @@ struct Page<'a> {
     /// The options of sampling.
     inputs: Vec<Input>,
     classes: Vec<Class<'a>>,
+    class_sheet: Option<ClassSheet>,
     /// The names of the selected classes.
     title: String,
     form: Form,
@@ -102,11 +104,22 @@ struct Limits {
     seed_max: u64,
 }
 
+/// All sample pictures of the classes in one file.
+struct ClassSheet {
+    /// A URL.
+    source: String,
+    width: usize,
+    height: usize,
+}
+
 struct Class<'a> {
     index: usize,
     name: &'a str,
     /// A URL, or empty.
     picture: String,
+    /// Where its picture is on the sheet, in pixels.
+    left: usize,
+    top: usize,
     checked: bool,
 }
 
@@ -170,12 +183,20 @@ fn render(
 ) -> Result<Response, Problem> {
     let info = form.model.clone();
     let config = &info.config;
+    let columns = sheet_columns(config.classes.len()).max(1);
     let class = |(index, name)| Class {
         index,
         name,
         picture: app.class_pictures.url(&info.config.name, index).unwrap_or_default(),
+        left: index % columns * config.image.size,
+        top: index / columns * config.image.size,
         checked: form.classes.contains(&index),
     };
+    let class_sheet = app.class_pictures.sheet(&config.name).map(|_| ClassSheet {
+        source: format!("/classes/{}.jpeg", config.name),
+        width: columns * config.image.size,
+        height: config.classes.len().div_ceil(columns) * config.image.size,
+    });
     let selected: Vec<&str> = form.classes.iter().map(|&class| config.classes[class].as_str()).collect();
     let page = Page {
         title: selected.join(", "),
@@ -198,6 +219,7 @@ fn render(
         limits: Limits { max_count: MAX_COUNT, seed_max: SEED_MAX },
         inputs: form.inputs(),
         classes: config.classes.iter().map(String::as_str).enumerate().map(class).collect(),
+        class_sheet,
         form,
         link,
         pictures,
