@@ -1,13 +1,18 @@
 // @ts-check
 /** The page: connects the views with the settings form, the buttons and the address. */
 import { SettingsForm } from "./components/settings-form.js";
+import { Shortcuts } from "./components/shortcuts.js";
 import { viewAddress } from "./lib/address.js";
 import { byId } from "./lib/dom.js";
+import { model } from "./lib/model.js";
+import { Run } from "./lib/run.js";
 import { DrawView } from "./views/draw.js";
 
 /** @typedef {import("./views/view.js").View} View */
 
 const submitButton = /** @type {HTMLButtonElement} */ (byId("submit"));
+/** Below the settings on a phone. */
+const saveButton = /** @type {HTMLButtonElement} */ (byId("save"));
 const cancelButton = /** @type {HTMLButtonElement} */ (byId("cancel"));
 
 /** @type {Record<string, View>} */
@@ -22,7 +27,19 @@ const loaders = {
 /** Scrolling leaves this free above an element: `scroll-padding` in the style sheet. */
 const SCROLL_MARGIN = 16;
 
-const LOAD_ERROR = "This view couldn’t be loaded. Check that the server is running, then choose it again.";
+const LOAD_ERROR = "This part of the page couldn’t be loaded. Check that the server is running, then try again.";
+
+/** @type {import("./components/code-drawer.js").CodeDrawer | undefined} */
+let codeDrawer;
+
+/** The code follows the view, once it is loaded. */
+const updateCode = () => views[currentView()] && codeDrawer?.update();
+
+/** The view of an address. @param {string} address */
+const viewOf = (address) => {
+  const name = new URL(address, location.href).searchParams.get("view") ?? "";
+  return name in loaders ? name : "draw";
+};
 
 const currentView = () => document.body.dataset.view ?? "draw";
 
@@ -33,18 +50,44 @@ const addresses = { [currentView()]: location.pathname + location.search };
 const page = {
   form: new SettingsForm({
     onSubmit: () => views[currentView()]?.submit(),
-    onChange: () => views[currentView()]?.onFormChange?.(),
+    onChange: () => {
+      views[currentView()]?.onFormChange?.();
+      updateCode();
+    },
   }),
   updateButtons() {
+    updateCode();
     const running = Boolean(views[currentView()]?.running);
     // A disabled button would lose the focus.
     submitButton.setAttribute("aria-disabled", String(running));
     if (!running && document.activeElement === cancelButton) submitButton.focus();
     cancelButton.hidden = !running;
+    saveButton.setAttribute("aria-disabled", String(!views[currentView()]?.canSave));
   },
-  setAddress(address) {
+  setAddress(address, push = false) {
     addresses[currentView()] = address;
-    history.replaceState(null, "", address);
+    if (push && address !== location.pathname + location.search) history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
+    updateCode();
+  },
+  async openAddress(address) {
+    const name = viewOf(address);
+    history.pushState(null, "", address);
+    addresses[name] = address;
+    await showView(name);
+    await views[name]?.onAddress?.(address);
+  },
+  keepRun(run, address, settings) {
+    drawView.history.add(run, address, model.name, settings);
+  },
+  async keptRun(address) {
+    const entries = await drawView.history.run(address);
+    return entries.length ? Run.fromStore(entries) : null;
+  },
+  async showInDraw(run, index, settings) {
+    history.pushState(null, "", viewAddress("draw"));
+    await showView("draw");
+    await drawView.showPictureOf(run, index, settings);
   },
   updateTitle() {
     const title = views[currentView()]?.pictureName || document.querySelector(".tabs [aria-current]")?.textContent;
@@ -108,9 +151,32 @@ document.addEventListener("click", (event) => {
   showView(name);
 });
 
-addEventListener("popstate", () => {
-  const name = new URLSearchParams(location.search).get("view") ?? "draw";
-  if (name === "draw" || name in loaders) showView(name);
+// Dialogs are loaded when they are first opened.
+document.addEventListener("click", async (event) => {
+  const opener = /** @type {HTMLElement | null} */ (/** @type {HTMLElement} */ (event.target).closest?.("[data-open]"));
+  if (!opener) return;
+  try {
+    if (byId("notice").textContent === LOAD_ERROR) page.showNotice("");
+    if (opener.dataset.open === "shortcuts") shortcuts.show();
+    if (opener.dataset.open === "code") {
+      const { CodeDrawer } = await import("./components/code-drawer.js");
+      codeDrawer ??= new CodeDrawer(() => {
+        const view = views[currentView()];
+        return view?.codeScopes ? view.codeScopes() : undefined;
+      });
+      codeDrawer.open(opener);
+    }
+  } catch {
+    page.showNotice(LOAD_ERROR);
+  }
+});
+
+addEventListener("popstate", async () => {
+  const address = location.pathname + location.search;
+  const name = viewOf(address);
+  addresses[name] = address;
+  await showView(name);
+  if (address === location.pathname + location.search) views[name]?.onAddress?.(address);
 });
 
 // Each model has its own classes, sizes and limits, so choosing one loads its page.
@@ -145,6 +211,16 @@ function connectModelSelect(select, button) {
 }
 
 cancelButton.addEventListener("click", () => views[currentView()]?.cancel());
+
+saveButton.addEventListener("click", () => views[currentView()]?.save?.());
+
+const shortcuts = new Shortcuts({
+  play: () => views[currentView()]?.viewer?.togglePlayback(),
+  step: (offset) => views[currentView()]?.viewer?.stepBy(offset),
+  draw: () => submitButton.checkVisibility() && views[currentView()]?.submit(),
+  save: () => views[currentView()]?.save?.(),
+  undo: () => views[currentView()]?.undo?.(),
+});
 
 const drawView = new DrawView(page);
 views.draw = drawView;

@@ -15,21 +15,28 @@ export function setCodeColor(element, code) {
 }
 
 /**
- * List items for the most likely codes of a position: swatch, label, bar, probability.
+ * List items for the most likely codes of a position: swatch, label, bar, probability. The code that was drawn is always
+ * among them; if it isn't one of the most likely, it stands at the end.
  * @param {number[]} codes
  * @param {number[]} probabilities
  * @param {number | undefined} drawn   the code that was drawn
- * @param {(code: number) => string} [label]
+ * @param {{label?: (code: number) => string, drawnProbability?: number}} [options]
  */
-export function codeItems(codes, probabilities, drawn, label = String) {
-  const largest = Math.max(...probabilities, Number.MIN_VALUE);
-  return codes.map((code, i) => {
+export function codeItems(codes, probabilities, drawn, { label = String, drawnProbability } = {}) {
+  const isListed = drawn === undefined || drawnProbability === undefined || !codes.length || codes.includes(drawn);
+  const allCodes = isListed ? codes : [...codes, drawn];
+  const allProbabilities = isListed ? probabilities : [...probabilities, drawnProbability];
+  const largest = Math.max(...allProbabilities, Number.MIN_VALUE);
+  return allCodes.map((code, i) => {
     const item = createElement("li", code === drawn ? "drawn" : "");
     const swatch = createElement("i", "swatch");
     setCodeColor(swatch, code);
     const bar = createElement("span", "probability-bar");
-    bar.style.setProperty("--value", `${(100 * probabilities[i]) / largest}%`);
-    item.append(swatch, createElement("span", "", label(code)), bar, createElement("span", "percent", formatPercent(probabilities[i])));
+    bar.style.setProperty("--value", `${(100 * allProbabilities[i]) / largest}%`);
+    const rank = i < codes.length ? `rank ${i + 1}` : `rank ${codes.length + 1} or lower`;
+    item.title = code === drawn ? `${rank}, drawn` : rank;
+    item.append(swatch, createElement("span", "", label(code)), bar, createElement("span", "percent", formatPercent(allProbabilities[i])));
+    if (code === drawn) item.append(createElement("span", "rank", `drawn, ${rank}`));
     return item;
   });
 }

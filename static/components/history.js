@@ -1,51 +1,132 @@
 // @ts-check
-/** The list of pictures drawn earlier in this browser. */
-import { isForThisModel } from "../lib/address.js";
+/** Pictures drawn earlier in this browser: the last runs in a row; the gallery shows all pictures. */
+import { isForThisModel, withoutPick } from "../lib/address.js";
 import { createElement, part } from "../lib/dom.js";
-import { addToHistory, clearHistory, onHistoryChange, readHistory } from "../lib/history-store.js";
+
+/**
+ * @typedef {import("../lib/picture-store.js").StoredPicture} StoredPicture
+ * @typedef {import("../lib/picture-store.js").Entry} Entry
+ */
+
+/** As in picture-store.js. */
+const DATABASE = "rdpm";
+/** Runs in the row. */
+const MAX_RUNS = 48;
 
 export class History {
-  /** @param {HTMLElement} root @param {(address: string) => void} onChoose */
-  constructor(root, onChoose) {
+  /** @param {HTMLElement} root @param {{onShow: (picture: StoredPicture) => void, onUse: (picture: StoredPicture) => void}} events show a run; use its settings */
+  constructor(root, events) {
+    this.events = events;
     this.list = /** @type {HTMLElement} */ (part(root, "history-list"));
     this.empty = /** @type {HTMLElement} */ (part(root, "history-empty"));
+    this.note = /** @type {HTMLElement} */ (part(root, "history-note"));
     this.clear = /** @type {HTMLButtonElement} */ (part(root, "clear-history"));
-    this.clear.addEventListener("click", () => {
-      clearHistory();
-      this.show();
-      this.empty.textContent = "History deleted.";
-    });
+    this.openGallery = /** @type {HTMLButtonElement} */ (part(root, "open-gallery"));
+    this.undo = /** @type {HTMLButtonElement} */ (part(root, "undo-history"));
+    /** @type {Promise<typeof import("../lib/picture-store.js")> | undefined} */
+    this.loading = undefined;
+    /** @type {import("./gallery.js").Gallery | undefined} */
+    this.gallery = undefined;
+    /** The first picture of each run in the row. @type {Map<string, StoredPicture>} */
+    this.runs = new Map();
+    // Another tab has changed the pictures.
+    if (globalThis.BroadcastChannel) new BroadcastChannel("rdpm.pictures").addEventListener("message", () => this.show());
+    this.#open();
+    this.clear.addEventListener("click", () => this.#withGallery((gallery) => gallery.confirmDeletingAll()));
+    this.openGallery.addEventListener("click", () => this.#withGallery((gallery) => gallery.open()));
+    this.undo.addEventListener("click", () => this.#withGallery((gallery) => gallery.undo()));
     this.list.addEventListener("click", (event) => {
       const link = /** @type {HTMLElement} */ (event.target).closest("a");
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
       const address = link.getAttribute("href") ?? "/";
+      const picture = this.runs.get(address);
       // A picture of another model opens that model's page: follow the link.
-      if (!isForThisModel(address)) return;
+      if (!picture || !isForThisModel(address)) return;
       event.preventDefault();
-      onChoose(address);
+      events.onShow(picture);
     });
-    onHistoryChange(() => this.show());
-    this.show();
   }
 
-  /** @param {Omit<import("../lib/history-store.js").Entry, "time">} picture */
-  add(picture) {
-    addToHistory(picture);
-    this.show();
+  /** A browser without pictures needn't load the code that reads them. */
+  async #open() {
+    const databases = await globalThis.indexedDB?.databases?.().catch(() => null);
+    if (databases?.some(({ name }) => name === DATABASE) === false) return;
+    await this.show().catch(() => {});
   }
 
-  show() {
-    const entries = readHistory();
-    this.empty.hidden = entries.length > 0;
-    this.clear.hidden = entries.length === 0;
-    this.list.replaceChildren(...entries.map(({ address, label, seed, thumbnail }) => {
+  /** The stored pictures; their code is loaded when it is first needed. */
+  #load() {
+    this.loading ??= import("../lib/picture-store.js").catch((error) => {
+      this.loading = undefined;
+      throw error;
+    });
+    return this.loading;
+  }
+
+  /** The dialog with all pictures, loaded when it is first needed. */
+  async #loadGallery() {
+    const { pictureStore } = await this.#load();
+    const { Gallery } = await import("./gallery.js");
+    this.gallery ??= new Gallery({
+      store: pictureStore,
+      ...this.events,
+      onChange: () => this.show(),
+      onUndoable: (what) => {
+        this.undo.hidden = !what;
+        this.note.textContent = what;
+      },
+    });
+    return this.gallery;
+  }
+
+  /** @param {(gallery: import("./gallery.js").Gallery) => Promise<void>} action */
+  async #withGallery(action) {
+    try {
+      await action(await this.#loadGallery());
+    } catch {
+      this.note.textContent = "The gallery couldn’t be loaded. Check that the server is running, then try again.";
+    }
+  }
+
+  /** Keeps the pictures of a finished run. @param {import("../lib/run.js").Run} run @param {string} address @param {string} model @param {import("../lib/settings.js").Settings} settings */
+  async add(run, address, model, settings) {
+    try {
+      const { pictureStore, toEntries } = await this.#load();
+      await pictureStore.add(toEntries(run, withoutPick(address), model, settings));
+      await this.show();
+    } catch {
+      this.note.textContent = "The pictures couldn’t be kept.";
+    }
+  }
+
+  /** The pictures of a run, if they were kept. @param {string} address @returns {Promise<Entry[]>} */
+  async run(address) {
+    try {
+      const { pictureStore } = await this.#load();
+      return await pictureStore.run(withoutPick(address));
+    } catch {
+      return [];
+    }
+  }
+
+  async show() {
+    const { pictureStore } = await this.#load();
+    const pictures = await pictureStore.list();
+    /** @type {Map<string, StoredPicture[]>} */
+    const runs = Map.groupBy(pictures, ({ run }) => run);
+    this.runs = new Map([...runs].map(([run, all]) => [run, all[0]]));
+    this.empty.hidden = pictures.length > 0;
+    this.clear.hidden = this.openGallery.hidden = pictures.length === 0;
+    if (pictureStore.problem) this.note.textContent = pictureStore.problem;
+    this.list.replaceChildren(...[...runs].slice(0, MAX_RUNS).map(([run, [{ label, seed, png }, ...more]]) => {
       const link = document.createElement("a");
-      link.href = address;
-      link.title = `${label}, seed ${seed}`;
+      link.href = run;
+      const name = more.length ? `${label} +${more.length}` : label;
+      link.title = `${name}, seed ${seed}`;
       const image = new Image(64, 64);
-      image.src = thumbnail;
+      image.src = png;
       image.alt = "";
-      link.append(image, createElement("span", "", label), createElement("span", "", String(seed)));
+      link.append(image, createElement("span", "", name), createElement("span", "", String(seed)));
       const item = document.createElement("li");
       item.append(link);
       return item;

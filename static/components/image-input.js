@@ -16,27 +16,37 @@ export class ImageInput {
    * @param {HTMLElement} root
    * @param {object} events
    * @param {(image: InputImage) => void} events.onImage
-   * @param {(error: string) => void} events.onError
+   * @param {(error: string) => void} events.onError          also shown beside the buttons
    * @param {() => boolean} events.isActive   whether files dropped and pasted anywhere on the page are meant
    */
   constructor(root, { onImage, onError, isActive }) {
     this.root = root;
-    this.onImage = onImage;
-    this.onError = onError;
+    this.error = /** @type {HTMLElement} */ (root.querySelector("#file-error"));
+    this.onImage = (/** @type {InputImage} */ image) => {
+      this.error.hidden = true;
+      onImage(image);
+    };
+    this.onError = (/** @type {string} */ error) => {
+      this.error.textContent = error;
+      this.error.hidden = false;
+      onError(error);
+    };
     this.isActive = isActive;
     this.dropZone = /** @type {HTMLElement} */ (part(root, "drop-zone"));
     this.file = /** @type {HTMLInputElement} */ (part(root, "file"));
-    this.sketchPad = new SketchPad(root, (dataUrl) => onImage({ dataUrl, note: "Drawn by hand." }));
+    this.sketchPad = new SketchPad(root, (dataUrl) => this.onImage({ dataUrl, note: "Drawn by hand." }));
     this.#listen();
   }
 
   #listen() {
-    this.file.addEventListener("change", () => {
-      const file = this.file.files?.[0];
-      if (file) this.#readFile(file);
-      // So that the same file can be chosen again.
-      this.file.value = "";
-    });
+    for (const input of [this.file, /** @type {HTMLInputElement} */ (part(this.root, "camera"))]) {
+      input.addEventListener("change", () => {
+        const file = input.files?.[0];
+        if (file) this.#readFile(file);
+        // So that the same file can be chosen again.
+        input.value = "";
+      });
+    }
     // A file dropped beside the frame must not replace the page.
     for (const name of /** @type {const} */ (["dragover", "drop"])) {
       document.addEventListener(name, (event) => {

@@ -59,20 +59,12 @@ export class Inspector {
     this.entropy.textContent = bits === undefined ? "none (encoded)" : `${bits.toFixed(2)} of ${model.codeBits.toFixed(0)} bits`;
     const codes = data.alternatives?.codes[row]?.[column] ?? [];
     this.alternativesSection.hidden = !codes.length;
-    this.alternatives.replaceChildren(...alternativeItems(codes, data.alternatives?.probabilities[row]?.[column] ?? [], code));
+    this.alternatives.replaceChildren(...codeItems(codes, data.alternatives?.probabilities[row]?.[column] ?? [], code, { drawnProbability: p }));
     this.codeHistory.replaceChildren(...codeHistoryItems(steps, cell, step));
     const probability = p === undefined ? "" : `, probability ${formatPercent(p)}`;
     const entropy = bits === undefined ? "" : `, entropy ${bits.toFixed(1)} bits`;
     return `${position}: code ${code}${probability}${entropy}`;
   }
-}
-
-/** @param {number[]} codes @param {number[]} probabilities @param {number} drawn */
-function alternativeItems(codes, probabilities, drawn) {
-  const items = codeItems(codes, probabilities, drawn);
-  // The bold type that marks the drawn code isn't spoken.
-  items[codes.indexOf(drawn)]?.append(createElement("span", "visually-hidden", "drawn"));
-  return items;
 }
 
 /** The cell's code at each step. @param {Step[]} steps @param {Cell} cell @param {number} step the step that is shown */

@@ -2,6 +2,7 @@
 /** A dialog with a large picture: pixelated or smooth, any step, the other pictures of the sheet, saving. Loaded when it is first opened. */
 import { createElement } from "../lib/dom.js";
 import { model } from "../lib/model.js";
+import { createButton } from "./elements.js";
 import { NOISE_CONTRAST, PictureCanvas } from "./picture-canvas.js";
 
 /**
@@ -99,13 +100,4 @@ export class Lightbox {
     event.preventDefault();
     this.#move(offset);
   }
-}
-
-/** @param {string} className @param {string} text @param {string} label @param {() => void} onClick */
-function createButton(className, text, label, onClick) {
-  const button = /** @type {HTMLButtonElement} */ (createElement("button", className, text));
-  button.type = "button";
-  if (label) button.setAttribute("aria-label", label);
-  button.addEventListener("click", onClick);
-  return button;
 }

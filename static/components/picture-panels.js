@@ -54,6 +54,8 @@ export class PicturePanels {
   #colors(step, reference) {
     if (this.colorMode === "code") return step.tokens.flat().map(codeColor);
     if (this.colorMode === "entropy") return (step.entropy ?? zeroGrid()).flat().map((bits) => entropyColor(bits / model.codeBits));
+    // Before the first step there is nothing to compare with.
+    if (!reference) return step.tokens.flat().map(() => NO_REFERENCE);
     return codeDistances(step, reference).map(distanceColor);
   }
 
@@ -61,6 +63,7 @@ export class PicturePanels {
   #texts(step, reference) {
     if (this.colorMode === "code") return step.tokens.flat().map(String);
     if (this.colorMode === "entropy") return (step.entropy ?? []).flat().map((bits) => bits.toFixed(1));
+    if (!reference) return [];
     return codeDistances(step, reference).map((distance) => (distance ? distance.toFixed(2) : "="));
   }
 
@@ -94,5 +97,8 @@ function codeDistances(step, other) {
     return colorDistance(codeColor(code), codeColor(codes[i]));
   });
 }
+
+/** @type {Rgb} */
+const NO_REFERENCE = [128, 128, 128];
 
 const zeroGrid = () => Array.from({ length: model.gridSize }, () => new Array(model.gridSize).fill(0));

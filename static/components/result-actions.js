@@ -1,19 +1,17 @@
 // @ts-check
-/** The picture that is shown: its settings, and buttons to save and copy it. */
+/** The picture that is shown: its settings, and buttons to save, copy and share it. */
 import { getAnimation, getImage } from "../lib/api.js";
 import { copyText, showBriefly, showUntilReplaced } from "../lib/clipboard.js";
-import { curlCommand, pythonProgram } from "../lib/code-examples.js";
 import { part } from "../lib/dom.js";
-import { encodeSheet, saveFile } from "../lib/files.js";
+import { encodeSheet, fileName, saveFile } from "../lib/files.js";
 import { decodePng, tokenImage } from "../lib/images.js";
 import { model, tokensPerStep } from "../lib/model.js";
-import { activeOptions } from "../lib/sampling-options.js";
+import { samplingOptions } from "../lib/sampling-options.js";
 import { closeMenu, connectMenus } from "./menu.js";
 import { DEFAULT_SCALE, SavePanel } from "./save-panel.js";
 
 /**
  * @typedef {import("../lib/run.js").Run} Run
- * @typedef {import("../lib/settings.js").Settings} Settings
  * @typedef {import("./save-panel.js").SaveOptions} SaveOptions
  * @typedef {import("../lib/files.js").PictureFormat} PictureFormat
  */
@@ -28,15 +26,17 @@ export class ResultActions {
     this.shownStep = shownStep;
     this.summary = /** @type {HTMLElement} */ (part(root, "result-summary"));
     this.download = /** @type {HTMLAnchorElement} */ (part(root, "download"));
+    /** The buttons of the save panel. */
     this.saveButton = /** @type {HTMLButtonElement} */ (part(root, "save"));
+    this.copyImageButton = /** @type {HTMLButtonElement} */ (part(root, "copy-image"));
+    this.shareButton = /** @type {HTMLButtonElement} */ (part(root, "share"));
+    this.shareButton.hidden = !canShareFiles();
     this.status = /** @type {HTMLElement} */ (part(root, "action-status"));
     this.fallbackText = /** @type {HTMLTextAreaElement} */ (root.querySelector("textarea"));
     this.hint = this.summary.textContent ?? "";
-    this.panel = new SavePanel(root);
+    this.panel = new SavePanel(root, () => this.#updateControls());
     /** @type {Run | null} */
     this.run = null;
-    /** @type {Settings | null} */
-    this.settings = null;
     this.index = 0;
     this.ready = false;
     /** A file is being created. */
@@ -46,10 +46,9 @@ export class ResultActions {
     this.#updateControls();
   }
 
-  /** A run has begun: its request can be copied; saving needs the finished pictures. @param {Run} run @param {Settings} settings @param {number} index of the picture in the viewer */
-  begin(run, settings, index) {
+  /** A run has begun: its request can be copied; saving needs the finished pictures. @param {Run} run @param {number} index of the picture in the viewer */
+  begin(run, index) {
     this.run = run;
-    this.settings = settings;
     this.ready = false;
     this.fallbackText.hidden = true;
     this.panel.setCount(run.pictures.length);
@@ -73,8 +72,8 @@ export class ResultActions {
   /** @param {number} index of the picture in the viewer */
   choose(index) {
     this.index = index;
-    if (!this.run || !this.settings) return;
-    this.summary.textContent = describePicture(this.run, this.settings, index);
+    if (!this.run) return;
+    this.summary.textContent = describePicture(this.run, index);
     const { png } = this.run.pictures[index];
     if (!this.ready || !png) return;
     // The link holds the picture in its own size; a click saves a larger one.
@@ -97,9 +96,12 @@ export class ResultActions {
       this.download.removeAttribute("href");
       if (!this.run) this.summary.textContent = this.hint;
     }
-    this.saveButton.setAttribute("aria-disabled", String(!this.ready || this.busy));
+    const isAnimation = this.panel.options.what === "animation";
+    for (const button of [this.saveButton, this.copyImageButton, this.shareButton]) {
+      button.setAttribute("aria-disabled", String(!this.ready || this.busy || (button === this.copyImageButton && isAnimation)));
+    }
     this.saveButton.setAttribute("aria-busy", String(this.busy));
-    showNote(part(this.root, "save-note"), reason);
+    showNote(part(this.root, "save-note"), reason || (isAnimation ? "Browsers can’t copy animations." : ""));
     const buttons = /** @type {HTMLElement[]} */ ([...this.root.querySelectorAll("[data-copy]")]);
     for (const button of buttons) {
       const available = this.ready || (this.run && button.dataset.copy !== "tokens");
@@ -118,8 +120,10 @@ export class ResultActions {
     if (menu) closeMenu(menu);
     if (button === this.download) this.savePicture();
     if (button === this.saveButton) this.#save(this.panel.options);
+    if (button === this.copyImageButton) this.#copyImage(this.panel.options);
+    if (button === this.shareButton) this.#share(this.panel.options);
     const { copy } = /** @type {HTMLElement} */ (button).dataset;
-    if (copy && this.run) copyText(this.#textToCopy(copy, this.run), this.status, this.fallbackText);
+    if (copy && this.run) this.#copyText(copy, this.run);
   }
 
   get #fileName() {
@@ -128,27 +132,71 @@ export class ResultActions {
   }
 
   /** @param {string} format @param {Run} run */
-  #textToCopy(format, run) {
-    const { request } = run.jobOf(this.index);
-    const picture = { request, index: run.indexInJob(this.index), fileName: this.#fileName, scale: DEFAULT_SCALE };
-    if (format === "curl") return curlCommand(model.name, picture);
-    if (format === "python") return pythonProgram(model.name, picture);
-    if (format === "tokens") return JSON.stringify(run.pictures[this.index].steps.slice(1).map(({ tokens }) => tokens));
-    return location.href;
+  async #copyText(format, run) {
+    try {
+      copyText(await this.#textToCopy(format, run), this.status, this.fallbackText);
+    } catch {
+      showBriefly(this.status, "The server can’t be reached.");
+    }
   }
 
-  /** Busy until the file is there. @param {SaveOptions} options */
-  async #save(options) {
+  /** @param {string} format @param {Run} run @returns {Promise<string>} */
+  async #textToCopy(format, run) {
+    if (format === "link") return location.href;
+    if (format === "tokens") return JSON.stringify(run.pictures[this.index].steps.slice(1).map(({ tokens }) => tokens));
+    const { codeFor } = await import("../lib/code-examples.js");
+    const picture = { request: run.jobOf(this.index).request, index: run.indexInJob(this.index) };
+    return codeFor(format, { pictures: [picture], scale: DEFAULT_SCALE });
+  }
+
+  /** @param {SaveOptions} options */
+  #save(options) {
+    const message = options.what === "animation" ? "Creating the animation…" : "Creating the file…";
+    return this.#whileBusy(message, options.what, async (run) => {
+      const { file, name } = await this.#create(run, options);
+      saveFile(file, name);
+      return `Saved ${name}.`;
+    });
+  }
+
+  /** Browsers copy PNG pictures only. @param {SaveOptions} options */
+  #copyImage(options) {
+    return this.#whileBusy("Copying…", options.what, async (run) => {
+      // The clipboard takes the promise: a click allows copying only until the next wait.
+      const png = this.#create(run, { ...options, format: "png" }).then(({ file }) => file);
+      try {
+        await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+      } catch {
+        return "This browser doesn’t allow copying pictures. Save it instead.";
+      }
+      return "Copied the picture.";
+    });
+  }
+
+  /** Gives the file and its link to another app. @param {SaveOptions} options */
+  #share(options) {
+    return this.#whileBusy("Creating the file…", options.what, async (run) => {
+      const { file, name } = await this.#create(run, options);
+      const data = { files: [new File([file], name, { type: file.type })], title: document.title, url: location.href };
+      try {
+        await navigator.share(navigator.canShare(data) ? data : { files: data.files });
+      } catch (error) {
+        return /** @type {Error} */ (error).name === "AbortError" ? "" : "This browser couldn’t share the file. Save it instead.";
+      }
+      return "Shared.";
+    });
+  }
+
+  /** Busy until the file is there. @param {string} message @param {string} what @param {(run: Run) => Promise<string>} action returns what happened */
+  async #whileBusy(message, what, action) {
     if (!this.run || !this.ready || this.busy) return;
     this.busy = true;
     this.#updateControls();
-    showUntilReplaced(this.status, options.what === "animation" ? "Creating the animation…" : "Creating the file…");
+    showUntilReplaced(this.status, message);
     try {
-      const { file, name } = await this.#create(this.run, options);
-      saveFile(file, name);
-      showBriefly(this.status, `Saved ${name}.`);
+      showBriefly(this.status, await action(this.run));
     } catch (error) {
-      showBriefly(this.status, describeError(options.what, /** @type {{status?: number}} */ (error).status));
+      showBriefly(this.status, describeError(what, /** @type {{status?: number}} */ (error).status));
     } finally {
       this.busy = false;
       this.#updateControls();
@@ -187,6 +235,9 @@ async function stillImage({ steps, lastStep, png }, content, step) {
   return content === "tokens" ? tokenImage(data.tokens) : data.noisy;
 }
 
+/** Whether the browser can give files to other apps; most do on phones only. */
+const canShareFiles = () => Boolean(navigator.canShare?.({ files: [new File([], "picture.png", { type: "image/png" })] }));
+
 /** @param {HTMLElement} note @param {string} text */
 function showNote(note, text) {
   note.textContent = text;
@@ -200,19 +251,16 @@ function describeError(what, status) {
   return status ? "The server couldn’t create the animation." : "The server can’t be reached.";
 }
 
-/** @param {string} label @param {number} seed @param {number} index */
-const fileName = (label, seed, index) =>
-  `${label.replace(/[^\w-]+/g, "-").toLowerCase()}-${seed}${index ? `-${index + 1}` : ""}`;
-
-/** @param {Run} run @param {Settings} settings @param {number} index */
-function describePicture(run, { options }, index) {
+/** @param {Run} run @param {number} index */
+function describePicture(run, index) {
+  const { request } = run.jobOf(index);
   const { label, seed } = run.pictures[index];
   const count = run.pictures.length;
   return [
     ...(count > 1 ? [`Picture\u00a0${index + 1}\u00a0of\u00a0${count}`, label] : []),
     `Seed\u00a0${seed}`,
-    ...(run.jobOf(index).request.count > 1 ? [`no.\u00a0${run.indexInJob(index) + 1}`] : []),
-    ...activeOptions(options).map(({ name, label }) => `${label.toLowerCase()}\u00a0${options[name]}`),
+    ...(request.count > 1 ? [`no.\u00a0${run.indexInJob(index) + 1}`] : []),
+    ...samplingOptions.filter(({ name }) => request[name] !== undefined).map(({ name, label }) => `${label.toLowerCase()}\u00a0${request[name]}`),
     `${model.stepCount}\u00a0×\u00a0${tokensPerStep}\u00a0tokens`,
   ].join(" · ");
 }

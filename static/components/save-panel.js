@@ -24,8 +24,8 @@ const MAX_ANIMATION_PIXELS = 2 ** 24;
 export const DEFAULT_SCALE = SCALES.find((scale) => scale * model.imageSize >= DEFAULT_SIDE) ?? SCALES[SCALES.length - 1];
 
 export class SavePanel {
-  /** @param {HTMLElement} root */
-  constructor(root) {
+  /** @param {HTMLElement} root @param {() => void} onChange */
+  constructor(root, onChange) {
     this.what = /** @type {HTMLSelectElement} */ (part(root, "save-what"));
     this.content = /** @type {HTMLSelectElement} */ (part(root, "save-content"));
     this.format = /** @type {HTMLSelectElement} */ (part(root, "save-format"));
@@ -38,7 +38,10 @@ export class SavePanel {
     this.scale.addEventListener("change", () => {
       this.scaleChosen = true;
     });
-    this.what.addEventListener("change", () => this.#update());
+    this.what.addEventListener("change", () => {
+      this.#update();
+      onChange();
+    });
     this.#update();
   }
 

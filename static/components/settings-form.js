@@ -2,6 +2,7 @@
 /** The settings: one or several classes, seed, count, sampling options, presets. Reads and validates them. */
 import { byId } from "../lib/dom.js";
 import { model } from "../lib/model.js";
+import { readPreferences, writePreferences } from "../lib/preferences.js";
 import { optionValues, samplingOptions } from "../lib/sampling-options.js";
 import { parseSeeds, randomSeed } from "../lib/seeds.js";
 import { pictureCount } from "../lib/settings.js";
@@ -35,10 +36,20 @@ export class SettingsForm {
     this.root.addEventListener("submit", (event) => {
       event.preventDefault();
       onSubmit();
+      this.#remember();
     });
     this.#listen();
+    this.#applyPreferences();
     this.#updateClassInputs();
     this.#changed();
+    this.#showChosenClass();
+  }
+
+  /** On phones the classes are a row that scrolls. */
+  #showChosenClass() {
+    const tile = this.classInputs.find(({ checked }) => checked)?.closest("label");
+    const row = tile?.parentElement;
+    if (tile && row) row.scrollLeft = tile.offsetLeft - row.offsetLeft - (row.clientWidth - tile.offsetWidth) / 2;
   }
 
   #listen() {
@@ -83,6 +94,28 @@ export class SettingsForm {
       for (const input of this.classInputs) input.checked = true;
       changed();
     });
+  }
+
+  /** Settings that the address doesn't hold are those of the last visit. A link that names a class means the defaults of the others. */
+  #applyPreferences() {
+    const query = new URLSearchParams(location.search);
+    if (query.has("class") || query.has("prompt")) return;
+    const { classes = [], numbers = {} } = readPreferences();
+    const known = classes.filter((name) => this.classes.includes(name));
+    if (known.length) {
+      this.several.checked = known.length > 1;
+      for (const input of this.classInputs) input.type = "checkbox";
+      for (const input of this.classInputs) input.checked = known.includes(input.value);
+    }
+    for (const id of [...OPTIONS, "count"]) {
+      if (id in numbers && !query.has(id) && !validateNumber(field(id), String(numbers[id]))) setValue(id, numbers[id]);
+    }
+  }
+
+  /** Remembers valid settings for the next visit. */
+  #remember() {
+    const valid = [...OPTIONS, "count"].filter((id) => !validateNumber(field(id)));
+    writePreferences({ classes: this.chosenClasses, numbers: Object.fromEntries(valid.map((id) => [id, numberValue(id)])) });
   }
 
   #changed() {
@@ -135,19 +168,21 @@ export class SettingsForm {
 
   /**
    * The settings to send; null if there are errors, which are then shown beside their fields.
-   * @param {{single?: boolean, errors?: [string, string][]}} [options] `single`: one class, one seed and one picture of it,
-   *   whatever else is set; `errors`: of fields that the view has checked
+   * @param {{single?: boolean, errors?: [string, string][], quiet?: boolean}} [options] `single`: one class, one seed and
+   *   one picture of it, whatever else is set; `errors`: of fields that the view has checked; `quiet`: shows no errors and
+   *   chooses no seed, so there are no seeds if the field is empty
    * @returns {Settings | null}
    */
-  read({ single = false, errors: viewErrors = [] } = {}) {
+  read({ single = false, errors: viewErrors = [], quiet = false } = {}) {
     const seedField = field("seed");
     const isRandom = (!this.seedLocked && !this.seedKept) || seedField.value.trim() === "";
-    const seedText = isRandom ? String(randomSeed()) : seedField.value;
+    const seedText = isRandom && !quiet ? String(randomSeed()) : seedField.value;
     /** @type {[string, string][]} */
     const errors = [...viewErrors];
     const classes = single ? this.chosenClasses.slice(0, 1) : this.chosenClasses;
     if (!classes.length) errors.push(["class", "Choose a class."]);
-    const { seeds, error: seedError } = parseSeeds(seedText, Number(seedField.dataset.max));
+    const noSeed = { seeds: /** @type {number[]} */ ([]), error: "" };
+    const { seeds, error: seedError } = quiet && seedText.trim() === "" ? noSeed : parseSeeds(seedText, Number(seedField.dataset.max));
     if (seedError) errors.push(["seed", seedError]);
     for (const id of [...OPTIONS, ...(single ? [] : ["count"])]) {
       const error = validateNumber(field(id));
@@ -163,10 +198,18 @@ export class SettingsForm {
     if (!errors.length && pictures > model.maxPictures) {
       errors.push(["count", `That makes ${pictures} pictures; the limit is ${model.maxPictures}.`]);
     }
+    if (quiet) return errors.length ? null : settings;
     if (this.showErrors(errors)) return null;
     if (isRandom) setValue("seed", seedText);
     this.seedKept = false;
     return settings;
+  }
+
+  /** The next run draws a new seed. */
+  unlockSeed() {
+    setValue("seed", "");
+    this.#setSeedLocked(false);
+    this.#changed();
   }
 
   /** Keeps the seed for the next submission, because this one failed. */
@@ -228,5 +271,6 @@ export class SettingsForm {
       this.#setSeedLocked(true);
     }
     this.#changed();
+    this.#showChosenClass();
   }
 }

@@ -31,6 +31,13 @@ export class Timeline {
     this.speed.addEventListener("change", () => onSpeed(this.speed.value === "live" ? "live" : Number(this.speed.value)));
   }
 
+  /** @param {string} value @returns {boolean} whether there is such a speed */
+  setSpeed(value) {
+    if (![...this.speed.options].some((option) => option.value === value)) return false;
+    this.speed.value = value;
+    return true;
+  }
+
   /** @param {boolean} playing */
   setPlaying(playing) {
     this.playButton.dataset.playing = String(playing);

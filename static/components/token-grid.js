@@ -33,6 +33,8 @@ export class TokenGrid {
     this.fadeMs = 0;
     /** The marked cell. @type {Cell | null} */
     this.cell = null;
+    /** Indices of cells that are marked lightly, because they have something in common with the marked one. @type {Set<number>} */
+    this.others = new Set();
     /** The cell that stays marked when the pointer leaves: clicked, or chosen by keyboard. @type {Cell | null} */
     this.pinned = null;
     this.paint = this.#paint.bind(this);
@@ -78,6 +80,12 @@ export class TokenGrid {
       context.beginPath();
       context.roundRect(x, y, w, h, pitch * 0.05);
       context.fill();
+      if (this.others.has(i)) {
+        context.strokeStyle = textColorOn(color);
+        context.lineWidth = Math.max(1.5, pitch * 0.025);
+        const inset = pitch * 0.14;
+        context.strokeRect(x + inset, y + inset, w - 2 * inset, h - 2 * inset);
+      }
       const text = this.texts[i];
       if (!text) continue;
       context.fillStyle = textColorOn(color);

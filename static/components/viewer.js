@@ -6,6 +6,7 @@
 import { part, parts } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { Picture } from "../lib/picture.js";
+import { readPreferences, writePreferences } from "../lib/preferences.js";
 import { describeDrawnStep } from "../lib/step-description.js";
 import { entropyChart } from "./charts.js";
 import { Inspector } from "./inspector.js";
@@ -53,7 +54,10 @@ export class Viewer {
     this.timeline = new Timeline(root, {
       onSeek: (step) => this.player.seek(step),
       onToggle: () => this.player.toggle(),
-      onSpeed: (speed) => this.player.setSpeed(speed),
+      onSpeed: (speed) => {
+        this.player.setSpeed(speed);
+        writePreferences({ speed: String(speed) });
+      },
     });
     this.player = new Player({
       firstStep: () => Math.max(...this.pictures.map(({ firstStep }) => firstStep)),
@@ -71,7 +75,12 @@ export class Viewer {
     });
     parts(root, "enlarge").forEach((button, index) => button.addEventListener("click", () => this.onEnlarge(index)));
     const colorModes = part(root, "color-modes");
-    colorModes.addEventListener("change", () => this.#readColorMode(colorModes));
+    colorModes.addEventListener("change", () => {
+      this.#readColorMode(colorModes);
+      const { colorMode, showNumbers } = this.panels[0];
+      writePreferences({ showNumbers, ...(colorMode !== "difference" && { colorMode }) });
+    });
+    this.#applyPreferences(colorModes);
     this.#readColorMode(colorModes);
     root.addEventListener("keydown", (event) => this.#onKey(event));
   }
@@ -101,6 +110,15 @@ export class Viewer {
     this.#showStep(player.step, 0);
     // A picture that is still being drawn is followed as the one before was.
     if (followed && player.step < model.stepCount && !player.ended) player.resume();
+  }
+
+  togglePlayback() {
+    if (this.lastStep) this.player.toggle();
+  }
+
+  /** @param {number} offset */
+  stepBy(offset) {
+    if (this.lastStep) this.player.seek(this.player.step + offset);
   }
 
   /** Steps have arrived. @param {boolean} [skip] show the last one without playing the others */
@@ -146,6 +164,15 @@ export class Viewer {
     this.#showTimeline();
     // Announced only to keyboard users: every move of a mouse would be spoken.
     if (byKeyboard) this.announcement.textContent = sentences.join(". ");
+  }
+
+  /** Speed, colours and numbers are those of the last visit. @param {HTMLElement} colorModes */
+  #applyPreferences(colorModes) {
+    const { speed, colorMode, showNumbers } = readPreferences();
+    const color = [...colorModes.querySelectorAll("input")].find(({ type, value }) => type === "radio" && value === colorMode);
+    if (color) color.checked = true;
+    if (showNumbers !== undefined) part(colorModes, "show-numbers").checked = showNumbers;
+    if (speed && this.timeline.setSpeed(speed)) this.player.setSpeed(speed === "live" ? "live" : Number(speed));
   }
 
   /** @param {HTMLElement} colorModes */

@@ -31,6 +31,9 @@ export function settingsAddress(view, settings, more = {}) {
 /** Adds which picture of several is shown, from 1; the first needs no mention. @param {string} address @param {number} index */
 export const withPick = (address, index) => (index > 0 ? `${address}&pick=${index + 1}` : address);
 
+/** The address of a run, without the picture that it picks. @param {string} address */
+export const withoutPick = (address) => address.replace(/&pick=\d*/g, "");
+
 /** Index of the picture that an address picks; 0 if it picks none. @param {string} address */
 export function pickedIndex(address) {
   const text = new URL(address, location.href).searchParams.get("pick") ?? "";

@@ -31,6 +31,10 @@ export function encodeSheet(images, size, format) {
   return canvas.convertToBlob({ type: `image/${format}`, quality: format === "webp" ? 1 : 0.92 });
 }
 
+/** A file's name without extension. @param {string} label @param {number | undefined} seed undefined: random @param {number} index of the picture among those of its seed */
+export const fileName = (label, seed, index) =>
+  [label.replace(/[^\w-]+/g, "-").toLowerCase(), ...(seed === undefined ? [] : [seed]), ...(index ? [index + 1] : [])].join("-");
+
 /** @param {Blob} content @param {string} name */
 export function saveFile(content, name) {
   const url = URL.createObjectURL(content);

@@ -10,14 +10,15 @@ import { decodePng } from "./images.js";
  * @property {{codes: number[][][], probabilities: number[][][]}} [alternatives]  the most likely codes per position
  * @property {CanvasImageSource} noisy
  * @property {CanvasImageSource} clean
+ * @property {{noisy: string, clean: string}} [sources]  the previews as data URLs
  *
- * @typedef {Omit<Step, "noisy" | "clean"> & {noisy: string, clean: string}} StepMessage  as the server sends it: previews are data URLs
+ * @typedef {Omit<Step, "noisy" | "clean" | "sources"> & {noisy: string, clean: string}} StepMessage  as the server sends it: previews are data URLs
  */
 
 /** Decodes the previews of a step. @param {StepMessage} message @returns {Promise<Step>} */
 export async function decodeStep(message) {
   const [noisy, clean] = await Promise.all([decodePng(message.noisy), decodePng(message.clean)]);
-  return { ...message, noisy, clean };
+  return { ...message, noisy, clean, sources: { noisy: message.noisy, clean: message.clean } };
 }
 
 export class Picture {

@@ -6,6 +6,7 @@
  */
 import { ApiError, cancelGeneration, createGeneration } from "./api.js";
 import { pngDataUrl } from "./images.js";
+import { model } from "./model.js";
 import { decodeStep, Picture } from "./picture.js";
 import { followGeneration } from "./stream.js";
 
@@ -53,6 +54,14 @@ export class Run {
     this.restored = false;
     /** It had ended before the reload. */
     this.endedBefore = false;
+    /** It was finished before, and is shown from memory or from this browser's storage. */
+    this.shownAgain = false;
+    /** Its pictures come from this browser; the server doesn't have them. */
+    this.stored = false;
+    /** Index of each picture among those of its request, if some of the request's pictures are missing. @type {number[] | null} */
+    this.numbers = null;
+    /** Index of each picture when the run was drawn, if some may be missing. @type {number[]} */
+    this.positions = [];
     /** @type {Picture[]} */
     this.pictures = [];
     /** @type {Job[]} */
@@ -80,8 +89,52 @@ export class Run {
     return run;
   }
 
+  /** A run whose pictures this browser has kept. @param {import("./picture-store.js").Entry[]} entries */
+  static async fromStore(entries) {
+    const run = new Run([]);
+    run.stored = run.restored = run.endedBefore = true;
+    run.state = "completed";
+    run.jobs = entries.map(({ picture: { request } }, i) => ({ request, links: null, firstIndex: i, state: "completed" }));
+    run.positions = entries.map(({ picture }) => picture.index);
+    run.numbers = entries.map(({ picture }) => picture.number);
+    run.pictures = await Promise.all(entries.map(async ({ picture: { label, seed, png, request }, steps }) => {
+      const firstStep = (request.from_step ?? 0) + 1;
+      const picture = new Picture({ label, seed, firstStep: steps.length === model.stepCount ? 1 : firstStep });
+      const decoded = await Promise.all(steps.map(decodeStep));
+      decoded.forEach((step, i) => {
+        picture.steps[picture.firstStep + i] = step;
+      });
+      picture.png = png;
+      return picture;
+    }));
+    return run;
+  }
+
+  /** A run of one finished picture of another run. @param {Run} other @param {number} index */
+  static ofPicture(other, index) {
+    const { request, links } = other.jobOf(index);
+    const run = new Run([{ ...request, count: 1 }]);
+    run.jobs[0].links = other.indexInJob(index) === 0 ? links : null;
+    run.jobs[0].state = run.state = "completed";
+    run.pictures = [other.pictures[index]];
+    run.restored = run.endedBefore = true;
+    run.seconds = other.seconds;
+    return run;
+  }
+
+  /** A run of one picture that was encoded, not drawn. @param {Picture} picture @param {string} png its reconstruction: a data URL */
+  static ofEncoded(picture, png) {
+    const run = new Run([{ class: picture.label, seed: picture.seed, count: 1 }]);
+    picture.png = png;
+    run.pictures = [picture];
+    run.jobs[0].state = run.state = "completed";
+    run.restored = run.endedBefore = true;
+    return run;
+  }
+
+  /** Each request once. */
   get requests() {
-    return this.jobs.map(({ request }) => request);
+    return this.numbers ? this.jobs.map(({ request }) => request).filter((request, i, all) => i === 0 || JSON.stringify(request) !== JSON.stringify(all[i - 1])) : this.jobs.map(({ request }) => request);
   }
 
   /** The server has accepted none of its jobs. */
@@ -117,15 +170,19 @@ export class Run {
 
   /** Index of a picture among those of its job. @param {number} index */
   indexInJob(index) {
-    return index - this.jobOf(index).firstIndex;
+    return this.numbers?.[index] ?? index - this.jobOf(index).firstIndex;
   }
 
-  /** Submits the jobs that the server doesn't have yet, and follows all of them. @param {string} model */
-  async start(model) {
+  /** Submits the jobs that the server doesn't have yet, and follows all of them. Says again how a run ended. */
+  async start() {
+    if (this.ended) {
+      for (const { onStep } of this.listeners) onStep?.();
+      return this.#setState(this.state);
+    }
     this.#setState("submitting");
     try {
       for (const job of this.jobs) {
-        job.links ??= await this.#submit({ model, alternatives: true, ...job.request });
+        job.links ??= await this.#submit({ model: model.name, alternatives: true, ...job.request });
         // Canceled while it was submitted.
         if (this.ended) return this.#cancelJobs();
         if (this.state === "submitting") this.#setState("queued");

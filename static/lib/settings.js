@@ -19,5 +19,11 @@ export function toRequests(settings) {
   return classes.flatMap((name) => seeds.map((seed) => ({ class: name, seed, count, ...samplingParameters(settings) })));
 }
 
+/** The same, without a seed as long as none is chosen. @param {Settings} settings @returns {import("./code-examples.js").CodeRequest[]} */
+export function toCodeRequests(settings) {
+  if (settings.seeds.length) return toRequests(settings);
+  return toRequests({ ...settings, seeds: [0] }).map(({ seed: _, ...request }) => request);
+}
+
 /** @param {Pick<Settings, "classes" | "seeds" | "count">} settings */
 export const pictureCount = ({ classes, seeds, count }) => classes.length * seeds.length * count;

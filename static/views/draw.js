@@ -2,13 +2,14 @@
 /** The view that draws pictures: one in the viewer, all of them on the contact sheet. */
 import { History } from "../components/history.js";
 import { ResultActions } from "../components/result-actions.js";
+import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
-import { pickedIndex, settingsAddress, withPick } from "../lib/address.js";
+import { pickedIndex, settingsAddress, withoutPick, withPick } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { Run } from "../lib/run.js";
 import { optionValues } from "../lib/sampling-options.js";
-import { pictureCount, toRequests } from "../lib/settings.js";
+import { pictureCount, toCodeRequests, toRequests } from "../lib/settings.js";
 import { read, write } from "../lib/storage.js";
 import { RunView } from "./run-view.js";
 
@@ -16,6 +17,9 @@ import { RunView } from "./run-view.js";
  * @typedef {import("../lib/settings.js").Settings} Settings
  * @typedef {{address: string, settings: Settings, run: import("../lib/run.js").SavedRun}} SavedView
  */
+
+/** Runs that Back shows without reading the history. */
+const MAX_RECENT = 6;
 
 /** The tab's storage keeps the run here, so that a reload continues it. */
 const STORAGE_KEY = "rdpm.run";
@@ -27,20 +31,20 @@ export class DrawView extends RunView {
     super(page, root);
     this.title = /** @type {HTMLElement} */ (part(root, "title"));
     this.actions = new ResultActions(part(root, "result-actions"), () => this.viewer.player.step);
-    /** Below the settings on a phone. */
-    this.saveButton = /** @type {HTMLButtonElement} */ (byId("save"));
-    this.saveButton.addEventListener("click", () => this.actions.savePicture());
     this.sheet = new Sheet(part(root, "sheet-section"), (index) => this.#choosePicture(index));
-    this.history = new History(part(root, "history"), (address) => {
-      page.form.apply(address);
-      this.submit();
+    this.history = new History(part(root, "history"), {
+      onShow: ({ run, index, model: name }) => this.#showKept(withPick(run, index), name),
+      onUse: ({ run, model: name }) => this.#useSettings(run, name),
     });
+    /** Finished runs by address, the newest last. @type {Map<string, {run: Run, settings: Settings}>} */
+    this.recent = new Map();
     // While the pictures are drawn, each tile shows its own last step.
     this.viewer.onStep = (step, fadeMs) => this.caughtUp && this.sheet.showStep(step, fadeMs);
     /** The settings of the run. @type {Settings | null} */
     this.settings = null;
     /** Index of the picture in the viewer. */
     this.index = 0;
+    this.onFormChange();
   }
 
   /** Names the classes that would be drawn. */
@@ -48,14 +52,37 @@ export class DrawView extends RunView {
     if (!this.run) this.title.textContent = this.page.form.chosenClasses.join(", ") || "No class chosen";
   }
 
+  /** The picture that is shown, if it was drawn with these settings, else the first; and all. */
+  codeScopes() {
+    const settings = this.page.form.read({ quiet: true });
+    if (!settings) return null;
+    const requests = toCodeRequests(settings);
+    const { run } = this;
+    const shown = run && JSON.stringify(run.requests) === JSON.stringify(requests) ? this.index : 0;
+    const picture = shown && run ? { request: run.jobOf(shown).request, index: run.indexInJob(shown) } : { request: requests[0], index: 0 };
+    const count = requests.reduce((sum, request) => sum + request.count, 0);
+    const scopes = [{ name: "picture", label: count > 1 ? `Picture ${shown + 1}` : "This picture", plan: { pictures: [picture], scale: DEFAULT_SCALE } }];
+    if (count > 1) scopes.push({ name: "all", label: `All ${count}`, plan: { pictures: requests.map((request) => ({ request, index: /** @type {any} */ (undefined) })), scale: DEFAULT_SCALE } });
+    return scopes;
+  }
+
   submit() {
     if (this.running) return;
     const settings = this.page.form.read();
     if (!settings) return;
-    this.page.setAddress(settingsAddress("draw", settings));
+    // Back leads to the drawing before.
+    this.page.setAddress(settingsAddress("draw", settings), Boolean(this.run));
     this.page.showNotice("");
     this.#begin(settings, new Run(toRequests(settings)));
     this.page.scrollIntoView(/** @type {HTMLElement} */ (this.root.querySelector(".picture-panel")), /** @type {HTMLElement} */ (this.root.querySelector(".view-header")));
+  }
+
+  get canSave() {
+    return this.actions.ready;
+  }
+
+  save() {
+    this.actions.savePicture();
   }
 
   /** Repeats the run with its seeds, whatever the form holds by now. */
@@ -70,6 +97,75 @@ export class DrawView extends RunView {
     const index = pickedIndex(location.href);
     this.submit();
     if (this.run && index > 0 && index < this.run.pictures.length) this.sheet.choose(index);
+  }
+
+  /** Back and Forward: shows the drawing of an address. @param {string} address */
+  async onAddress(address) {
+    const base = withoutPick(address);
+    const index = pickedIndex(address);
+    if (this.settings && base === settingsAddress("draw", this.settings)) {
+      if (this.run && index !== this.index && index < this.run.pictures.length) this.#showPicture(index);
+      return;
+    }
+    if (!new URL(address, location.href).searchParams.has("class")) return;
+    this.cancel();
+    if (await this.#show(address)) return;
+    this.page.form.apply(address);
+    this.status.show("idle", "Press Draw to draw with these settings.");
+  }
+
+  /** Shows a picture that this browser has kept. @param {string} address @param {string} modelName */
+  async #showKept(address, modelName) {
+    // Another model's picture needs that model's page, another view's that view.
+    if (modelName !== model.name) return location.assign(address);
+    if (!this.#isDrawAddress(address)) return this.page.openAddress(address);
+    if (this.running) return this.status.show("running", "Wait until the picture is drawn, or cancel it.");
+    if (withoutPick(location.pathname + location.search) !== withoutPick(address)) this.page.setAddress(address, Boolean(this.run));
+    if (!(await this.#show(address))) return this.status.show("idle", "This picture is no longer stored. Press Draw to draw it again.");
+    this.page.scrollIntoView(/** @type {HTMLElement} */ (this.root.querySelector(".picture-panel")), /** @type {HTMLElement} */ (this.root.querySelector(".view-header")));
+  }
+
+  /** @param {string} address */
+  #isDrawAddress(address) {
+    return !new URL(address, location.href).searchParams.has("view");
+  }
+
+  /** Shows a finished run without the server. @param {string} address @returns {Promise<boolean>} whether this browser has it */
+  async #show(address) {
+    const base = withoutPick(address);
+    let kept = this.recent.get(base);
+    if (!kept) {
+      const entries = (await this.history.run(base)).filter(({ picture }) => picture.model === model.name);
+      if (!entries.length) return false;
+      // Those of other views are shown there.
+      kept = { run: await Run.fromStore(entries), settings: entries[0].picture.settings };
+    }
+    const { run, settings } = kept;
+    run.restored = run.endedBefore = run.shownAgain = true;
+    const picked = pickedIndex(address);
+    const index = run.stored ? Math.max(0, run.positions.indexOf(picked)) : picked;
+    this.page.form.apply(base);
+    this.page.setAddress(withPick(base, picked));
+    this.#begin(settings, run, Math.min(index, run.pictures.length - 1));
+    return true;
+  }
+
+  /** Shows one picture of another view's run. @param {Run} run @param {number} index @param {Settings} settings of the picture */
+  showPictureOf(run, index, settings) {
+    const single = Run.ofPicture(run, index);
+    const address = settingsAddress("draw", settings);
+    this.recent.set(address, { run: single, settings });
+    return this.#show(address);
+  }
+
+  /** Fills the form with the settings of a kept picture, for a new seed. @param {string} address @param {string} modelName */
+  #useSettings(address, modelName) {
+    const withoutSeed = new URL(address, location.href);
+    withoutSeed.searchParams.delete("seed");
+    if (modelName !== model.name) return location.assign(withoutSeed.pathname + withoutSeed.search);
+    this.page.form.apply(address);
+    this.page.form.unlockSeed();
+    this.status.show("idle", "Settings taken over. Press Draw to draw a new picture with them.");
   }
 
   /** Continues the run that this tab showed before a reload. @returns {boolean} whether there is one */
@@ -90,8 +186,7 @@ export class DrawView extends RunView {
     this.setRun(run);
     const { pictures } = run;
     this.title.textContent = settings.classes.join(", ");
-    this.actions.begin(run, settings, index);
-    this.saveButton.setAttribute("aria-disabled", "true");
+    this.actions.begin(run, index);
     this.sheet.setPictures(pictures, pictures.map((_, index) => sheetLabel(run, settings, index)));
     this.sheet.check(index);
     this.startRun([pictures[index]]);
@@ -115,12 +210,13 @@ export class DrawView extends RunView {
   onDrawn(run) {
     const settings = /** @type {Settings} */ (this.settings);
     this.actions.finish();
-    this.saveButton.setAttribute("aria-disabled", "false");
+    this.page.updateButtons();
     this.sheet.showLatest();
-    if (run.endedBefore) return;
-    const { label, seed, png } = run.pictures[0];
-    const more = run.pictures.length - 1;
-    this.history.add({ address: settingsAddress("draw", settings), label: more ? `${label} +${more}` : label, seed, thumbnail: png });
+    const address = settingsAddress("draw", settings);
+    this.recent.delete(address);
+    this.recent.set(address, { run, settings });
+    if (this.recent.size > MAX_RECENT) this.recent.delete(this.recent.keys().next().value ?? "");
+    if (!run.endedBefore) this.history.add(run, address, model.name, settings);
   }
 
   /** @param {import("../components/lightbox.js").Lightbox} lightbox */
@@ -137,13 +233,15 @@ export class DrawView extends RunView {
 
   /** The address of the run and of the picture that is shown. */
   get #address() {
-    return withPick(settingsAddress("draw", /** @type {Settings} */ (this.settings)), this.index);
+    const position = this.run?.stored ? this.run.positions[this.index] : this.index;
+    return withPick(settingsAddress("draw", /** @type {Settings} */ (this.settings)), position);
   }
 
   /** @param {Run} run */
   onRunState(run) {
     const settings = /** @type {Settings} */ (this.settings);
-    if (run.state !== "submitting") {
+    // What the server doesn't have can't be followed after a reload.
+    if (run.state !== "submitting" && !run.stored) {
       write("session", STORAGE_KEY, { address: settingsAddress("draw", settings), settings, run: run.save() });
     }
     if (run.endedBefore && run.state === "gone") {
@@ -162,7 +260,7 @@ export class DrawView extends RunView {
   showCompleted(run) {
     const settings = /** @type {Settings} */ (this.settings);
     const seeds = settings.seeds.length > 1 ? `seeds ${settings.seeds.join(", ")}` : `seed ${settings.seeds[0]}`;
-    const start = run.endedBefore ? "Restored" : `Done in ${run.seconds.toFixed(1)} s`;
+    const start = run.shownAgain ? "Shown again" : run.endedBefore ? "Restored" : `Done in ${run.seconds.toFixed(1)} s`;
     this.status.show("completed", `${start}: ${this.#subject}, ${seeds}.`);
   }
 
@@ -178,6 +276,14 @@ export class DrawView extends RunView {
     if (!this.run) return;
     this.index = index;
     this.page.setAddress(this.#address);
+    this.#showPicture(index);
+  }
+
+  /** @param {number} index */
+  #showPicture(index) {
+    if (!this.run) return;
+    this.index = index;
+    this.sheet.check(index);
     this.page.updateTitle();
     this.viewer.swap([this.run.pictures[index]]);
     this.actions.choose(index);

@@ -67,7 +67,7 @@ export class RunView {
   /** Starts the run that was set. @param {Picture[]} pictures for the viewer */
   startRun(pictures) {
     this.viewer.follow(pictures);
-    this.run?.start(model.name);
+    this.run?.start();
   }
 
   /** @param {Run} run */

@@ -1,19 +1,23 @@
 // @ts-check
 /** The view that encodes a picture to token grids, one for each step, and draws variations from its first steps. */
 import { entropyChart, errorChart } from "../components/charts.js";
-import { field, numberValue, validateNumber } from "../components/fields.js";
+import { field, numberValue, setValue, validateNumber } from "../components/fields.js";
 import { ImageInput } from "../components/image-input.js";
+import { ResultActions } from "../components/result-actions.js";
+import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
 import { StepStrip } from "../components/step-strip.js";
 import { ApiError, createTokenization } from "../lib/api.js";
+import { settingsAddress } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
 import { decodePng, pngDataUrl, rmsDifference, tokenImage } from "../lib/images.js";
 import { model, tokensPerStep } from "../lib/model.js";
 import { decodeStep, Picture } from "../lib/picture.js";
 import { Run } from "../lib/run.js";
 import { randomSeed } from "../lib/seeds.js";
-import { toRequests } from "../lib/settings.js";
+import { toCodeRequests, toRequests } from "../lib/settings.js";
 import { describeDrawnStep, describeEncodedStep } from "../lib/step-description.js";
+import { read, write } from "../lib/storage.js";
 import { RunView } from "./run-view.js";
 
 /**
@@ -24,6 +28,11 @@ import { RunView } from "./run-view.js";
  * @property {Picture} picture   its steps
  * @property {number[]} errors   RMS error of the clean preview at each step; 1 is black against white
  */
+
+/** The tab's storage keeps the encoded picture and its variations here, so that a reload loses nothing. */
+const STORAGE_KEY = `rdpm.tokenize.${model.name}`;
+const PNG = /^data:image\/png;base64,[A-Za-z0-9+/]+=*$/;
+const GENERATION_LINK = /^\/api\/v1\/generations\/[\w-]+(\/events)?$/;
 
 export class TokenizeView extends RunView {
   /** @param {import("./view.js").Page} page */
@@ -43,28 +52,70 @@ export class TokenizeView extends RunView {
       isActive: () => document.body.dataset.view === "tokenize",
     });
     this.strip = new StepStrip(part(root, "step-strip"), (step) => this.viewer.lastStep && this.viewer.player.seek(step));
-    this.sheet = new Sheet(part(root, "sheet-section"), (index) => this.run && this.viewer.swap([this.run.pictures[index]]));
+    this.sheet = new Sheet(part(root, "sheet-section"), (index) => {
+      if (!this.run) return;
+      this.viewer.swap([this.run.pictures[index]]);
+      this.actions.choose(index);
+    });
+    this.actions = new ResultActions(part(root, "result-actions"), () => this.viewer.player.step);
+    // An address doesn't hold the picture; Code has what these items would copy.
+    for (const name of ["link", "curl", "python"]) root.querySelector(`[data-copy=${name}]`)?.closest("li")?.remove();
     /** The last picture given. Responses to earlier ones are ignored. @type {InputImage | null} */
     this.inputImage = null;
     /** @type {EncodedImage | null} */
     this.encoded = null;
     /** Steps that the variations keep. */
     this.keptSteps = 0;
+    const kept = new URLSearchParams(location.search).get("from_step") ?? "";
+    if (kept && !validateNumber(field("from_step"), kept)) setValue("from_step", kept);
+    this.#restore();
+  }
+
+  /** Encodes the picture that this tab showed before a reload again, and follows its variations. */
+  async #restore() {
+    const saved = /** @type {any} */ (read("session", STORAGE_KEY));
+    if (typeof saved !== "object" || saved === null || !PNG.test(saved.dataUrl) || !Number.isSafeInteger(saved.seed)) return;
+    await this.encode({ dataUrl: saved.dataUrl, note: String(saved.note ?? "").slice(0, 100) }, saved.seed);
+    if (!this.encoded || !isSavedRun(saved.run)) return;
+    this.keptSteps = saved.run.jobs[0].body.from_step;
+    this.#begin(Run.restore(saved.run));
+  }
+
+  codeScopes() {
+    const scopes = [{ name: "tokens", label: "Tokens", plan: { pictures: /** @type {import("../lib/code-examples.js").CodePicture[]} */ ([]), scale: DEFAULT_SCALE, tokenize: true } }];
+    const settings = validateNumber(field("from_step")) ? null : this.page.form.read({ quiet: true });
+    if (!settings) return this.encoded ? null : scopes;
+    const seeds = this.page.form.seedLocked || !this.encoded ? settings.seeds : [this.encoded.seed];
+    const requests = toCodeRequests({ ...settings, seeds }).map((request) => ({ ...request, from_step: numberValue("from_step") }));
+    scopes.push({ name: "variations", label: "Variations", plan: { pictures: requests.map((request) => ({ request })), scale: DEFAULT_SCALE, tokenize: false } });
+    return scopes;
+  }
+
+  get canSave() {
+    return this.actions.ready;
+  }
+
+  save() {
+    this.actions.savePicture();
+  }
+
+  undo() {
+    this.imageInput.sketchPad.undo();
   }
 
   /** Repeats what failed: encoding or drawing. */
   retry() {
     if (this.inputImage && !this.encoded) this.encode(this.inputImage);
-    else if (this.run && !this.running) this.#begin(this.run.requests);
+    else if (this.run && !this.running) this.#begin(new Run(this.run.requests));
     else this.submit();
   }
 
-  /** @param {InputImage} inputImage */
-  async encode(inputImage) {
+  /** @param {InputImage} inputImage @param {number} [chosenSeed] */
+  async encode(inputImage, chosenSeed) {
     if (this.running) return;
     this.inputImage = inputImage;
     this.encoded = null;
-    const seed = this.page.form.seedLocked ? Number.parseInt(field("seed").value, 10) || 0 : randomSeed();
+    const seed = chosenSeed ?? (this.page.form.seedLocked ? Number.parseInt(field("seed").value, 10) || 0 : randomSeed());
     this.status.show("running", "Encoding…");
     try {
       const tokenization = await createTokenization({ model: model.name, image: inputImage.dataUrl, seed });
@@ -72,7 +123,7 @@ export class TokenizeView extends RunView {
       const dataUrl = pngDataUrl(tokenization.input.png_base64);
       const bitmap = await decodePng(dataUrl);
       if (inputImage !== this.inputImage) return;
-      const picture = new Picture({ label: "", seed });
+      const picture = new Picture({ label: "reconstruction", seed });
       tokenization.steps.forEach(({ step }, i) => {
         picture.steps[step] = steps[i];
       });
@@ -95,6 +146,9 @@ export class TokenizeView extends RunView {
     const error = errors[model.stepCount];
     this.reconstructionNote.textContent = `${model.stepCount} × ${tokensPerStep} tokens, RMS error ${(100 * error).toFixed(1)} %.`;
     this.sheet.setPictures([], []);
+    write("session", STORAGE_KEY, { dataUrl, note, seed });
+    this.actions.begin(Run.ofEncoded(picture, reconstruction), 0);
+    this.actions.finish();
     picture.steps.forEach(({ tokens }, step) => this.strip.show(step, tokenImage(tokens)));
     this.viewer.follow([picture]);
     this.viewer.update();
@@ -120,14 +174,14 @@ export class TokenizeView extends RunView {
     const seeds = seedLocked ? settings.seeds : [seed];
     if (!seedLocked) field("seed").value = String(seed);
     const requests = toRequests({ ...settings, seeds });
-    this.#begin(requests.map((request) => ({ ...request, image: dataUrl, from_step: this.keptSteps })));
+    this.page.setAddress(settingsAddress("tokenize", { ...settings, seeds }, { from_step: String(this.keptSteps) }));
+    this.#begin(new Run(requests.map((request) => ({ ...request, image: dataUrl, from_step: this.keptSteps }))));
   }
 
-  /** Draws variations of the encoded picture. @param {import("../lib/api.js").GenerationRequest[]} requests */
-  #begin(requests) {
+  /** Draws variations of the encoded picture. @param {Run} run */
+  #begin(run) {
     if (!this.encoded) return;
     const { seed, picture } = this.encoded;
-    const run = new Run(requests);
     for (const [index, variation] of run.pictures.entries()) {
       // The first picture of a job with this seed has the same noise, so its kept steps are those of the encoded picture.
       if (run.indexInJob(index) > 0 || variation.seed !== seed) continue;
@@ -135,9 +189,24 @@ export class TokenizeView extends RunView {
       for (let step = 1; step <= this.keptSteps; step++) variation.steps[step] = picture.steps[step];
     }
     this.setRun(run);
+    this.actions.begin(run, 0);
     this.sheet.setPictures(run.pictures, run.pictures.map(({ label }, index) => `${label} · ${run.indexInJob(index) + 1}`));
     this.startRun([run.pictures[0]]);
     this.page.scrollIntoView(part(this.root, "viewer"));
+  }
+
+  /** @param {Run} run */
+  onRunState(run) {
+    if (this.encoded && run.state !== "submitting") {
+      const { dataUrl, seed } = this.encoded;
+      write("session", STORAGE_KEY, { dataUrl, seed, note: this.inputImage?.note, run: run.save() });
+    }
+    super.onRunState(run);
+  }
+
+  onDrawn() {
+    this.actions.finish();
+    this.page.updateButtons();
   }
 
   runningText() {
@@ -154,3 +223,10 @@ export class TokenizeView extends RunView {
     this.sheet.showStep(step, fadeMs);
   }
 }
+
+/** Whether what was stored is a run of variations. @param {any} run @returns {run is import("../lib/run.js").SavedRun} */
+const isSavedRun = (run) =>
+  Array.isArray(run?.jobs) && run.jobs.length > 0
+  && run.jobs.every((/** @type {any} */ { body, links }) => typeof body?.class === "string" && Number.isInteger(body.count) && body.count >= 1
+    && body.count <= model.maxPictures && Number.isInteger(body.from_step) && body.from_step < model.stepCount && PNG.test(body.image)
+    && GENERATION_LINK.test(links?.self) && GENERATION_LINK.test(links?.events));

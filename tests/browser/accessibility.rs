@@ -45,6 +45,21 @@ async fn axe_finds_no_violation_on_any_view_in_light_and_dark() {
         browser.click("#draw [data-part=enlarge]").await;
         browser.until("document.querySelector('dialog')?.open").await;
         assert_eq!(violations(&browser).await, json!([]), "large picture, {theme}");
+        browser.press("\u{e00c}").await;
+        browser.click("[data-part=open-gallery]").await;
+        browser.until("document.querySelector('.gallery')?.open").await;
+        assert_eq!(violations(&browser).await, json!([]), "gallery, {theme}");
+        browser.press("\u{e00c}").await;
+        browser.click("[data-part=clear-history]").await;
+        browser.until("document.querySelector('[data-part=confirm-delete]')").await;
+        assert_eq!(violations(&browser).await, json!([]), "question, {theme}");
+        browser.press("\u{e00c}").await;
+        browser.click("[data-open=shortcuts]").await;
+        assert_eq!(violations(&browser).await, json!([]), "shortcuts, {theme}");
+        browser.press("\u{e00c}").await;
+        browser.click("#draw [data-open=code]").await;
+        browser.until("document.querySelector('.code-drawer')?.open").await;
+        assert_eq!(violations(&browser).await, json!([]), "code, {theme}");
         browser.goto(&format!("{url}/?view=compare&class=Bag&seed=2")).await;
         browser.until_state("compare", "completed").await;
         assert_eq!(violations(&browser).await, json!([]), "comparison, {theme}");
@@ -234,16 +249,21 @@ async fn the_layout_does_not_shift_from_first_paint_to_finished_picture() {
 #[tokio::test]
 async fn the_first_load_is_below_150_kilobytes_and_from_this_server_only() {
     let site = Site::open("/").await;
-    site.until_loaded("draw").await;
-    // Only the font may arrive after the page has loaded.
-    site.until("performance.getEntriesByType('resource').some(({name}) => name.endsWith('.woff2'))").await;
-    let loaded = transferred(&site).await;
-    let sum: u64 = loaded.values().sum();
-    assert!(sum > 30_000 && sum < 150_000, "{sum} bytes: {loaded:#?}");
-    let foreign = site
-        .script("return performance.getEntriesByType('resource').map(entry => entry.name).filter(name => !name.startsWith(location.origin))")
-        .await;
-    assert_eq!(foreign, json!([]));
+    for model in ["fashion-mnist", "emoji"] {
+        site.cdp("Network.clearBrowserCache", json!({})).await;
+        site.goto(&format!("{}/?model={model}", site.url)).await;
+        site.until_loaded("draw").await;
+        // Only the font may arrive after the page has loaded.
+        site.until("performance.getEntriesByType('resource').some(({name}) => name.endsWith('.woff2'))")
+            .await;
+        let loaded = transferred(&site).await;
+        let sum: u64 = loaded.values().sum();
+        assert!(sum > 30_000 && sum < 150_000, "{model}: {sum} bytes: {loaded:#?}");
+        let foreign = site
+            .script("return performance.getEntriesByType('resource').map(entry => entry.name).filter(name => !name.startsWith(location.origin))")
+            .await;
+        assert_eq!(foreign, json!([]));
+    }
     site.close().await;
 }
 
@@ -266,4 +286,21 @@ async fn the_content_security_policy_forbids_inline_code_and_the_page_has_none()
     );
     assert_eq!(console_messages.len(), 1);
     site.browser.close().await;
+}
+
+#[tokio::test]
+async fn the_documentation_of_the_api_has_the_typography_of_the_page() {
+    let (_server, url) = server(0);
+    let style = "const {fontFamily, color, backgroundColor} = getComputedStyle(document.body); return [fontFamily, color, backgroundColor]";
+    for theme in ["light", "dark"] {
+        let browser = Browser::start(1440, 1000).await;
+        browser.emulate_media(&[("prefers-color-scheme", theme)]).await;
+        browser.goto(&url).await;
+        let page = browser.script(style).await;
+        browser.goto(&format!("{url}/docs")).await;
+        assert_eq!(browser.script(style).await, page, "{theme}");
+        assert_eq!(violations(&browser).await, json!([]), "{theme}");
+        assert_eq!(browser.console_messages().await, Vec::<Value>::new());
+        browser.close().await;
+    }
 }

@@ -4,7 +4,9 @@
 //! All browser tests are one program, so that candle is linked once. Each part of the page has a module.
 
 mod accessibility;
+mod code;
 mod compare;
+mod gallery;
 mod how;
 mod inspector;
 mod models;
@@ -13,6 +15,7 @@ mod program;
 mod recovery;
 mod results;
 mod settings;
+mod shortcuts;
 mod site;
 mod tokenize;
 mod tools;

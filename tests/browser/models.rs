@@ -112,6 +112,7 @@ async fn a_second_model_can_be_chosen_and_drawn_with() {
     )
     .await;
     site.click("[data-copy=curl]").await;
+    site.until("window.written").await;
     assert!(site.script("return window.written").await.as_str().unwrap().contains("\"model\":\"seven\""));
     // History entries name it, also on the other model's page.
     let entry = "document.querySelector('[data-part=history-list] a')";

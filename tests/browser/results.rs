@@ -1,13 +1,11 @@
 //! Finished pictures: history, saving, copying; and what the browser's storage holds.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use image::DynamicImage;
 use image::imageops::FilterType;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::site::{Site, bytes_of, generated};
+use super::site::{Site, bytes_of, generated, saved_file};
 
 #[tokio::test]
 async fn two_tabs_draw_at_the_same_time_and_share_the_history() {
@@ -32,11 +30,15 @@ async fn the_history_restores_settings_and_can_be_deleted() {
     let picture = site.picture().await;
     site.goto(&site.url).await;
     assert_eq!(site.script("return document.getElementById('guidance').value").await, json!("2"));
+    site.until("document.querySelector('#draw .history-list a')").await;
     site.click("#draw .history-list a").await;
     site.until_state("draw", "completed").await;
     assert_eq!(site.script("return document.getElementById('guidance').value").await, json!("3"));
     assert_eq!(site.picture().await, picture);
     site.click("[data-part=clear-history]").await;
+    site.until("document.querySelector('[data-part=confirm-delete]')").await;
+    site.click("[data-part=confirm-delete]").await;
+    site.until("document.querySelector('[data-part=clear-history]').hidden").await;
     assert_eq!(
         site.script(
             "return [localStorage.length, document.querySelectorAll('#draw .history-list a').length]"
@@ -142,22 +144,6 @@ fn reduced(picture: &DynamicImage) -> DynamicImage {
     picture.resize_exact(28, 28, FilterType::Nearest)
 }
 
-/// Records the files that the page saves: their names, and their contents as data URLs.
-const RECORD_FILES: &str = "window.files = []; let blob; const make = URL.createObjectURL; \
-    URL.createObjectURL = content => { blob = content; return make.call(URL, content); }; \
-    HTMLAnchorElement.prototype.click = function () { \
-        const name = this.download, reader = new FileReader(); \
-        reader.onload = () => window.files.push([name, reader.result]); \
-        reader.readAsDataURL(blob); }";
-
-/// The last of `count` saved files: its name, and its content.
-async fn saved_file(site: &Site, count: usize) -> (String, Vec<u8>) {
-    site.until(&format!("window.files.length === {count}")).await;
-    let last = site.script("return window.files.at(-1)").await;
-    let encoded = last[1].as_str().unwrap().split_once(";base64,").unwrap().1;
-    (last[0].as_str().unwrap().to_owned(), STANDARD.decode(encoded).unwrap())
-}
-
 async fn choose(site: &Site, part: &str, value: &str) {
     site.script(&format!(
         "const select = document.querySelector('[data-part={part}]'); select.value = '{value}'; \
@@ -202,7 +188,9 @@ async fn the_chosen_picture_of_several_is_linked_copied_and_saved() {
     let folder = TempDir::new().unwrap();
     for (copy, program, flag) in [("curl", "sh", "-c"), ("python", "python3", "-c")] {
         site.click("[data-part=copy-menu] summary").await;
+        site.script("window.written = ''").await;
         site.click(&format!("[data-copy={copy}]")).await;
+        site.until("window.written").await;
         let code = site.script("return window.written").await;
         let output = std::process::Command::new(program)
             .args([flag, code.as_str().unwrap()])
@@ -221,7 +209,7 @@ async fn the_chosen_picture_of_several_is_linked_copied_and_saved() {
 async fn a_picture_is_saved_large_and_in_every_format() {
     let site = Site::open("/?class=Coat&seed=6").await;
     site.until_state("draw", "completed").await;
-    site.script(RECORD_FILES).await;
+    site.record_files().await;
     site.click("[data-part=download]").await;
     let (name, file) = saved_file(&site, 1).await;
     let saved = image::load_from_memory(&file).unwrap();
@@ -255,7 +243,7 @@ async fn a_picture_is_saved_large_and_in_every_format() {
 async fn saving_an_animation_stays_busy_until_the_file_is_there() {
     let site = Site::open("/?class=Coat&seed=6").await;
     site.until_state("draw", "completed").await;
-    site.script(RECORD_FILES).await;
+    site.record_files().await;
     site.script(
         "const fetched = window.fetch; \
          window.fetch = (...request) => String(request[0]).includes('animation') \
@@ -315,5 +303,49 @@ async fn an_animation_can_be_saved() {
     site.click("[data-part=save]").await;
     site.until("window.saved").await;
     assert_eq!(site.script("return String.fromCharCode(...window.saved)").await, json!("GIF89a"));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_picture_can_be_copied_and_shared() {
+    let site = Site::open("/?class=Coat&seed=6").await;
+    site.until_state("draw", "completed").await;
+    // Only some browsers can share files.
+    assert_eq!(site.script("return document.querySelector('[data-part=share]').hidden").await, json!(true));
+    site.script(
+        "navigator.clipboard.write = async ([item]) => { const blob = await item.getType('image/png'); \
+         const bitmap = await createImageBitmap(blob); window.copied = [blob.type, bitmap.width]; }",
+    )
+    .await;
+    site.click("[data-part=save-menu] summary").await;
+    site.click("[data-part=copy-image]").await;
+    site.until("window.copied").await;
+    assert_eq!(site.script("return window.copied").await, json!(["image/png", 28 * 32]));
+    site.until("document.querySelector('[data-part=action-status]').innerText === 'Copied the picture.'")
+        .await;
+    // Where it is refused, the page says what to do.
+    site.script("navigator.clipboard.write = () => Promise.reject(new Error('refused'))").await;
+    site.click("[data-part=save-menu] summary").await;
+    choose(&site, "save-what", "animation").await;
+    assert_eq!(
+        site.script("return document.querySelector('[data-part=copy-image]').ariaDisabled").await,
+        json!("true")
+    );
+    choose(&site, "save-what", "picture").await;
+    site.click("[data-part=copy-image]").await;
+    site.until("document.querySelector('[data-part=action-status]').innerText.includes('Save it instead')")
+        .await;
+
+    let can_share = "navigator.canShare = data => Boolean(data.files); \
+        navigator.share = async data => { window.shared = [data.files[0].name, data.files[0].type, data.url]; }";
+    site.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": can_share})).await;
+    site.client.refresh().await.unwrap();
+    site.until_state("draw", "completed").await;
+    site.click("[data-part=save-menu] summary").await;
+    site.click("[data-part=share]").await;
+    site.until("window.shared").await;
+    let shared = site.script("return window.shared").await;
+    assert_eq!([&shared[0], &shared[1]], [&json!("coat-6.png"), &json!("image/png")]);
+    assert!(shared[2].as_str().unwrap().contains("class=Coat&seed=6"), "{shared}");
     site.close().await;
 }

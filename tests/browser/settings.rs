@@ -217,3 +217,47 @@ async fn a_decimal_comma_is_a_decimal_point() {
     assert!(address.contains("count=2") && address.contains("guidance=1.5"), "{address}");
     site.close().await;
 }
+
+#[tokio::test]
+async fn settings_playback_and_colours_are_remembered_for_each_model() {
+    let site = Site::open("/").await;
+    site.click("#class-8").await;
+    site.fill("#guidance", "3").await;
+    site.fill("#count", "2").await;
+    site.run("draw").await;
+    site.script(
+        "const speed = document.querySelector('#draw [data-part=speed]'); speed.value = '2'; \
+         speed.dispatchEvent(new Event('change', {bubbles: true}))",
+    )
+    .await;
+    site.click("[name=draw-color-mode][value=entropy]").await;
+    site.click("#draw [data-part=show-numbers]").await;
+    let shown = "return [document.querySelector('[name=class]:checked').value, ...['guidance', 'count'].map(id => document.getElementById(id).value), \
+        document.querySelector('#draw [data-part=speed]').value, document.querySelector('[name=draw-color-mode]:checked').value, \
+        document.querySelector('#draw [data-part=show-numbers]').checked]";
+    site.goto(&site.url).await;
+    assert_eq!(site.script(shown).await, json!(["Bag", "3", "2", "2", "entropy", true]));
+    assert_eq!(site.text("#draw [data-part=title]").await, "Bag");
+    assert_eq!(site.script("return window.layoutShifts").await, json!([]));
+    // A link means its own settings; another model has its own.
+    site.goto(&format!("{}/?class=Coat&seed=3", site.url)).await;
+    site.until_state("draw", "completed").await;
+    assert_eq!(site.script(shown).await, json!(["Coat", "2", "1", "2", "entropy", true]));
+    site.goto(&format!("{}/?model=emoji", site.url)).await;
+    assert_ne!(site.script(shown).await[4], json!("entropy"));
+    // What is stored may be anything.
+    for stored in [
+        "null",
+        "[]",
+        r#"{"classes": [7, "Boat"], "numbers": {"guidance": "x", "count": 99}, "speed": "fast", "colorMode": "x"}"#,
+    ] {
+        site.script(&format!("localStorage['rdpm.preferences.fashion-mnist'] = '{stored}'")).await;
+        site.goto(&site.url).await;
+        assert_eq!(
+            site.script(shown).await,
+            json!(["T-shirt/top", "2", "1", "1", "code", false]),
+            "{stored}"
+        );
+    }
+    site.close().await;
+}

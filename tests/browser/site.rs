@@ -220,6 +220,11 @@ impl Browser {
         log.as_array().unwrap().iter().filter(|entry| entry["level"] != "INFO").cloned().collect()
     }
 
+    /// Records the files that the page saves from now on; see [`saved_file`].
+    pub async fn record_files(&self) {
+        self.script(RECORD_FILES).await;
+    }
+
     pub async fn close(self) {
         self.client.clone().close().await.unwrap();
     }
@@ -257,6 +262,23 @@ impl std::ops::Deref for Site {
     fn deref(&self) -> &Browser {
         &self.browser
     }
+}
+
+/// Records saved files: their names, and their contents as data URLs.
+const RECORD_FILES: &str = "window.files = []; let blob; const make = URL.createObjectURL; \
+    URL.createObjectURL = content => { blob = content; return make.call(URL, content); }; \
+    HTMLAnchorElement.prototype.click = function () { \
+        const name = this.download, reader = new FileReader(); \
+        reader.onload = () => window.files.push([name, reader.result]); \
+        reader.readAsDataURL(blob); }";
+
+/// The last of `count` saved files: its name, and its content.
+pub async fn saved_file(browser: &Browser, count: usize) -> (String, Vec<u8>) {
+    browser.until(&format!("window.files.length === {count}")).await;
+    let last = browser.script("return window.files.at(-1)").await;
+    let encoded = last[1].as_str().unwrap().split_once(";base64,").unwrap().1;
+    let content = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
+    (last[0].as_str().unwrap().to_owned(), content)
 }
 
 /// The output of `rdpm generate` with these flags.

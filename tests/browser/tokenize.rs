@@ -4,7 +4,7 @@ use fantoccini::Locator;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::site::{Site, from_data_url};
+use super::site::{Site, from_data_url, saved_file};
 
 /// The number of different token grids on the strip.
 const GRIDS: &str = "new Set([...document.querySelectorAll('#tokenize .step-strip canvas')].map(canvas => canvas.toDataURL())).size";
@@ -109,5 +109,97 @@ async fn a_file_that_is_not_an_image_shows_an_error() {
     // Variations need a picture.
     site.click("#submit").await;
     assert!(site.text("#tokenize .status").await.contains("First drop, paste, choose or draw a picture"));
+    site.close().await;
+}
+
+/// Draws a line on the sketch pad, at a height of 0…1.
+async fn stroke(site: &Site, y: f64) {
+    site.script(&format!(
+        "const sketch = document.querySelector('[data-part=sketch]'); const box = sketch.getBoundingClientRect(); \
+         const at = (name, x) => sketch.dispatchEvent(new PointerEvent(name, {{pointerId: 1, button: 0, \
+             clientX: box.left + box.width * x, clientY: box.top + box.height * {y}}})); \
+         at('pointerdown', .2); at('pointermove', .8); at('pointerup', .8)"
+    ))
+    .await;
+}
+
+/// The sketch in a coarse form: lines of its middle column that are not background.
+const LINES: &str = "(() => { const copy = new OffscreenCanvas(280, 280).getContext('2d', {willReadFrequently: true}); \
+    copy.drawImage(document.querySelector('[data-part=sketch]'), 0, 0); \
+    return [...copy.getImageData(140, 0, 1, 280).data].filter((value, i) => i % 4 === 0 && value > 100).length })()";
+
+#[tokio::test]
+async fn strokes_can_be_undone_redone_and_erased_and_survive_a_reload() {
+    let site = Site::open("/?view=tokenize").await;
+    site.until("document.body.dataset.loaded === 'tokenize'").await;
+    stroke(&site, 0.3).await;
+    let one = site.script(&format!("return {LINES}")).await;
+    stroke(&site, 0.7).await;
+    let two = site.script(&format!("return {LINES}")).await;
+    assert!(two.as_u64() > one.as_u64());
+    site.click("[data-part=undo-sketch]").await;
+    assert_eq!(site.script(&format!("return {LINES}")).await, one);
+    site.click("[data-part=redo-sketch]").await;
+    assert_eq!(site.script(&format!("return {LINES}")).await, two);
+    site.click("[data-part=erase]").await;
+    stroke(&site, 0.3).await;
+    assert!(site.script(&format!("return {LINES}")).await.as_u64() < two.as_u64());
+    site.click("[data-part=clear-sketch]").await;
+    assert_eq!(site.script(&format!("return {LINES}")).await, json!(0));
+    site.script("document.activeElement.blur()").await;
+    site.press("z").await;
+    site.press("z").await;
+    assert_eq!(site.script(&format!("return {LINES}")).await, two);
+    site.until_state("tokenize", "completed").await;
+    site.fill("#from_step", "4").await;
+    site.fill("#count", "2").await;
+    site.run("tokenize").await;
+    let before = reconstruction(&site).await;
+    site.client.refresh().await.unwrap();
+    site.until("document.querySelector('#tokenize .status')?.innerText.includes('Steps 1 to 4 come from your picture')")
+        .await;
+    assert_eq!(site.script(&format!("return {LINES}")).await, two);
+    assert_eq!(reconstruction(&site).await, before);
+    assert_eq!(
+        site.script("return document.querySelectorAll('#tokenize .sheet canvas').length").await,
+        json!(2)
+    );
+    site.close().await;
+}
+
+#[tokio::test]
+async fn the_sketch_does_not_move_and_errors_stand_beside_their_control() {
+    for (width, height) in [(375, 667), (768, 1024), (1440, 900)] {
+        let site = Site::open_at("/?view=tokenize", width, height).await;
+        site.until("document.body.dataset.loaded === 'tokenize'").await;
+        let top = "return document.querySelector('[data-part=sketch]').getBoundingClientRect().top + scrollY";
+        let before = site.script(top).await;
+        stroke(&site, 0.4).await;
+        site.until_state("tokenize", "completed").await;
+        assert_eq!(site.script(top).await, before, "{width}");
+        assert_eq!(site.script("return window.layoutShifts").await, json!([]), "{width}");
+        site.close().await;
+    }
+    let site = Site::open("/?view=tokenize").await;
+    site.until("document.body.dataset.loaded === 'tokenize'").await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("letter.png");
+    std::fs::write(&file, "Dear model,").unwrap();
+    for input in ["#file", "#camera"] {
+        site.script("document.getElementById('file-error').hidden = true").await;
+        let input = site.client.find(Locator::Css(input)).await.unwrap();
+        input.send_keys(file.to_str().unwrap()).await.unwrap();
+        site.until("!document.getElementById('file-error').hidden").await;
+        assert!(site.text("#file-error").await.contains("letter.png"));
+    }
+    stroke(&site, 0.4).await;
+    site.until_state("tokenize", "completed").await;
+    assert_eq!(site.script("return document.getElementById('file-error').hidden").await, json!(true));
+    // The reconstruction can be saved.
+    site.record_files().await;
+    site.click("#tokenize [data-part=download]").await;
+    let (name, content) = saved_file(&site, 1).await;
+    assert!(name.starts_with("reconstruction-"), "{name}");
+    assert_eq!(image::load_from_memory(&content).unwrap().width(), 28 * 32);
     site.close().await;
 }

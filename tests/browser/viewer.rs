@@ -278,3 +278,32 @@ async fn reduced_motion_shows_the_last_step_without_playing_the_others() {
     assert!(!states.as_array().unwrap().contains(&json!("replaying")), "{states}");
     browser.close().await;
 }
+
+#[tokio::test]
+async fn the_largest_entropy_fills_a_bar_and_the_first_step_has_no_change() {
+    let site = Site::open("/?class=Bag&seed=3").await;
+    site.until_state("draw", "completed").await;
+    let largest = "return Math.max(...[...document.querySelectorAll('#draw [data-part=bars] span')].map(bar => parseFloat(bar.style.getPropertyValue('--value'))))";
+    assert_eq!(site.script(largest).await, json!(100));
+    // Without a step before there are neither distances nor equal codes.
+    site.click("[name=draw-color-mode][value=change]").await;
+    site.click("#draw [data-part=bars] > :nth-child(1)").await;
+    // Until the colours have faded in.
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    let canvas = "return document.querySelector('#draw [data-part=tokens]').toDataURL()";
+    let without_numbers = site.script(canvas).await;
+    site.click("#draw [data-part=show-numbers]").await;
+    site.until_painted().await;
+    assert_eq!(site.script(canvas).await, without_numbers);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn the_chosen_class_is_visible_in_the_row_of_a_phone() {
+    let site = Site::open_at("/?model=emoji&class=Flag", 390, 844).await;
+    site.until_loaded("draw").await;
+    let visible = "const tile = document.querySelector('[name=class]:checked').getBoundingClientRect(); \
+        return tile.left >= 0 && tile.right <= innerWidth";
+    assert_eq!(site.script(visible).await, json!(true));
+    site.close().await;
+}
