@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,22 @@ TOOLS = Path(sys.executable).parent
 sys.path.insert(0, str(REPOSITORY / "clients/python/src"))
 
 
+@contextmanager
+def serve(*options: str, **environment: str) -> Iterator[str]:
+    """Runs a server; its address."""
+    command = [PROGRAM, "serve", "--port", "0", *options]
+    own = {"RDPM_WEIGHTS": str(REPOSITORY / "weights"), "RDPM_DEVICE": "cpu", "RDPM_LOG": "error"}
+    with subprocess.Popen(command, env=os.environ | own | environment, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        try:
+            yield program.stdout.readline().strip()
+        finally:
+            program.terminate()
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The server's address."""
     # With a short queue, as asking goes on while answers are drawn: what is accepted is answered soon on any machine.
-    command = [PROGRAM, "serve", "--port", "0", "--max-queue", "32"]
-    environment = os.environ | {"RDPM_WEIGHTS": str(REPOSITORY / "weights"), "RDPM_DEVICE": "cpu", "RDPM_LOG": "error"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        yield program.stdout.readline().strip()
-        program.terminate()
+    with serve("--max-queue", "32") as address:
+        yield address

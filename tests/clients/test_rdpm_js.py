@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import PROGRAM, REPOSITORY, TOOLS
+from conftest import REPOSITORY, TOOLS, serve
 
 HERE = Path(__file__).parent
 PACKAGE = REPOSITORY / "clients/js"
@@ -151,12 +151,8 @@ def site() -> Iterator[str]:
 @pytest.fixture
 def drawing_server(site: str) -> Iterator[str]:
     """A server that allows the site's pages."""
-    command = [PROGRAM, "serve", "--port", "0", "--cors-origin", site]
-    environment = os.environ | {"RDPM_WEIGHTS": str(REPOSITORY / "weights"), "RDPM_DEVICE": "cpu", "RDPM_LOG": "error"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as program:
-        assert program.stdout is not None
-        yield program.stdout.readline().strip()
-        program.terminate()
+    with serve("--cors-origin", site) as address:
+        yield address
 
 
 def captions(browser: Browser, *patterns: str) -> list[str]:

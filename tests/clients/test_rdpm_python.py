@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import nbclient
 import nbformat
 import pytest
 import rdpm_client
-from conftest import REPOSITORY
+from conftest import REPOSITORY, serve
 from rdpm_client import (
     AsyncClient,
     Client,
@@ -281,6 +281,22 @@ def test_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert requests[0].headers["authorization"] == "Bearer other"
 
 
+def test_server_with_keys_and_a_rate_limit() -> None:
+    limits = ("--rate-limit", "60", "--rate-burst", "1")
+    with serve(*limits, RDPM_API_KEYS="alice:the-secret-of-alice") as address:
+        with Client(address) as client, pytest.raises(ProblemError) as refused:
+            client.models()
+        assert refused.value.status == 401
+        with Client(address, api_key="the-secret-of-alice", max_retries=0) as client:
+            client.generate(class_="Bag")
+            with pytest.raises(ProblemError) as limited:
+                client.generate(class_="Bag")
+            assert limited.value.status == 429 and limited.value.retry_after == 1
+        # The same with patience.
+        with Client(address, api_key="the-secret-of-alice") as client:
+            assert client.generate(class_="Bag").status == "completed"
+
+
 class Breaking(httpx.SyncByteStream):
     """The first bytes of a stream, then a lost connection."""
 
@@ -332,6 +348,51 @@ def test_stream_goes_on_after_a_lost_connection(server: str, client: Client, wai
     expected = list(client.stream(class_="Sneaker", seed=7, count=2))
     assert [event for event in events if isinstance(event, Step)] == expected
     assert stream.generation.status == "completed"
+
+
+class AsyncBreaking(httpx.AsyncByteStream):
+    """`Breaking` for the asynchronous client."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, count: int) -> None:
+        self.stream, self.count = stream, count
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self.stream:
+            yield chunk[: self.count]
+            self.count -= len(chunk)
+            if self.count <= 0:
+                raise httpx.ReadError("connection reset")
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+class AsyncUnreliable(httpx.AsyncBaseTransport):
+    """Loses the connection of each stream after some bytes."""
+
+    def __init__(self, after: int) -> None:
+        self.transport, self.after = httpx.AsyncHTTPTransport(), after
+        self.last_event_ids: list[str | None] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self.transport.handle_async_request(request)
+        if request.url.path.endswith("/events"):
+            self.last_event_ids.append(request.headers.get("last-event-id"))
+            stream = AsyncBreaking(response.stream, self.after)
+            return httpx.Response(response.status_code, headers=response.headers, stream=stream)
+        return response
+
+
+async def interrupted(server: str, transport: AsyncUnreliable) -> list[Step]:
+    async with AsyncClient(server, transport=transport) as client:
+        return [step async for step in client.stream(class_="Sneaker", seed=7, count=2)]
+
+
+def test_asynchronous_stream_goes_on_after_a_lost_connection(server: str, client: Client) -> None:
+    transport = AsyncUnreliable(after=15_000)
+    steps = asyncio.run(interrupted(server, transport))
+    assert transport.last_event_ids[0] is None and len(transport.last_event_ids) > 2
+    assert steps == list(client.stream(class_="Sneaker", seed=7, count=2))
 
 
 def test_stream_gives_up_without_progress(server: str, waits: list[float]) -> None:
