@@ -226,7 +226,7 @@ async fn small_bodies_in_small_chunks_take_their_size() {
     // The last ones may not be read yet.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let taken = peak_memory(server.0.id()) - before;
-    assert!(taken < 30 << 20, "{taken} bytes for 60 bodies of 60 kB");
+    assert!(taken < 15 << 20, "{taken} bytes for 60 bodies of 60 kB");
 }
 
 #[cfg(target_os = "linux")]
