@@ -124,7 +124,7 @@ impl Config {
             .map_err(|error| ModelError::Config { path: path.clone(), reason: error.to_string() })?;
         config.validate().map_err(|reason| ModelError::Config { path, reason })?;
         if config.has_words() {
-            config.vocabulary = Vocabulary::read(folder, &config.classes)?.into();
+            config.vocabulary = Vocabulary::read(folder, &config.classes, config.styles.len())?.into();
         }
         Ok(config)
     }

@@ -235,13 +235,21 @@ impl SamplingSettings {
         draws.then(|| &subjects[shuffled(subjects.len(), seed, index)])
     }
 
-    /// The drawing style of image number `index` of a request with this seed, where none is named: another one for each image
-    /// until all have been used. `None` if one is named, or the model has no styles.
+    /// The drawing style of image number `index` of a request with this seed, where none is named: one in which training shows
+    /// the image's subject, another one for each image of that subject until all have been used; any style for a prompt that
+    /// contains no subject's name. `None` if one is named, or the model has no styles.
     pub fn drawn_style<'c>(&self, config: &'c Config, seed: u64, index: u32) -> Option<&'c str> {
-        let styles = &config.styles;
-        let draws = self.options.style.is_none() && !styles.is_empty();
+        if self.options.style.is_some() || config.styles.is_empty() {
+            return None;
+        }
+        let named = || config.vocabulary.subject_in(&self.condition.words);
+        let subject = self.drawn_subject(config, seed, index).or_else(named);
         // Its own order, so that style and subject are independent.
-        draws.then(|| &*styles[shuffled(styles.len(), !seed, index)])
+        let style = match subject {
+            Some(subject) => subject.styles[shuffled(subject.styles.len(), !seed, index)] as usize,
+            None => shuffled(config.styles.len(), !seed, index),
+        };
+        Some(&config.styles[style])
     }
 
     /// The same with another guidance scale.

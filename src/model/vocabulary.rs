@@ -38,6 +38,8 @@ pub struct Subject {
     pub name: String,
     /// Indices of the name's words.
     pub words: Arc<[u32]>,
+    /// Indices of the styles in which training shows it, at least one.
+    pub styles: Arc<[u32]>,
 }
 
 /// A prompt in terms of a vocabulary.
@@ -54,16 +56,16 @@ pub struct EncodedPrompt {
 struct File {
     words: Vec<String>,
     classes: Vec<usize>,
-    subjects: BTreeMap<String, Vec<String>>,
+    subjects: BTreeMap<String, BTreeMap<String, Vec<u32>>>,
     emoji: HashMap<String, String>,
 }
 
 impl Vocabulary {
-    /// Reads and validates `FOLDER/vocabulary.json` for a model with these classes.
+    /// Reads and validates `FOLDER/vocabulary.json` for a model with these classes, and so many styles.
     ///
     /// # Errors
     /// [`ModelError::Read`] if the file can't be read; [`ModelError::Config`] if it is invalid.
-    pub(super) fn read(folder: &Path, classes: &[String]) -> Result<Self, ModelError> {
+    pub(super) fn read(folder: &Path, classes: &[String], styles: usize) -> Result<Self, ModelError> {
         let path = folder.join(VOCABULARY_FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ModelError::Read { path: path.clone(), source })?;
@@ -86,7 +88,7 @@ impl Vocabulary {
             if names.is_empty() {
                 return Err(invalid(format!("subjects has none for the class {class:?}")));
             }
-            let of_class = names.into_iter().map(|name| vocabulary.subject(name));
+            let of_class = names.into_iter().map(|(name, shown)| vocabulary.subject(name, shown, styles));
             vocabulary.subjects.push(of_class.collect::<Result<_, _>>().map_err(invalid)?);
         }
         match subjects.keys().next() {
@@ -95,11 +97,16 @@ impl Vocabulary {
         }
     }
 
-    /// A subject with its words, all of which must be known.
-    fn subject(&self, name: String) -> Result<Subject, String> {
+    /// A subject with its words, all of which must be known, and its styles, of which there are `count`.
+    fn subject(&self, name: String, styles: Vec<u32>, count: usize) -> Result<Subject, String> {
         let EncodedPrompt { words, unknown } = self.encode(&name);
+        if styles.is_empty() || styles.iter().any(|&style| style as usize >= count) {
+            return Err(format!(
+                "subjects has {name:?}, whose styles must be indices of styles, at least one"
+            ));
+        }
         match &unknown[..] {
-            [] => Ok(Subject { name, words: words.into() }),
+            [] => Ok(Subject { name, words: words.into(), styles: styles.into() }),
             _ => Err(format!("subjects has {name:?}, with a word that words doesn't have")),
         }
     }
@@ -117,6 +124,12 @@ impl Vocabulary {
     /// What a class can show, sorted by name. Empty if the model is told no words, or has no such class.
     pub fn subjects(&self, class: usize) -> &[Subject] {
         self.subjects.get(class).map_or(&[], Vec::as_slice)
+    }
+
+    /// The subject of whose name all words are among these; the one with the most words.
+    pub fn subject_in(&self, words: &[u32]) -> Option<&Subject> {
+        let is_named = |subject: &&Subject| subject.words.iter().all(|word| words.contains(word));
+        self.subjects.iter().flatten().filter(is_named).max_by_key(|subject| subject.words.len())
     }
 
     /// The known and the unknown words of a text.

@@ -141,6 +141,33 @@ fn a_class_alone_shows_each_subject_once_before_any_twice() {
 }
 
 #[test]
+fn a_subject_is_drawn_in_the_styles_in_which_training_shows_it() {
+    let config = config();
+    let face = SamplingSettings::new(&config, 0).unwrap();
+    for (seed, index) in (0..10).flat_map(|seed| (0..6).map(move |index| (seed, index))) {
+        let style = face.drawn_style(&config, seed, index).unwrap();
+        let of_subject: &[&str] = match face.subject(&config, seed, index).unwrap() {
+            "face with eyes" => &["flat"],
+            _ => &["flat", "round"],
+        };
+        assert!(of_subject.contains(&style), "{seed} {index} {style}");
+    }
+    let styles = |prompt: &str| -> Vec<&str> {
+        let settings =
+            SamplingSettings::resolve(&config, None, options(&config, Some(prompt), None)).unwrap();
+        (0..4).map(|index| settings.drawn_style(&config, 1, index).unwrap()).collect()
+    };
+    assert_eq!(styles("eyes, with a face"), ["flat"; 4]);
+    assert_eq!(styles("heart eyes"), ["round"; 4]);
+    // No subject's name, and one with both styles: each once before any twice.
+    for prompt in ["happy glass", "a red heart with glass"] {
+        let drawn = styles(prompt);
+        assert_ne!(drawn[0], drawn[1], "{prompt}");
+        assert_eq!(drawn[..2], drawn[2..], "{prompt}");
+    }
+}
+
+#[test]
 fn a_prompt_without_a_known_word_is_refused_with_near_words() {
     let config = config();
     let refused = |prompt: &str| SamplingOptions::parse_prompt(&config, prompt).unwrap_err();
@@ -182,8 +209,10 @@ fn an_invalid_vocabulary_is_refused_at_load() {
         ("\"cat\"", "\"red\"", "has a word twice"),
         ("\"red heart\"", "\"blue heart\"", "a word that words doesn't have"),
         ("\"Heart\"", "\"Hearts\"", "subjects has none for the class \"Heart\""),
-        ("\"classes\": [\n  0", "\"classes\": [\n  2", "the index of a class for each word"),
+        ("\"classes\": [0", "\"classes\": [2", "the index of a class for each word"),
         ("\"words\"", "\"word\"", "unknown field `word`"),
+        ("\"cat face\": [0, 1]", "\"cat face\": [0, 2]", "whose styles must be indices of styles"),
+        ("\"cat face\": [0, 1]", "\"cat face\": []", "at least one"),
     ] {
         let error = changed(from, to);
         assert!(error.contains(reason), "{error}");

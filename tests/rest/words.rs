@@ -66,12 +66,14 @@ async fn a_prompt_is_drawn_and_its_unknown_words_are_told() {
 async fn a_class_alone_tells_the_subject_of_each_image() {
     let server = server().await;
     let job = finished_job(&server, &json!({"model": "words", "class": "Face", "seed": 3, "count": 3})).await;
-    let mut subjects: Vec<&str> =
-        job["subjects"].as_array().unwrap().iter().map(|subject| subject.as_str().unwrap()).collect();
-    subjects.sort_unstable();
-    assert_eq!(subjects, ["cat face", "face with eyes", "happy face"]);
-    assert_ne!(job["styles"][0], job["styles"][1]);
-    assert_eq!(job["styles"][0], job["styles"][2]);
+    let texts = |name: &str| -> Vec<String> { serde_json::from_value(job[name].clone()).unwrap() };
+    let mut images: Vec<_> = texts("subjects").into_iter().zip(texts("styles")).collect();
+    images.sort_unstable();
+    let [(cat, of_cat), (eyes, of_eyes), (happy, of_happy)] = images.try_into().unwrap();
+    assert_eq!([cat.as_str(), &eyes, &happy], ["cat face", "face with eyes", "happy face"]);
+    // The only style in which training shows it.
+    assert_eq!(of_eyes, "flat");
+    assert!([of_cat, of_happy].iter().all(|style| ["flat", "round"].contains(&style.as_str())));
     assert_eq!(job.get("unknown_words"), None);
     assert_eq!(job.get("prompt"), None);
     // A model with classes only tells neither.

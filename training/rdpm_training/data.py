@@ -101,16 +101,19 @@ def _read_descriptions(file: Mapping[str, np.ndarray], train: Tensor) -> tuple[V
     return vocabulary, Descriptions(styles, vocabulary.encode(names), vocabulary.encode(keywords), emoji)
 
 
-def _subjects(file: Mapping[str, np.ndarray], train: Tensor) -> list[list[str]]:
-    """For each class the names of its training emoji, without skin tones and genders where there is a plain form."""
+def _subjects(file: Mapping[str, np.ndarray], train: Tensor) -> list[dict[str, list[int]]]:
+    """For each class its training emoji: the name, without skin tones and genders where there is a plain form, and the
+    styles of the images."""
     names: dict[tuple[int, str], str] = {}
+    styles: dict[tuple[int, str], set[int]] = {}
     for row in train.nonzero().flatten().tolist():
         key = (int(file["labels"][row]), str(file["bases"][row]))
         _keep_shortest(names, key, str(file["names"][row]))
-    return [
-        sorted({name for (label, _), name in names.items() if label == wanted})
-        for wanted in range(len(file["classes"]))
-    ]
+        styles.setdefault(key, set()).add(int(file["styles"][row]))
+    subjects: list[dict[str, set[int]]] = [{} for _ in file["classes"]]
+    for (label, base), name in names.items():
+        subjects[label].setdefault(name, set()).update(styles[label, base])
+    return [{name: sorted(shown[name]) for name in sorted(shown)} for shown in subjects]
 
 
 def _emoji_names(file: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -46,7 +46,8 @@ class Dataset:
     styles: list[str] = field(default_factory=list)
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary([]))
     pairs: Split | None = None  # held-out pairs of an emoji and a style
-    subjects: list[list[str]] = field(default_factory=list)  # names of what each class shows in training
+    # For each class the names of what it shows in training, with the styles of the images.
+    subjects: list[dict[str, list[int]]] = field(default_factory=list)
     emoji: dict[str, str] = field(default_factory=dict)  # names of emoji by their characters
 
 

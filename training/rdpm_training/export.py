@@ -4,6 +4,7 @@ words, `vocabulary.json`; beside them the model card and the stages' reports, wh
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -57,7 +58,8 @@ def describe_words(dataset: Dataset) -> dict[str, object]:
 
     - `words` by index;
     - `classes`: for each word, the class in which it describes the most training images;
-    - `subjects`: for each class, the names of what it can show; a request for a class alone draws one from its list;
+    - `subjects`: for each class, the names of what it can show, each with the indices of the styles in which training
+      shows it; a request for a class alone draws one of the subjects and one of its styles;
     - `emoji`: names of emoji by their characters, so that a prompt may contain them.
     """
     subjects = dict(zip(dataset.classes, dataset.subjects, strict=True))
@@ -70,6 +72,16 @@ def describe_words(dataset: Dataset) -> dict[str, object]:
     counts.index_put_((described, labels), torch.ones(()), accumulate=True)
     classes = counts[:-1].argmax(1).tolist()
     return {"words": words, "classes": classes, "subjects": subjects, "emoji": dataset.emoji}
+
+
+def write_vocabulary(path: Path, described: dict[str, object]) -> None:
+    """Writes `vocabulary.json`, with lists of numbers in one line."""
+
+    def in_one_line(numbers: re.Match[str]) -> str:
+        return re.sub(r"\s+", " ", numbers[0]).replace("[ ", "[").replace(" ]", "]")
+
+    text = json.dumps(described, indent=1, ensure_ascii=False)
+    path.write_text(re.sub(r"\[[\s\d,]+\]", in_one_line, text) + "\n")
 
 
 def write(
@@ -107,7 +119,7 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     denoiser = denoiser_stage.trained(config, folder, len(classes))
     write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target, dataset.styles)
     if dataset.styles:
-        (target / VOCABULARY).write_text(json.dumps(describe_words(dataset), indent=1, ensure_ascii=False) + "\n")
+        write_vocabulary(target / VOCABULARY, describe_words(dataset))
     reports = {stage: runs.read_report(folder, stage) for stage in model_card.TRAINING_STAGES}
     runs.write_report(target, REPORTS, {stage: report for stage, report in reports.items() if report})
     model_card.write(config, folder, target)

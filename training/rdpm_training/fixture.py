@@ -11,7 +11,6 @@ the logits of one that is told styles and words, and for a run in which some of 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
@@ -120,7 +119,10 @@ def with_words(config: Config, to: Path) -> None:
     vocabulary = {
         "words": words,
         "classes": [0, 0, 0, 0, 0, 1, 1, 0],
-        "subjects": {"Face": ["cat face", "face with eyes", "happy face"], "Heart": ["heart eyes", "red heart"]},
+        "subjects": {
+            "Face": {"cat face": [0, 1], "face with eyes": [0], "happy face": [0, 1]},
+            "Heart": {"heart eyes": [1], "red heart": [0, 1]},
+        },
         "emoji": {"\U0001f431": "cat face", "\u2764": "red heart"},
     }
     codebook, schedule = 0.3 * torch.randn(16, 3), trajectory.schedule(config.trajectory)
@@ -142,7 +144,7 @@ def with_words(config: Config, to: Path) -> None:
     denoiser.word.weight[-1].zero_()  # the padding word
     to.mkdir(parents=True, exist_ok=True)
     export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to, styles)
-    (to / export.VOCABULARY).write_text(json.dumps(vocabulary, indent=1, ensure_ascii=False) + "\n")
+    export.write_vocabulary(to / export.VOCABULARY, vocabulary)
 
     # As `tests/library/words.rs` asks for them: a class, with a style, with words, with both.
     prompts = [[], [], ["red", "heart"], ["happy", "cat", "face", "with", "eyes"]]

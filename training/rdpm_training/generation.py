@@ -80,15 +80,20 @@ def uniform_numbers(shape: tuple[int, ...], generator: torch.Generator) -> Itera
 
 def class_conditions(dataset: Dataset, labels: Tensor, generator: torch.Generator) -> Tensor | Condition:
     """What the server tells the denoiser if a request names a class alone: for each image one of the class's subjects
-    and a style; the class alone if the denoiser was trained with classes alone."""
+    and one of the styles in which training shows it; the class alone if the denoiser was trained with classes alone."""
     if not dataset.styles:
         return labels
-    names = []
+
+    def draw(count: int) -> int:
+        return int(torch.randint(count, (), generator=generator))
+
+    names, styles = [], []
     for label in labels.tolist():
-        subjects = dataset.subjects[label]
-        names.append(split_words(subjects[int(torch.randint(len(subjects), (), generator=generator))]))
-    styles = torch.randint(len(dataset.styles), labels.shape, generator=generator)
-    return Condition(labels, styles, dataset.vocabulary.encode(names))
+        subjects = list(dataset.subjects[label].items())
+        name, shown = subjects[draw(len(subjects))]
+        names.append(split_words(name))
+        styles.append(shown[draw(len(shown))])
+    return Condition(labels, torch.tensor(styles), dataset.vocabulary.encode(names))
 
 
 def generate(model: GenerativeModel, labels: Tensor | Condition, settings: SamplingSettings, seed: int) -> Tensor:

@@ -28,7 +28,8 @@ class SamplingSettings:
 class Step:
     """One step of a batch: t, guided logits (b, n, V), codes C_t (b, n), running latent z_t (b, n, c).
 
-    Of given codes the logits are those of their positions. With `mean`, the codes are the most probable ones and z_t does not depend on them.
+    Of given codes the logits are those of their positions. With `mean`, the codes are the most probable ones and z_t
+    does not depend on them.
     """
 
     t: int
@@ -84,8 +85,8 @@ def sample(
 ) -> Iterator[Step]:
     """Samples latents for classes or conditions (b,) from noise eps (b, n, c). Yields steps t = 1 ... T.
 
-    `uniforms` yields (b, n, V) uniform numbers in (0, 1) for each step; with `mean` it is not used. `given` (b, T, n) has
-    codes that are taken instead of sampled ones, and -1 where a code is sampled.
+    `uniforms` yields (b, n, V) uniform numbers in (0, 1) for each step; with `mean` it is not used. `given` (b, T, n)
+    has codes that are taken instead of sampled ones, and -1 where a code is sampled.
     """
     z = eps
     for t in range(1, steps + 1):
