@@ -3,7 +3,6 @@
 //! `queue` decides which image is next, this decides how many a worker takes. An image stays in its batch until its last
 //! step.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::job::Job;
@@ -23,16 +22,13 @@ impl SchedulerState {
     pub fn assign_images(&mut self, worker: usize, options: &Options) -> Vec<(Arc<Job>, u32)> {
         let in_batch = self.workers[worker].batch.len();
         let share = self.fair_share(worker);
-        let (mut of_job, of_model) = (HashMap::new(), self.in_batch_counts());
-        for image in self.in_flight() {
-            *of_job.entry(image.job).or_default() += 1;
-        }
+        let counts = self.in_batch();
         let health = &self.workers[worker].health;
         let can_draw = |model: usize| health[model] == Health::Healthy;
         match options.batching {
             Batching::Continuous => {
                 let free = options.max_batch.min(share).saturating_sub(in_batch);
-                self.queue.take_images(free, of_job, of_model, can_draw)
+                self.queue.take_images(free, counts, can_draw)
             }
             Batching::Static if in_batch == 0 => self.queue.take_whole_jobs(options.max_batch, can_draw),
             Batching::Static => Vec::new(),

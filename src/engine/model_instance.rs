@@ -62,6 +62,7 @@ impl<B: Backend> ModelInstance<B> {
         let model = self.id.model;
         self.slots.iter().map(move |slot| InFlightImage {
             job: slot.job.id,
+            client: slot.job.request.client_group(),
             model,
             remaining_steps: slot.remaining_steps,
         })

@@ -1,10 +1,13 @@
-//! The queue: the order in which waiting images start, and the fairness between jobs and between models.
+//! The queue: the order in which waiting images start, and the fairness between clients, jobs and models.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::event::JobId;
 use super::job::Job;
+use super::request::ClientGroup;
+use super::scheduler_state::InFlightImage;
 
 /// The jobs with images that haven't started, in order of arrival.
 #[derive(Default)]
@@ -12,8 +15,81 @@ pub(super) struct Queue {
     jobs: VecDeque<QueuedJob>,
 }
 
+/// The numbers of images that are in batches.
+pub(super) struct InBatch {
+    of_client: HashMap<ClientGroup, usize>,
+    of_job: HashMap<JobId, usize>,
+    /// By model index.
+    of_model: Vec<usize>,
+}
+
+impl InBatch {
+    /// Counts these images of `models` models.
+    pub fn count<'a>(images: impl Iterator<Item = &'a InFlightImage>, models: usize) -> Self {
+        let mut counts =
+            Self { of_client: HashMap::new(), of_job: HashMap::new(), of_model: vec![0; models] };
+        images.for_each(|image| counts.add(&image.client, image.job, image.model));
+        counts
+    }
+
+    fn add(&mut self, client: &ClientGroup, job: JobId, model: usize) {
+        *self.of_client.entry(client.clone()).or_default() += 1;
+        *self.of_job.entry(job).or_default() += 1;
+        self.of_model[model] += 1;
+    }
+
+    fn of_client(&self, client: &ClientGroup) -> usize {
+        self.of_client.get(client).copied().unwrap_or(0)
+    }
+}
+
+/// The jobs of one model without a started image, in the order in which they start.
+#[derive(Default)]
+struct WaitingJobs<'a> {
+    /// By client, in order of arrival.
+    of_client: HashMap<&'a ClientGroup, VecDeque<(usize, &'a Arc<Job>)>>,
+    /// The clients, by their images in batches and the arrival of their first job. Numbers of images only rise, so an old one
+    /// is corrected when it comes first.
+    clients: BinaryHeap<Reverse<(usize, usize, &'a ClientGroup)>>,
+}
+
+impl<'a> WaitingJobs<'a> {
+    fn push(&mut self, arrival: usize, queued: &'a QueuedJob, in_batch: &InBatch) {
+        let jobs = self.of_client.entry(&queued.client).or_default();
+        if jobs.is_empty() {
+            self.clients.push(Reverse((in_batch.of_client(&queued.client), arrival, &queued.client)));
+        }
+        jobs.push_back((arrival, &queued.job));
+    }
+
+    /// The first job's client's images in batches, and its arrival.
+    fn first(&mut self, in_batch: &InBatch) -> Option<(usize, usize)> {
+        loop {
+            let Reverse((images, arrival, client)) = *self.clients.peek()?;
+            let now = in_batch.of_client(client);
+            if now == images {
+                return Some((images, arrival));
+            }
+            self.clients.pop();
+            self.clients.push(Reverse((now, arrival, client)));
+        }
+    }
+
+    /// Removes the first job.
+    fn pop(&mut self) -> Option<&'a Arc<Job>> {
+        let Reverse((images, _, client)) = self.clients.pop()?;
+        let jobs = self.of_client.get_mut(client)?;
+        let (_, job) = jobs.pop_front()?;
+        if let Some(&(arrival, _)) = jobs.front() {
+            self.clients.push(Reverse((images, arrival, client)));
+        }
+        Some(job)
+    }
+}
+
 struct QueuedJob {
     job: Arc<Job>,
+    client: ClientGroup,
     /// The index of the next image to start. Those before it have started.
     next_image: u32,
 }
@@ -30,7 +106,8 @@ impl QueuedJob {
 
 impl Queue {
     pub fn push(&mut self, job: Arc<Job>) {
-        self.jobs.push_back(QueuedJob { job, next_image: 0 });
+        let client = job.request.client_group();
+        self.jobs.push_back(QueuedJob { job, client, next_image: 0 });
     }
 
     /// Removes the waiting images of a job.
@@ -65,47 +142,48 @@ impl Queue {
         self.jobs.iter().map(QueuedJob::model)
     }
 
-    /// The jobs without a started image, in the order in which [`Queue::take_images`] would start them. `in_batch` is the
-    /// number of each model's images in batches.
-    pub fn jobs_not_started(&self, mut in_batch: Vec<usize>) -> Vec<&Arc<Job>> {
-        let mut waiting: Vec<VecDeque<(usize, &Arc<Job>)>> = vec![VecDeque::new(); in_batch.len()];
+    /// The jobs without a started image, in the order in which [`Queue::take_images`] would start them.
+    pub fn jobs_not_started(&self, mut in_batch: InBatch) -> Vec<&Arc<Job>> {
+        let mut waiting: Vec<WaitingJobs<'_>> =
+            in_batch.of_model.iter().map(|_| WaitingJobs::default()).collect();
         let not_started = self.jobs.iter().filter(|queued| queued.next_image == 0);
         for (arrival, queued) in not_started.enumerate() {
-            waiting[queued.model()].push_back((arrival, &queued.job));
+            waiting[queued.model()].push(arrival, queued, &in_batch);
         }
         let mut order = Vec::new();
         loop {
-            let first = |model: usize| Some((in_batch[model], waiting[model].front()?.0, model));
-            let Some((_, _, model)) = (0..in_batch.len()).filter_map(first).min() else { return order };
-            order.extend(waiting[model].pop_front().map(|(_, job)| job));
-            in_batch[model] += 1;
+            let firsts = waiting.iter_mut().enumerate().filter_map(|(model, waiting)| {
+                let (of_client, arrival) = waiting.first(&in_batch)?;
+                Some((of_client, in_batch.of_model[model], arrival, model))
+            });
+            let Some((.., model)) = firsts.min() else { return order };
+            if let Some(job) = waiting[model].pop() {
+                in_batch.add(&job.request.client_group(), job.id, model);
+                order.push(job);
+            }
         }
     }
 
-    /// Takes up to `free` images of models that `can_draw` accepts. Each image is one of the job with the fewest images in
-    /// batches; among equal jobs, of the model with the fewest images in batches; among these, of the earliest job. So a
-    /// job of one image doesn't wait behind a job of sixteen, nor a model behind another with many jobs; a job that is
-    /// alone starts all its images together; and no job starves.
-    ///
-    /// `in_batch_of_job` and `in_batch_of_model` are the numbers of images that are already in batches.
+    /// Takes up to `free` images of models that `can_draw` accepts. Each image is one of the client with the fewest images in
+    /// batches; among these, of the job with the fewest; among equal jobs, of the model with the fewest; among these, of the
+    /// earliest job. So a client doesn't wait behind another with many jobs, a job of one image behind a job of sixteen, nor a
+    /// model behind another with many jobs; a job that is alone starts all its images together; and no job starves.
     pub fn take_images(
         &mut self,
         free: usize,
-        mut in_batch_of_job: HashMap<JobId, usize>,
-        mut in_batch_of_model: Vec<usize>,
+        mut in_batch: InBatch,
         can_draw: impl Fn(usize) -> bool,
     ) -> Vec<(Arc<Job>, u32)> {
         let mut taken = Vec::new();
         while taken.len() < free {
-            let in_batch = |queued: &QueuedJob| {
-                let of_job = in_batch_of_job.get(&queued.job.id).copied().unwrap_or(0);
-                (of_job, in_batch_of_model[queued.model()])
+            let rank = |queued: &QueuedJob| {
+                let of_job = in_batch.of_job.get(&queued.job.id).copied().unwrap_or(0);
+                (in_batch.of_client(&queued.client), of_job, in_batch.of_model[queued.model()])
             };
             let drawable = self.jobs.iter().enumerate().filter(|(_, queued)| can_draw(queued.model()));
             // `min_by_key` returns the first of several equal jobs.
-            let Some((at, queued)) = drawable.min_by_key(|(_, queued)| in_batch(queued)) else { break };
-            *in_batch_of_job.entry(queued.job.id).or_default() += 1;
-            in_batch_of_model[queued.model()] += 1;
+            let Some((at, queued)) = drawable.min_by_key(|(_, queued)| rank(queued)) else { break };
+            in_batch.add(&queued.client, queued.job.id, queued.model());
             taken.push(self.take_image(at));
         }
         taken

@@ -41,6 +41,9 @@ impl ClientId {
     }
 }
 
+/// The group of a job's client: `None` where the client isn't known.
+pub(super) type ClientGroup = Option<Arc<str>>;
+
 impl fmt::Debug for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientId").finish_non_exhaustive()
@@ -200,6 +203,10 @@ impl Request {
     /// The client that the job belongs to, if it is known.
     pub fn client(&self) -> Option<&ClientId> {
         self.client.as_ref()
+    }
+
+    pub(super) fn client_group(&self) -> ClientGroup {
+        self.client.as_ref().map(|client| Arc::clone(&client.group))
     }
 
     /// The number of steps that each image takes, 1..=T.

@@ -140,6 +140,7 @@ impl Scheduler {
             let images = state.assign_images(worker, &self.options);
             let in_flight = images.iter().map(|(job, _)| InFlightImage {
                 job: job.id,
+                client: job.request.client_group(),
                 model: job.model().index(),
                 remaining_steps: job.request.steps(),
             });

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::error::SubmitError;
 use super::event::JobId;
 use super::job::Job;
-use super::queue::Queue;
+use super::queue::{InBatch, Queue};
+use super::request::ClientGroup;
 use super::tokenize::TokenizeRequest;
 
 /// What waits, what is in flight, and how healthy the models are.
@@ -40,6 +41,7 @@ pub(super) enum Health {
 /// An image in a batch.
 pub(super) struct InFlightImage {
     pub job: JobId,
+    pub client: ClientGroup,
     pub model: usize,
     /// The steps left, 1..=T.
     pub remaining_steps: usize,
@@ -88,11 +90,10 @@ impl SchedulerState {
         self.workers.iter().flat_map(|worker| &worker.batch)
     }
 
-    /// For each model, the number of its images in all batches.
-    pub fn in_batch_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.workers.first().map_or(0, |worker| worker.health.len())];
-        self.in_flight().for_each(|image| counts[image.model] += 1);
-        counts
+    /// The images in all batches, counted.
+    pub fn in_batch(&self) -> InBatch {
+        let models = self.workers.first().map_or(0, |worker| worker.health.len());
+        InBatch::count(self.in_flight(), models)
     }
 
     /// The models with images in a batch or in the queue, sorted.
@@ -106,6 +107,6 @@ impl SchedulerState {
 
     /// The jobs without a started image, in the order in which they should start.
     pub fn jobs_not_started(&self) -> Vec<&Arc<Job>> {
-        self.queue.jobs_not_started(self.in_batch_counts())
+        self.queue.jobs_not_started(self.in_batch())
     }
 }

@@ -1,6 +1,6 @@
 //! Which images share a batch, and the events of their steps.
 
-use rdpm::engine::{Batching, Event, Options, Status};
+use rdpm::engine::{Batching, ClientId, Event, Options, Status};
 
 use super::common::{STEPS, events, fake_engine, options, request};
 use super::{event_names, final_status, tokens};
@@ -71,6 +71,36 @@ async fn a_job_of_one_image_does_not_wait_behind_a_job_of_sixteen() {
     assert_eq!(seeds.iter().filter(|&&seed| seed == 1).count(), 3, "{next:?}");
     assert_eq!(seeds.iter().filter(|&&seed| seed == 2).count(), 1, "{next:?}");
     assert!(batches.iter().all(|batch| batch.len() <= 4));
+}
+
+#[tokio::test]
+async fn a_client_does_not_wait_behind_the_jobs_of_another() {
+    let (engine, script) = fake_engine(Options { max_batch: 4, ..options() });
+    let of_client = |name: &str, member: &str, seed: u64, count: u64| {
+        let client = ClientId::new(name).with_member(member);
+        request(&engine, seed, count).with_client(Some(client))
+    };
+    script.pause();
+    let mut jobs = vec![engine.submit(of_client("one", "0", 1, 4)).unwrap()];
+    script.run_steps(1);
+    // Members of a group share its part.
+    for job in 0..10 {
+        jobs.push(engine.submit(of_client("one", &job.to_string(), 10 + job, 1)).unwrap());
+    }
+    let other = engine.submit(of_client("other", "0", 2, 3)).unwrap();
+    let last = engine.submit(of_client("other", "0", 3, 1)).unwrap();
+    let position = |id| engine.get(id).unwrap().queue_position.map(|queued| queued.position);
+    assert_eq!(position(other), Some(1));
+    // The first job of the client with four images in batches comes when the other has as many.
+    assert_eq!((position(last), position(jobs[1]), position(jobs[10])), (Some(2), Some(3), Some(12)));
+    script.resume();
+    for id in jobs.into_iter().chain([other, last]) {
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
+    }
+    // When the first job's images are done, the clients share the batch.
+    let mut next: Vec<u64> = script.batches()[STEPS].iter().map(|image| image.0).collect();
+    next.sort_unstable();
+    assert_eq!(next, [2, 3, 10, 11]);
 }
 
 #[tokio::test]
