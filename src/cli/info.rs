@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use rdpm::model::{Model, open_device};
+use rdpm::model::{Model, ModelInfo, open_device};
 use rdpm::picture::read_provenance;
 
 use super::ModelArguments;
@@ -35,16 +35,16 @@ impl Info {
     /// Describes all models, or those that are named.
     fn describe_models(&self) -> anyhow::Result<()> {
         let device = open_device(&self.model.device)?;
-        let chosen = self
-            .model
-            .choose()?
-            .keep(|folder, _| Ok(Model::load_with_precision(folder, &device, self.model.precision)?))?;
+        let chosen = self.model.choose()?.keep(|folder, _| {
+            let model = Model::load_with_precision(folder, &device, self.model.precision)?;
+            Ok((model, ModelInfo::read_with_precision(folder, self.model.precision)?.version))
+        })?;
         let mut text = String::new();
-        for (at, (folder, model)) in chosen.models.iter().enumerate() {
+        for (at, (folder, (model, version))) in chosen.models.iter().enumerate() {
             if at > 0 {
                 writeln!(text)?;
             }
-            describe(&mut text, folder, model)?;
+            describe(&mut text, folder, model, version)?;
         }
         for (folder, error) in &chosen.bad {
             writeln!(
@@ -58,11 +58,12 @@ impl Info {
     }
 }
 
-fn describe(text: &mut String, folder: &Path, model: &Model) -> std::fmt::Result {
+fn describe(text: &mut String, folder: &Path, model: &Model, version: &str) -> std::fmt::Result {
     let config = model.config();
     let (size, grid, channels) = (config.image.size, config.latent.grid, config.image.channels);
     writeln!(text, "model       {} ({})", Escaped(&config.title), Escaped(folder.display()))?;
     writeln!(text, "name        {}", Escaped(&config.name))?;
+    writeln!(text, "version     {version}")?;
     writeln!(text, "images      {size} × {size}, {}", if channels == 1 { "grey" } else { "RGB" })?;
     writeln!(
         text,

@@ -29,6 +29,15 @@ impl Precision {
         }
     }
 
+    /// The name: `f32`, `bf16` or `f16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
     pub(super) fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,

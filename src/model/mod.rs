@@ -59,7 +59,7 @@
 //!
 //! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), [`config`] (`config.json`), [`condition`], `weights` (`model.safetensors`), `discovery` (folders of models), `device`
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
-//!    `model_info`
+//!    `version`, `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
 //! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
 //! 5. `networks`, `image_processor`, `rdpm` ([`Model`]), [`sampler`] ([`Sampler`]: from noise to images)
@@ -89,6 +89,7 @@ mod step;
 mod text;
 pub mod tokenizer;
 pub mod trajectory;
+mod version;
 mod vocabulary;
 mod weights;
 

@@ -36,15 +36,19 @@ const MAX_BODY: usize = 16 << 20;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Adds the middleware; the last one here is the outermost.
-pub(super) fn apply(routes: Router, options: &Options, http_metrics: &HttpMetrics) -> Router {
+pub(super) fn apply(
+    routes: Router,
+    options: &Options,
+    http_metrics: &HttpMetrics,
+    rate_limiter: RateLimiter,
+) -> Router {
     let mut routes = routes
         // Handlers limit the size of what comes out.
         .layer(RequestDecompressionLayer::new())
         .layer(from_fn_with_state(options.body_timeout, limit_body_time))
         .layer(RequestBodyLimitLayer::new(MAX_BODY));
-    if let Some(limit) = options.rate_limit {
-        let limiter = Arc::new(RateLimiter::new(limit));
-        routes = routes.layer(from_fn_with_state(limiter, limit_rate));
+    if options.rate_limit.is_some() {
+        routes = routes.layer(from_fn_with_state(rate_limiter, limit_rate));
     }
     if !options.keys.is_empty() {
         let check = Arc::new(KeyCheck::new(options.keys.clone(), options.public_paths));

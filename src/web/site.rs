@@ -8,7 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::access::{CostLimiter, LinkSigner};
+use super::access::{CostLimiter, LinkSigner, RateLimiter};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::http_metrics::HttpMetrics;
@@ -58,6 +58,7 @@ pub(super) fn with_metrics(
     let (routes, document) = documented_routes().split_for_parts();
     let models: Vec<&Config> = engine.models().iter().map(|info| &info.config).collect();
     let document = operations::openapi_document(document, &models);
+    let rate_limiter = RateLimiter::new(options.rate_limit);
     let state = AppState {
         engine,
         class_pictures: Arc::new(class_pictures),
@@ -66,6 +67,7 @@ pub(super) fn with_metrics(
         renderer: Renderer::default(),
         image_decoders: ImagePool::default(),
         upload_permits: UploadPermits::default(),
+        rate_limiter: rate_limiter.clone(),
         cost_limiter: CostLimiter::new(options.cost_limit),
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),
@@ -73,6 +75,7 @@ pub(super) fn with_metrics(
             options.model_aliases.iter().cloned().map(|alias| (alias.name, alias.model)).collect(),
         ),
         link_signer: Arc::new(LinkSigner::new(options.link_lifetime)),
+        public_pictures: options.keys.is_empty() || options.public_paths.pictures,
         started: SystemTime::now(),
     };
     let routes = Router::new()
@@ -84,7 +87,7 @@ pub(super) fn with_metrics(
         .with_state(state.clone());
     let admin = operations::admin_routes().with_state(state);
     Site {
-        public: middleware::apply(routes, options, http_metrics),
+        public: middleware::apply(routes, options, http_metrics, rate_limiter),
         admin: middleware::apply_to_admin(admin, options),
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
-use super::access::{CostLimiter, LinkSigner};
+use super::access::{CostLimiter, LinkSigner, RateLimiter};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::jobs::JobIndex;
@@ -26,18 +26,27 @@ pub(super) struct AppState {
     /// Decodes images that clients send.
     pub image_decoders: ImagePool,
     pub upload_permits: UploadPermits,
+    pub rate_limiter: RateLimiter,
     pub cost_limiter: CostLimiter,
     pub event_streams: Arc<EventStreams>,
     pub api_description: Arc<ApiDescription>,
     /// Names of models in the OpenAI-compatible API.
     pub model_aliases: Arc<ModelAliases>,
     pub link_signer: Arc<LinkSigner>,
+    /// Whether pictures by address need no key.
+    pub public_pictures: bool,
     pub started: SystemTime,
 }
 
 impl FromRef<AppState> for CostLimiter {
     fn from_ref(app: &AppState) -> Self {
         app.cost_limiter.clone()
+    }
+}
+
+impl FromRef<AppState> for RateLimiter {
+    fn from_ref(app: &AppState) -> Self {
+        app.rate_limiter.clone()
     }
 }
 

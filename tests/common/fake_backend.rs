@@ -31,7 +31,8 @@ impl FakeLoader {
         let info = |(config, _): &(Config, Arc<Script>)| {
             let codes = 0..config.trajectory.codes;
             let palette = codes.map(|code| format!("#{code}0{code}0{code}0")).collect();
-            ModelInfo { config: config.clone(), palette, weight_count: 1234 }
+            let version = "0123456789abcdef".into();
+            ModelInfo { config: config.clone(), palette, weight_count: 1234, version }
         };
         models.iter().map(info).collect()
     }

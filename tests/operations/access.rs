@@ -83,7 +83,7 @@ async fn each_key_opens_everything_as_bearer_or_as_a_password() {
 
 #[tokio::test]
 async fn parts_other_than_the_api_can_be_opened_and_health_closed() {
-    let server = closed(PublicPaths { health: false, metrics: true, page: true }).await;
+    let server = closed(PublicPaths { health: false, metrics: true, page: true, pictures: false }).await;
     for (path, status) in [
         ("/health/live", 401),
         ("/health/ready", 401),

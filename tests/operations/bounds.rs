@@ -263,7 +263,7 @@ async fn the_operators_listener_has_connections_of_its_own() {
     let (listener, admin) = (bind().await, bind().await);
     let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let keys = vec!["a-key-of-some-length".parse().unwrap()];
-    let public_paths = PublicPaths { health: false, metrics: false, page: false };
+    let public_paths = PublicPaths { health: false, metrics: false, page: false, pictures: false };
     let limits = Options { max_connections: 3, keys, public_paths, ..site() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let signal = async { drop(stopped.await) };

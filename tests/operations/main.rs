@@ -17,6 +17,7 @@ mod hosts;
 mod log;
 mod metrics;
 mod output;
+mod pictures;
 #[cfg(unix)]
 mod restart;
 mod settings;

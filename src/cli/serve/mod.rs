@@ -195,7 +195,10 @@ impl Serve {
 
     /// Starts the engine with the models, which takes a while.
     fn start(&self) -> anyhow::Result<(Engine, Chosen<ModelInfo>)> {
-        let chosen = self.model.choose()?.keep(|folder, _| Ok(ModelInfo::read(folder)?))?;
+        let chosen = self
+            .model
+            .choose()?
+            .keep(|folder, _| Ok(ModelInfo::read_with_precision(folder, self.model.precision)?))?;
         let name_and_folder =
             |(folder, info): &(PathBuf, ModelInfo)| (info.config.name.clone(), folder.clone());
         let folders: Vec<_> = chosen.models.iter().map(name_and_folder).collect();

@@ -130,6 +130,9 @@ pub struct ClientArguments {
     /// Whether the page and the documentation are public. Requests of the page to the API still need a key.
     #[arg(long, env = "RDPM_OPEN_PAGE", default_value_t = PublicPaths::default().page, action = clap::ArgAction::Set, value_name = "BOOL")]
     open_page: bool,
+    /// Whether /api/v1/pictures/… is public, so that other sites can embed these pictures.
+    #[arg(long, env = "RDPM_OPEN_PICTURES", default_value_t = PublicPaths::default().pictures, action = clap::ArgAction::Set, value_name = "BOOL")]
+    open_pictures: bool,
     /// Requests for work (POST) that a client may make in a minute, on average; 0 is no limit.
     #[arg(long, env = "RDPM_RATE_LIMIT", default_value_t = 0, value_name = "REQUESTS")]
     rate_limit: u32,
@@ -235,6 +238,7 @@ impl ConnectionArguments {
                 health: clients.open_health,
                 metrics: clients.open_metrics,
                 page: clients.open_page,
+                pictures: clients.open_pictures,
             },
             allowed_hosts: clients.allowed_host.clone(),
             cors_origins: clients.cors_origin.clone(),

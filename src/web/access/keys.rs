@@ -23,6 +23,9 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 /// The route that draws a picture although its method is GET: it needs a key as the API does, and counts as work.
 pub(in crate::web) const LINK_PREVIEW_PATH: &str = "/preview.png";
 
+/// The pictures that an address names.
+const PICTURES_PATH: &str = "/api/v1/pictures/";
+
 /// Shorter ones could be guessed.
 const MIN_LENGTH: usize = 16;
 
@@ -103,7 +106,7 @@ impl fmt::Debug for ApiKey {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::web) struct KeyName(pub Arc<str>);
 
-/// The parts of the site that need no key. The API always needs one.
+/// The parts of the site that need no key. The rest of the API always needs one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicPaths {
     /// `/health/…`
@@ -112,11 +115,13 @@ pub struct PublicPaths {
     pub metrics: bool,
     /// The page, its files and the documentation: everything except the API and the two above.
     pub page: bool,
+    /// `/api/v1/pictures/…`: other sites can then embed these pictures.
+    pub pictures: bool,
 }
 
 impl Default for PublicPaths {
     fn default() -> Self {
-        Self { health: true, metrics: false, page: false }
+        Self { health: true, metrics: false, page: false, pictures: false }
     }
 }
 
@@ -138,6 +143,7 @@ impl KeyCheck {
             _ if path.starts_with("/health/") => self.public_paths.health,
             // Links are signed.
             _ if path.starts_with("/v1/images/files/") => true,
+            _ if path.starts_with(PICTURES_PATH) => self.public_paths.pictures,
             _ if path.starts_with("/api/") || is_openai_path(path) => false,
             LINK_PREVIEW_PATH => false,
             // Without scripts, the page's form generates images by POST.

@@ -34,7 +34,7 @@ pub(super) use keyed_semaphores::KeyedSemaphores;
 pub(super) use keys::{KeyCheck, LINK_PREVIEW_PATH, check_key};
 pub(super) use link_signer::LinkSigner;
 pub(super) use origins::{cors, same_origin};
-pub(super) use rate_limit::{RateLimiter, limit_rate};
+pub(super) use rate_limit::{RateLimiter, RequestQuota, limit_rate};
 pub(super) use token_buckets::LimitKey;
 
 pub use client_address::ProxyHeader;

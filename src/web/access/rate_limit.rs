@@ -1,10 +1,12 @@
-//! The rate limit of requests for work (POST, and pictures of links).
+//! The rate limit of requests for work: POST, pictures of links, and pictures by address that are not cached.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, FromRequestParts, Request, State};
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -12,26 +14,56 @@ use super::keys::LINK_PREVIEW_PATH;
 use super::token_buckets::{LimitKey, RateLimit, TokenBuckets};
 use crate::web::problem::Problem;
 
-/// The state of [`limit_rate`].
-pub(in crate::web) struct RateLimiter(TokenBuckets);
+/// The limits of all clients. Cheap to clone.
+#[derive(Clone, Default)]
+pub(in crate::web) struct RateLimiter(Option<Arc<TokenBuckets>>);
 
 impl RateLimiter {
-    pub fn new(limit: RateLimit) -> Self {
-        Self(TokenBuckets::new(limit))
+    /// `None` is no limit.
+    pub fn new(limit: Option<RateLimit>) -> Self {
+        Self(limit.map(|limit| Arc::new(TokenBuckets::new(limit))))
+    }
+
+    fn count(&self, client: &LimitKey) -> Result<(), Problem> {
+        let Some(buckets) = &self.0 else { return Ok(()) };
+        buckets.take(client, NonZeroU32::MIN).map_err(Problem::rate_limited)
+    }
+}
+
+/// Counts a GET request, once its handler knows that it means work.
+pub(in crate::web) struct RequestQuota(RateLimiter, LimitKey);
+
+impl<S> FromRequestParts<S> for RequestQuota
+where
+    S: Send + Sync,
+    RateLimiter: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self(RateLimiter::from_ref(state), LimitKey::of(&parts.extensions)))
+    }
+}
+
+impl RequestQuota {
+    /// # Errors
+    /// 429 where the client has exceeded its limit.
+    pub fn count(&self) -> Result<(), Problem> {
+        self.0.count(&self.1)
     }
 }
 
 /// Middleware that answers 429 where a client exceeded its limit.
 pub(in crate::web) async fn limit_rate(
-    State(limiter): State<Arc<RateLimiter>>,
+    State(limiter): State<RateLimiter>,
     request: Request,
     next: Next,
 ) -> Response {
     if request.method() != Method::POST && request.uri().path() != LINK_PREVIEW_PATH {
         return next.run(request).await;
     }
-    match limiter.0.take(&LimitKey::of(request.extensions()), NonZeroU32::MIN) {
+    match limiter.count(&LimitKey::of(request.extensions())) {
         Ok(()) => next.run(request).await,
-        Err(wait) => Problem::rate_limited(wait).into_response(),
+        Err(problem) => problem.into_response(),
     }
 }

@@ -43,10 +43,12 @@ pub(in crate::web) async fn animation(
     check_size(parameters.scale, |scale| steps * sheet_pixels(count, size * scale))?;
 
     let key = RenderKey::Animation { job: snapshot.id, format, parameters };
-    renderer.get_or_render(&key, render(engine, renderer, budget, snapshot, format, parameters)).await
+    let encode = encode_animation(engine, renderer, budget, snapshot, format, parameters);
+    renderer.get_or_render(&key, encode).await
 }
 
-async fn render(
+/// The same without the cache and without the checks.
+pub(in crate::web) async fn encode_animation(
     engine: &Engine,
     renderer: &Renderer,
     budget: &Budget,

@@ -5,7 +5,7 @@ use image::{DynamicImage, ImageFormat};
 
 use super::render_options::RenderOptions;
 use super::renderer::{RenderKey, Renderer};
-use crate::engine::Snapshot;
+use crate::engine::{FinishedImage, Snapshot};
 use crate::picture::{self, Format, MAX_SCALE, PictureError};
 use crate::request::FieldError;
 use crate::web::access::{Budget, Cost};
@@ -52,14 +52,36 @@ pub(in crate::web) async fn render_image(
     index: u32,
     options: RenderOptions,
 ) -> Result<Bytes, Problem> {
-    let image = snapshot.images.iter().find(|image| image.index == index);
-    let image = image.ok_or_else(|| Problem::not_found(format!("Image {index} isn't finished.")))?;
-    if options.format == Format::Png && options.scale == 1 && options.fit.is_none() {
-        return Ok(image.png.clone());
+    if is_stored(options) {
+        return Ok(finished_image(snapshot, index)?.png.clone());
     }
     let key = RenderKey::Image { job: snapshot.id, index, options };
-    let render = pictures(renderer, budget, snapshot, vec![image.png.clone()], index, options);
-    renderer.get_or_render(&key, render).await
+    renderer.get_or_render(&key, encode_image(renderer, budget, snapshot, index, options)).await
+}
+
+/// The same without the cache.
+pub(in crate::web) async fn encode_image(
+    renderer: &Renderer,
+    budget: &Budget,
+    snapshot: &Snapshot,
+    index: u32,
+    options: RenderOptions,
+) -> Result<Bytes, Problem> {
+    let image = finished_image(snapshot, index)?;
+    if is_stored(options) {
+        return Ok(image.png.clone());
+    }
+    pictures(renderer, budget, snapshot, vec![image.png.clone()], index, options).await
+}
+
+fn finished_image(snapshot: &Snapshot, index: u32) -> Result<&FinishedImage, Problem> {
+    let image = snapshot.images.iter().find(|image| image.index == index);
+    image.ok_or_else(|| Problem::not_found(format!("Image {index} isn't finished.")))
+}
+
+/// Whether the engine makes this file.
+fn is_stored(options: RenderOptions) -> bool {
+    options.format == Format::Png && options.scale == 1 && options.fit.is_none()
 }
 
 /// All images of a generation that is completed, in rows.

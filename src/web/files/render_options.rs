@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use image::DynamicImage;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::picture::{Format, MAX_SCALE, enlarge, fit};
@@ -66,4 +67,22 @@ pub(in crate::web) struct AnimationParameters {
     pub scale: u32,
     /// Duration of a frame.
     pub delay: Duration,
+}
+
+/// What determines the bytes of a picture file, as a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::web) struct PictureDigest([u8; 16]);
+
+impl PictureDigest {
+    /// Of a text that says all of it.
+    pub fn of(text: &str) -> Self {
+        let mut digest = [0; 16];
+        digest.iter_mut().zip(Sha256::digest(text)).for_each(|(to, from)| *to = from);
+        Self(digest)
+    }
+
+    /// The hash as a strong `ETag`.
+    pub fn etag(self) -> String {
+        format!("\"{}\"", self.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
 }

@@ -7,7 +7,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::image_pool::ImagePool;
-use super::render_options::{AnimationParameters, RenderOptions};
+use super::render_options::{AnimationParameters, PictureDigest, RenderOptions};
 use crate::engine::JobId;
 use crate::picture::{AnimationFormat, PictureError};
 use crate::web::access::LimitKey;
@@ -23,9 +23,22 @@ const OVERHEAD: u64 = 256;
 /// A rendered file: equal keys, equal files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum RenderKey {
-    Image { job: JobId, index: u32, options: RenderOptions },
-    Sheet { job: JobId, options: RenderOptions },
-    Animation { job: JobId, format: AnimationFormat, parameters: AnimationParameters },
+    /// With the drawing of the image.
+    Address(PictureDigest),
+    Image {
+        job: JobId,
+        index: u32,
+        options: RenderOptions,
+    },
+    Sheet {
+        job: JobId,
+        options: RenderOptions,
+    },
+    Animation {
+        job: JobId,
+        format: AnimationFormat,
+        parameters: AnimationParameters,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -75,6 +88,15 @@ impl Renderer {
         work: impl FnOnce() -> Result<Vec<u8>, PictureError> + Send + 'static,
     ) -> Result<Bytes, Problem> {
         self.pool.run(client, memory, work).await.map(Bytes::from)
+    }
+
+    /// The cached file of an address, or what `draw` makes. Concurrent requests for the same file wait for the first.
+    pub async fn get_or_draw(
+        &self,
+        digest: PictureDigest,
+        draw: impl Future<Output = Result<Bytes, Problem>>,
+    ) -> Result<Bytes, Problem> {
+        self.get_or_render(&RenderKey::Address(digest), draw).await
     }
 
     /// The cached file, or what `render` makes. Concurrent requests for the same file wait for the first.

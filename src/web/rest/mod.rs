@@ -9,6 +9,7 @@
 //! | `GET /api/v1/generations/{id}/events` | the job as server-sent events | `generation_events` |
 //! | `GET /api/v1/generations/{id}/images/{file}` | one finished image: `0.png`, `0.webp`, `0.jpg` | `pictures` |
 //! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps: `animation.gif`, … | `pictures` |
+//! | `GET /api/v1/pictures/{model}@{version}/{class}.png?seed=…` | a picture by what it shows, drawn where it is not cached | `picture_address` |
 //! | `POST /api/v1/tokenizations` | the token grids of an image | `tokenizations` |
 //! | `GET /api/v1/models`, `GET /api/v1/classes` | the served models | `models` |
 //! | `GET /api/v1/words` | words and subjects that complete a prompt | `words` |
@@ -21,6 +22,7 @@ mod generation;
 mod generation_events;
 mod generations;
 mod models;
+mod picture_address;
 mod pictures;
 mod tokenizations;
 mod words;
@@ -41,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(generation_events::stream))
         .routes(routes!(pictures::image))
         .route("/api/v1/generations/{id}/{file}", get(pictures::sheet_or_animation))
+        .routes(routes!(picture_address::show))
         .routes(routes!(tokenizations::create))
         .routes(routes!(models::models))
         .routes(routes!(models::classes))

@@ -27,6 +27,8 @@ pub(super) struct Models {
 struct Model {
     name: String,
     title: String,
+    /// Changes with everything that changes its pictures; part of the addresses of pictures.
+    version: String,
     classes: Vec<String>,
     /// Drawing styles; none if the model is told classes only.
     styles: Vec<String>,
@@ -108,6 +110,7 @@ impl Model {
         Self {
             name: config.name.clone(),
             title: config.title.clone(),
+            version: info.version.clone(),
             classes: config.classes.clone(),
             styles: config.styles.clone(),
             words: config.vocabulary.words().len(),

@@ -1,0 +1,84 @@
+//! The version of a model: what determines the pictures that it draws, as a short text.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::config::CONFIG_FILE;
+use super::device::Precision;
+use super::error::ModelError;
+use super::vocabulary::VOCABULARY_FILE;
+use super::weights::WEIGHTS_FILE;
+
+/// Increase it with each change of the program after which the same request gives another picture.
+const RENDERER_REVISION: u32 = 1;
+/// Passes through the denoiser for each step with guidance.
+const PASSES: u32 = 2;
+/// Hexadecimal digits of a version are twice as many.
+const BYTES: usize = 8;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+
+/// The version of the model in a folder: a hash of its files, of the number format and of the way in which the program draws.
+///
+/// # Errors
+/// [`ModelError::Read`].
+pub(super) fn version(folder: &Path, precision: Precision) -> Result<String, ModelError> {
+    let mut hash = Sha256::new();
+    hash.update(format!("renderer {RENDERER_REVISION}, {} passes, {}\n", PASSES, precision.name()));
+    for name in [CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE] {
+        hash_file(&mut hash, folder, name)?;
+    }
+    Ok(hash.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Adds a file's name, contents and length. Models that know no words have no vocabulary.
+fn hash_file(hash: &mut Sha256, folder: &Path, name: &str) -> Result<(), ModelError> {
+    let path = folder.join(name);
+    let read = |source| ModelError::Read { path: path.clone(), source };
+    let mut file = match File::open(&path) {
+        Err(error) if name == VOCABULARY_FILE && error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(read)?,
+    };
+    hash.update(format!("{name}\n"));
+    let (mut piece, mut length) = (vec![0; PIECE], 0);
+    loop {
+        let count = file.read(&mut piece).map_err(read)?;
+        if count == 0 {
+            break;
+        }
+        hash.update(&piece[..count]);
+        length += count;
+    }
+    hash.update(format!("\n{length}\n"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_depends_on_each_file_and_on_the_precision() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let read = || version(folder.path(), Precision::F32).unwrap();
+        assert!(version(folder.path(), Precision::F32).is_err());
+        write(CONFIG_FILE, "a");
+        write(WEIGHTS_FILE, "b");
+        let first = read();
+        assert!(first.len() == 16 && first == read());
+        assert_ne!(version(folder.path(), Precision::Bf16).unwrap(), first);
+        let mut seen = vec![first];
+        for (name, text) in
+            [(WEIGHTS_FILE, "c"), (CONFIG_FILE, "d"), (VOCABULARY_FILE, ""), (VOCABULARY_FILE, "e")]
+        {
+            write(name, text);
+            let version = read();
+            assert!(!seen.contains(&version), "{name} {text}");
+            seen.push(version);
+        }
+    }
+}
