@@ -145,6 +145,32 @@ fn info_tells_the_command_that_makes_a_picture_again() {
 }
 
 #[test]
+fn a_picture_tells_its_precision_unless_it_is_f32() {
+    use rdpm::model::Precision;
+
+    let folder = TestFolder::new();
+    let generate = |precision: &str, output: &str| {
+        let flags = ["--class", "3", "--seed", "5", "--precision", precision, "--output", output];
+        folder.run(&[&["generate"], &flags[..]].concat())
+    };
+    assert!(generate("f32", "f32.png").status.success());
+    assert!(!folder.succeed(&["info", "f32.png"]).contains("precision"));
+    let output = generate("bf16", "bf16.png");
+    if !Precision::available(&candle_core::Device::Cpu).contains(&Precision::Bf16) {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "rdpm: precision bf16: this processor has no AVX512-BF16; use f32 or auto\n");
+        return;
+    }
+    let said = folder.succeed(&["info", "bf16.png"]);
+    assert!(said.contains("precision   bf16\n") && said.contains(" --precision bf16 "), "{said}");
+    // The default of `auto` for the shipped model, with the same pixels.
+    let said = folder.succeed(&["info", "--model", "fashion-mnist", "--precision", "auto"]);
+    assert!(said.contains("\nprecision   bf16\n"), "{said}");
+    assert!(generate("auto", "auto.png").status.success());
+    assert_eq!(folder.image("auto.png"), folder.image("bf16.png"));
+}
+
+#[test]
 fn info_names_a_picture_that_tells_nothing() {
     let folder = TestFolder::new();
     image::GrayImage::new(3, 3).save(folder.path("plain.png")).unwrap();
@@ -217,6 +243,30 @@ fn info_names_model_classes_and_device() {
     for expected in ["Fashion-MNIST", "7 × 7, 256 codes, 10 steps", "Ankle boot", "device      cpu"] {
         assert!(said.contains(expected), "{said}");
     }
+}
+
+#[test]
+fn bench_prints_a_rate_for_each_batch_and_precision_and_suggests_flags() {
+    use rdpm::model::Precision;
+
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = TestFolder::new();
+    let weights = fixtures.join("words").display().to_string();
+    let said = folder.succeed(&["bench", "--weights", &weights, "--seconds", "0", "--batches", "1,3"]);
+    let precisions = Precision::available(&candle_core::Device::Cpu);
+    let row = |name: &str| -> Vec<String> {
+        let line =
+            said.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_else(|| panic!("{said}"));
+        line.split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    assert_eq!(row("images/s"), precisions.iter().map(|precision| precision.name()).collect::<Vec<_>>());
+    for batch in ["1 ", "3 "] {
+        let rates = row(batch);
+        assert_eq!(rates.len(), precisions.len(), "{said}");
+        assert!(rates.iter().all(|rate| rate.parse::<f64>().unwrap() > 0.0), "{said}");
+    }
+    assert!(said.contains("flags       ") && said.contains("--max-batch "), "{said}");
+    assert!(folder.fail(&["bench", "--batches", "0"]).contains("0 is not in 1..=1024"));
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub struct Measurement {
     pub encode: f64,
     /// Peak memory of the process.
     pub peak_bytes: u64,
+    /// Functions that were compiled during the measurement.
+    #[serde(default)]
+    pub compilations: u64,
     /// The sampled codes, (b, T, n).
     pub tokens: Vec<u32>,
 }
@@ -82,6 +85,11 @@ impl EngineProcess {
     /// Samples batches for `seconds`, at least one, and returns the means.
     pub fn measure(&mut self, batch: usize, seconds: f64) -> anyhow::Result<Measurement> {
         self.call(&json!({"batch": batch, "seconds": seconds}))
+    }
+
+    /// Versions and settings of the engine, to read.
+    pub fn settings(&mut self) -> anyhow::Result<String> {
+        self.call(&json!({"settings": true}))
     }
 
     /// Operations per second of a product of two square matrices.

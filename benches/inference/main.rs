@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use engine_process::{EngineProcess, Measurement};
-use rdpm::model::{Model, open_device};
+use rdpm::model::{Model, Precision, open_device};
 use report::ResultTable;
 use tempfile::TempDir;
 
@@ -32,6 +32,8 @@ use tempfile::TempDir;
 enum BenchmarkEngine {
     /// This crate, with its networks for a CPU (src/model/cpu).
     Rdpm,
+    /// The same with the transformer in bf16.
+    RdpmBf16,
     /// This crate, with the networks that candle computes.
     Candle,
     /// PyTorch, eager, f32: the reference of ratios.
@@ -42,22 +44,31 @@ enum BenchmarkEngine {
     Bf16,
     /// ONNX Runtime with all of its graph optimizations, f32.
     Onnx,
+    /// ONNX Runtime with int8 weights and dynamically quantized activations in the transformer's products.
+    OnnxInt8,
 }
 
 impl BenchmarkEngine {
     fn is_rust(self) -> bool {
-        matches!(self, Self::Rdpm | Self::Candle)
+        matches!(self, Self::Rdpm | Self::RdpmBf16 | Self::Candle)
+    }
+
+    /// Whether it computes in f32 and so must sample the same tokens.
+    fn is_f32(self) -> bool {
+        !matches!(self, Self::RdpmBf16 | Self::Bf16 | Self::OnnxInt8)
     }
 
     /// Its name on the command line.
     fn name(self) -> &'static str {
         match self {
             Self::Rdpm => "rdpm",
+            Self::RdpmBf16 => "rdpm-bf16",
             Self::Candle => "candle",
             Self::Eager => "eager",
             Self::Compile => "compile",
             Self::Bf16 => "bf16",
             Self::Onnx => "onnx",
+            Self::OnnxInt8 => "onnx-int8",
         }
     }
 }
@@ -68,7 +79,11 @@ impl BenchmarkEngine {
 #[command(name = "cargo bench --bench inference --", max_term_width = 100)]
 struct Arguments {
     /// Engines to measure.
-    #[arg(long, value_delimiter = ',', default_value = "rdpm,candle,eager,compile,bf16,onnx")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "rdpm,rdpm-bf16,candle,eager,compile,bf16,onnx,onnx-int8"
+    )]
     engines: Vec<BenchmarkEngine>,
     /// Batch sizes, in images.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
@@ -114,6 +129,10 @@ fn main() -> anyhow::Result<()> {
         arguments.threads = vec![1, std::thread::available_parallelism()?.get()];
         arguments.threads.dedup();
     }
+    if !has_bf16() && arguments.engines.contains(&BenchmarkEngine::RdpmBf16) {
+        eprintln!("rdpm-bf16 is omitted: this processor has no AVX512-BF16");
+        arguments.engines.retain(|&engine| engine != BenchmarkEngine::RdpmBf16);
+    }
     let model = Model::load(&arguments.weights(), &open_device("cpu")?)?;
     let directory = TempDir::new()?;
     let inputs = directory.path().join("inputs.safetensors");
@@ -127,11 +146,17 @@ fn main() -> anyhow::Result<()> {
         bench.round(round)?;
         matmul_rate = matmul_rate.max(bench.matmul_rate()?);
     }
-    report::print_header(&model, &arguments, matmul_rate);
+    report::print_header(&model, &arguments, matmul_rate, &bench.settings()?);
     report::print_starts(&server_start::measure(&arguments.model)?);
     let table = ResultTable { model: &model, arguments: &arguments, matmul_rate, results: &bench.results };
     table.print();
+    table.check_settings()?;
     table.check_tokens()
+}
+
+/// Whether this program can compute in bf16.
+fn has_bf16() -> bool {
+    Precision::available(&candle_core::Device::Cpu).contains(&Precision::Bf16)
 }
 
 /// The measurements of one engine with one batch size.
@@ -190,6 +215,17 @@ impl<'a> Bench<'a> {
         Ok(best)
     }
 
+    /// The versions and settings that each engine reports, once for each.
+    fn settings(&mut self) -> anyhow::Result<Vec<(BenchmarkEngine, String)>> {
+        let mut settings: Vec<(BenchmarkEngine, String)> = Vec::new();
+        for process in &mut self.processes {
+            if !settings.iter().any(|(engine, _)| *engine == process.engine) {
+                settings.push((process.engine, process.settings()?));
+            }
+        }
+        Ok(settings)
+    }
+
     /// Warms every process up and chooses the best number of threads for each engine and batch size.
     fn choose_threads(&mut self) -> anyhow::Result<()> {
         for &engine in &self.arguments.engines {
@@ -199,6 +235,8 @@ impl<'a> Bench<'a> {
                     if process.engine != engine {
                         continue;
                     }
+                    // The first batch of a size compiles and allocates; it is no measurement.
+                    process.measure(batch, 0.0)?;
                     let first = process.measure(batch, 0.0)?;
                     let slow = first.total() > SLOW_BATCH_SECONDS;
                     let mut seconds = if slow { first.total() } else { f64::INFINITY };

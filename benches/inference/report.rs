@@ -1,14 +1,19 @@
 //! Prints the results.
 
 use anyhow::ensure;
-use rdpm::model::{Config, Model};
+use rdpm::model::{Config, Model, processor_features, processor_name};
 
 use crate::engine_process::Measurement;
 use crate::server_start::ServerStart;
-use crate::{Arguments, BenchmarkEngine, EngineResult};
+use crate::{Arguments, BenchmarkEngine, EngineResult, has_bf16};
 
 /// Prints the command, the machine, the model and an explanation of the columns.
-pub fn print_header(model: &Model, arguments: &Arguments, matmul_rate: f64) {
+pub fn print_header(
+    model: &Model,
+    arguments: &Arguments,
+    matmul_rate: f64,
+    settings: &[(BenchmarkEngine, String)],
+) {
     let command: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let Arguments { seconds, rounds, .. } = arguments;
@@ -16,9 +21,13 @@ pub fn print_header(model: &Model, arguments: &Arguments, matmul_rate: f64) {
     println!("command     cargo bench --bench inference -- {}", command.join(" "));
     println!(
         "machine     {}, {cores} cores; the best 1024³ product runs at {:.0} GFLOP/s",
-        processor(),
+        processor_name(),
         matmul_rate / 1e9
     );
+    println!("processor   {}", processor_features());
+    for (engine, settings) in settings {
+        println!("{:<12}{settings}", engine.name());
+    }
     println!("model       {}, {} weights, {} steps", config.name, model.weight_count(), config.steps());
     println!(
         "settings    the model's own: guidance {}, temperature {}",
@@ -31,13 +40,6 @@ pub fn print_header(model: &Model, arguments: &Arguments, matmul_rate: f64) {
     println!("peak        share of that rate that the steps' matrix products reach");
     println!("MiB         peak memory of the process");
     println!("tokens      share that is equal to rdpm's\n");
-}
-
-/// Name of the processor; the architecture if Linux doesn't report it.
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    line.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
 }
 
 /// Prints how long the server takes to start, and its memory.
@@ -74,6 +76,8 @@ const TOKEN_REFERENCE: BenchmarkEngine = BenchmarkEngine::Rdpm;
 /// The minimum share of equal tokens of f32 engines. A sum in another order can change a token at a near tie, and then
 /// all later ones of that image.
 const MIN_EQUAL_TOKENS: f64 = 0.99;
+/// An engine that is slower than this, relative to the reference, was measured in a wrong setting.
+const MIN_SPEED_RATIO: f64 = 0.3;
 
 impl ResultTable<'_> {
     pub fn print(&self) {
@@ -120,9 +124,32 @@ impl ResultTable<'_> {
     }
 
     /// # Errors
+    /// If an engine compiled during its measurements, or is so slow that its settings must be wrong.
+    pub fn check_settings(&self) -> anyhow::Result<()> {
+        for result in self.results {
+            let EngineResult { engine, batch, measurements, .. } = result;
+            let name = engine.name();
+            let compilations: u64 = measurements.iter().map(|measurement| measurement.compilations).sum();
+            ensure!(
+                compilations == 0,
+                "{name} compiled {compilations} times while it was measured at batch {batch}: no valid measurement"
+            );
+            let lacks_hardware = *engine == BenchmarkEngine::Bf16 && !has_bf16();
+            if let Some(reference) = self.find(SPEED_REFERENCE, *batch).filter(|_| !lacks_hardware) {
+                let ratio = speed_ratio(result, reference);
+                ensure!(
+                    ratio >= MIN_SPEED_RATIO,
+                    "{name} has {ratio:.2} of the reference's speed at batch {batch}: check its settings"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
     /// If an f32 engine sampled other tokens than the reference.
     pub fn check_tokens(&self) -> anyhow::Result<()> {
-        for result in self.results.iter().filter(|result| result.engine != BenchmarkEngine::Bf16) {
+        for result in self.results.iter().filter(|result| result.engine.is_f32()) {
             if let Some(share) = self.equal_tokens(result) {
                 let name = result.engine.name();
                 ensure!(
@@ -167,7 +194,7 @@ fn operations(config: &Config) -> f64 {
 
 fn print_row([batch, engine, cells @ ..]: [String; 11]) {
     let cells: String = cells.iter().map(|cell| format!("{cell:>11}")).collect();
-    println!("{batch:>5}  {engine:<8}{cells}");
+    println!("{batch:>5}  {engine:<10}{cells}");
 }
 
 fn median(result: &EngineResult, value: impl Fn(&Measurement) -> f64) -> f64 {

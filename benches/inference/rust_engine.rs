@@ -18,20 +18,34 @@ use crate::{BenchmarkEngine, memory};
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Request {
-    Measure { batch: usize, seconds: f64 },
-    Matmul { gemm: usize },
+    Measure {
+        batch: usize,
+        seconds: f64,
+    },
+    Matmul {
+        gemm: usize,
+    },
+    Settings {
+        #[serde(rename = "settings")]
+        _settings: bool,
+    },
 }
 
 /// Reads requests from standard input and writes responses to standard output until the input ends.
 pub fn serve(engine: BenchmarkEngine, weights: &Path) -> anyhow::Result<()> {
     let model = match engine {
         BenchmarkEngine::Rdpm => Model::load(weights, &Device::Cpu)?,
+        BenchmarkEngine::RdpmBf16 => Model::load_with_precision(weights, &Device::Cpu, Precision::Bf16)?,
         BenchmarkEngine::Candle => Model::load_with_candle(weights, &Device::Cpu, Precision::F32)?,
         _ => bail!("{} runs in Python", engine.name()),
     };
     for line in std::io::stdin().lock().lines() {
         let response = match serde_json::from_str(&line?)? {
             Request::Measure { batch, seconds } => serde_json::to_string(&measure(&model, batch, seconds)?)?,
+            Request::Settings { .. } => {
+                let (version, precision) = (env!("CARGO_PKG_VERSION"), model.precision().name());
+                serde_json::to_string(&format!("rdpm {version}, {precision}"))?
+            }
             Request::Matmul { gemm } => serde_json::to_string(&matmul_rate(gemm)?)?,
         };
         println!("{response}");
@@ -96,7 +110,7 @@ fn measure_batch(model: &Model, batch: usize) -> anyhow::Result<Measurement> {
         model.encode(image)?;
     }
     let encode = started.elapsed().as_secs_f64() - steps - decode;
-    Ok(Measurement { steps, decode, encode, peak_bytes: 0, tokens: tokens.concat() })
+    Ok(Measurement { steps, decode, encode, peak_bytes: 0, compilations: 0, tokens: tokens.concat() })
 }
 
 /// The best rate of 20 products of two square matrices.

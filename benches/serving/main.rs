@@ -24,7 +24,7 @@ use clap::Parser;
 use client::Api;
 use load::{LoadGenerator, LoadResult};
 use program::Program;
-use rdpm::model::{Model, open_device};
+use rdpm::model::{Model, Precision, open_device};
 use report::{Arrivals, Row, System};
 use tokio::runtime::Runtime;
 
@@ -63,6 +63,9 @@ struct Arguments {
     /// Compute device: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Number format of the transformer: f32, bf16 or f16.
+    #[arg(long, default_value = "f32")]
+    precision: String,
     /// Run for a few seconds to check that the benchmark works; the results are meaningless.
     #[arg(long)]
     quick: bool,
@@ -80,7 +83,8 @@ impl Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(&arguments.model);
-    let model = Model::load(&folder, &open_device(&arguments.device)?)?;
+    let precision = Precision::from_name(&arguments.precision).context("no such precision")?;
+    let model = Model::load_with_precision(&folder, &open_device(&arguments.device)?, precision)?;
     report::print_header(&model, &arguments);
 
     let mut rows = rows(&arguments);
@@ -127,6 +131,7 @@ impl Server {
         // The queue is long enough for any open loop below capacity; jobs expire soon, as nobody requests them again.
         command.args(["serve", "--port", "0", "--max-queue", "4096", "--retention", "10"]);
         command.args(["--model", &arguments.model, "--device", &arguments.device]);
+        command.args(["--precision", &arguments.precision]);
         command.args(["--max-batch", &arguments.max_batch.to_string()]).args(flags);
         let (program, address) = Program::start(&mut command, "http://");
         let load = LoadGenerator {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rdpm::model::Model;
+use rdpm::model::{Model, processor_features, processor_name};
 
 use crate::Arguments;
 use crate::load::{Latency, LoadResult};
@@ -83,8 +83,15 @@ pub fn print_header(model: &Model, arguments: &Arguments) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let Arguments { seconds, rounds, max_batch, .. } = arguments;
     println!("command     cargo bench --bench serving -- {}", command.join(" "));
-    println!("machine     {}, {cores} cores", processor());
-    println!("model       {}, {} weights, on {}", model.config().name, model.weight_count(), model.device());
+    println!("machine     {}, {cores} cores", processor_name());
+    println!("processor   {}", processor_features());
+    println!(
+        "model       {}, {} weights, on {} in {}",
+        model.config().name,
+        model.weight_count(),
+        model.device(),
+        model.precision().name()
+    );
     println!("requests    1 image each, the model's default settings, without previews unless noted");
     println!("batches     {max_batch} images at most");
     println!("measured    {rounds} rounds of {seconds} seconds for each line");
@@ -94,13 +101,6 @@ pub fn print_header(model: &Model, arguments: &Arguments) {
     println!(
         "first step  milliseconds from arrival, median and 99th percentile of the requests of all rounds\n"
     );
-}
-
-/// Name of the processor; the architecture if Linux doesn't report it.
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    line.map_or_else(|| std::env::consts::ARCH.into(), |(_, name)| name.trim().into())
 }
 
 /// Prints all rows.

@@ -97,7 +97,7 @@ impl Generate {
         }
         if let Some(last) = steps_pictures.last() {
             let parameters = match &settings[..] {
-                [one] => Some(self.parameters(model.config(), one, seed)),
+                [one] => Some(self.parameters(&model, one, seed)),
                 _ => None,
             };
             self.write(&sheet(&last.images), parameters.as_ref())?;
@@ -113,8 +113,9 @@ impl Generate {
     }
 
     /// The parameters of a sheet of one class.
-    fn parameters(&self, config: &Config, settings: &SamplingSettings, seed: u64) -> Provenance {
-        Provenance::new(config, settings, seed, self.first).of_sheet(self.count, self.scale)
+    fn parameters(&self, model: &Model, settings: &SamplingSettings, seed: u64) -> Provenance {
+        let one = Provenance::new(model.config(), settings, seed, self.first);
+        one.with_precision(model.precision()).of_sheet(self.count, self.scale)
     }
 
     fn write(&self, sheet: &DynamicImage, parameters: Option<&Provenance>) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use rdpm::model::{Model, ModelInfo, open_device};
+use rdpm::model::{Model, ModelInfo, Precision, open_device, processor_features, processor_name};
 use rdpm::picture::read_provenance;
 
 use super::ModelArguments;
@@ -36,8 +36,9 @@ impl Info {
     fn describe_models(&self) -> anyhow::Result<()> {
         let device = open_device(&self.model.device)?;
         let chosen = self.model.choose()?.keep(|folder, _| {
-            let model = Model::load_with_precision(folder, &device, self.model.precision)?;
-            Ok((model, ModelInfo::read_with_precision(folder, self.model.precision)?.version))
+            let model = self.model.load_on(folder, &device)?;
+            let version = ModelInfo::read_with_precision(folder, model.precision())?.version;
+            Ok((model, version))
         })?;
         let mut text = String::new();
         for (at, (folder, (model, version))) in chosen.models.iter().enumerate() {
@@ -79,7 +80,9 @@ fn describe(text: &mut String, folder: &Path, model: &Model, version: &str) -> s
     }
     writeln!(text, "guidance    {}", config.sampling.guidance)?;
     writeln!(text, "temperature {}", config.sampling.temperature)?;
-    writeln!(text, "device      {}", model.device())
+    writeln!(text, "device      {}", model.device())?;
+    writeln!(text, "precision   {}", model.precision().name())?;
+    writeln!(text, "processor   {}; {}", Escaped(processor_name()), processor_features())
 }
 
 fn describe_image(path: &Path) -> anyhow::Result<()> {
@@ -101,6 +104,9 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
         writeln!(text, "{name:<12}{}", Escaped(value))?;
     }
     writeln!(text, "scale       {}", parameters.scale)?;
+    if parameters.precision != Precision::F32 {
+        writeln!(text, "precision   {}", parameters.precision.name())?;
+    }
     writeln!(text, "software    rdpm {}", Escaped(&parameters.version))?;
     if let Some(step) = parameters.from_step {
         writeln!(text, "drawn from  step {step} of another image")?;

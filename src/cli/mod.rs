@@ -1,5 +1,6 @@
 //! The command line. `--help` prints the doc comments of the flags.
 
+mod bench;
 mod config_file;
 mod escape;
 mod generate;
@@ -45,6 +46,8 @@ enum Command {
     Generate(generate::Generate),
     /// Encode an image into its token grids and decode them again.
     Tokenize(tokenize::Tokenize),
+    /// Measure how many images per second this machine draws, in each precision and for several batch sizes, and suggest flags.
+    Bench(bench::Bench),
     /// Describe the models and their device, or print the parameters of a picture.
     Info(info::Info),
 }
@@ -81,6 +84,7 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Health(command)) => command.run(),
         Some(Command::Generate(command)) => command.run(),
         Some(Command::Tokenize(command)) => command.run(),
+        Some(Command::Bench(command)) => command.run(),
         Some(Command::Info(command)) => command.run(),
         None => Ok(()),
     }

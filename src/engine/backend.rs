@@ -115,18 +115,19 @@ pub trait Loader {
 pub struct FolderLoader {
     folders: HashMap<String, PathBuf>,
     device: String,
-    precision: Precision,
+    /// By model name.
+    precisions: HashMap<String, Precision>,
 }
 
 impl FolderLoader {
     /// A loader of the models with these names from these folders onto a device, named as [`open_device`] takes it.
     pub fn new(folders: impl IntoIterator<Item = (String, PathBuf)>, device: &str) -> Self {
-        Self { folders: folders.into_iter().collect(), device: device.into(), precision: Precision::F32 }
+        Self { folders: folders.into_iter().collect(), device: device.into(), precisions: HashMap::new() }
     }
 
-    /// Sets the precision on a GPU. Default [`Precision::F32`].
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// Sets the precisions of models, by their names. Default [`Precision::F32`].
+    pub fn with_precisions(self, precisions: impl IntoIterator<Item = (String, Precision)>) -> Self {
+        Self { precisions: precisions.into_iter().collect(), ..self }
     }
 }
 
@@ -144,6 +145,7 @@ impl Loader for FolderLoader {
             path: model.into(),
             reason: "there is no such model".into(),
         })?;
-        Model::load_with_precision(folder, &open_device(&self.device)?, self.precision)
+        let precision = self.precisions.get(model).copied().unwrap_or_default();
+        Model::load_with_precision(folder, &open_device(&self.device)?, precision)
     }
 }

@@ -42,6 +42,13 @@ struct InstanceLabels {
     model: String,
 }
 
+/// The labels of a model's precision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PrecisionLabels {
+    model: String,
+    precision: &'static str,
+}
+
 /// Buckets for times from a job's acceptance: 5 ms to 80 s.
 #[derive(Debug, Clone)]
 struct WaitBuckets;
@@ -80,6 +87,7 @@ pub(super) struct Metrics {
     pub ended_jobs: Gauge,
     slots: Family<DeviceLabels, Gauge>,
     loaded: Family<InstanceLabels, Gauge>,
+    precision: Family<PrecisionLabels, Gauge>,
     step_seconds: Family<InstanceLabels, Histogram, StepBuckets>,
     batch_images: Family<InstanceLabels, Histogram, BatchBuckets>,
     faults: Family<InstanceLabels, Counter>,
@@ -107,6 +115,7 @@ impl Default for Metrics {
             ended_jobs: Gauge::default(),
             slots: Family::default(),
             loaded: Family::default(),
+            precision: Family::default(),
             step_seconds: Family::new_with_constructor(StepBuckets),
             batch_images: Family::new_with_constructor(BatchBuckets),
             faults: Family::default(),
@@ -128,6 +137,7 @@ impl Metrics {
         registry.register("ended_jobs", "Ended jobs that are still readable", metrics.ended_jobs);
         registry.register("slots_in_use", "Images in flight", metrics.slots);
         registry.register("model_loaded", "Whether the model is loaded and works", metrics.loaded);
+        registry.register("model_precision", "1 for the precision of the model", metrics.precision);
         registry.register_with_unit(
             "step",
             "Time of one step of a batch",
@@ -162,6 +172,10 @@ impl Metrics {
         for device in devices {
             self.slots(device);
             models.iter().for_each(|model| drop(self.model_instance(device, model.name())));
+        }
+        for model in models {
+            let label = PrecisionLabels { model: model.name().to_owned(), precision: model.precision.name() };
+            self.precision.get_or_create_owned(&label).set(1);
         }
     }
 

@@ -167,7 +167,8 @@ impl Request {
     /// What image number `index` is made from, as image files record it.
     pub fn provenance(&self, index: u32) -> Provenance {
         let from_step = self.init_image.as_ref().map(|init| init.from_step);
-        Provenance { from_step, ..Provenance::new(&self.model.config, &self.settings, self.seed, index) }
+        let provenance = Provenance::new(&self.model.config, &self.settings, self.seed, index);
+        Provenance { from_step, ..provenance.with_precision(self.model.precision) }
     }
 
     /// The seed of all randomness, 0 to [`SEED_MAX`].

@@ -54,6 +54,10 @@ pub fn sample_code(logits: &mut [f32], settings: &SamplingSettings, uniforms: &[
         let weight = (logit - max_logit).exp();
         total += weight;
         weighted += weight * (logit - max_logit);
+        // −ln u ≥ 1 − u, so most codes can't be the first and need no logarithm. The factor covers rounding.
+        if (1.0 - u) * 0.9999 >= first.0 * weight {
+            continue;
+        }
         // argmax of logit − ln(−ln u) is argmin of −ln u / exp(logit): the first arrival of exponential clocks.
         let arrival = -u.ln() / weight;
         if arrival < first.0 {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use super::guidance_steps::GuidanceSteps;
 use super::text;
 use super::vocabulary::Vocabulary;
 
@@ -109,6 +110,9 @@ pub struct SamplingDefaults {
     pub guidance: f64,
     /// 0 to 5.
     pub temperature: f64,
+    /// The steps that are guided; all if omitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_steps: Option<GuidanceSteps>,
 }
 
 impl Config {
@@ -235,6 +239,10 @@ impl Config {
         ensure(
             (0.0..=20.0).contains(&sampling.guidance) && (0.0..=5.0).contains(&sampling.temperature),
             "sampling.guidance must be in 0..=20 and sampling.temperature in 0..=5".into(),
+        )?;
+        ensure(
+            sampling.guidance_steps.is_none_or(|range| range.last() <= self.steps()),
+            format!("sampling.guidance_steps has steps after the last, {}", self.steps()),
         )
     }
 }

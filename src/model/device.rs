@@ -1,51 +1,8 @@
-//! Compute devices and number formats.
+//! Compute devices.
 
-use candle_core::{DType, Device, DeviceLocation};
-use serde::Serialize;
+use candle_core::{Device, DeviceLocation};
 
 use super::error::ModelError;
-
-/// The number format in which a GPU computes the transformer. Sampling, the tokenizer and everything on a CPU use f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Gives the same tokens as a CPU, except for near ties.
-    #[default]
-    F32,
-    /// Half the memory, and tensor cores if the GPU has them; 8 bits of precision.
-    Bf16,
-    /// As bf16, with 11 bits of precision and values up to 65,504.
-    F16,
-}
-
-impl Precision {
-    /// Parses `f32`, `bf16` or `f16`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "f32" => Some(Self::F32),
-            "bf16" => Some(Self::Bf16),
-            "f16" => Some(Self::F16),
-            _ => None,
-        }
-    }
-
-    /// The name: `f32`, `bf16` or `f16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-
-    pub(super) fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
-            Self::F16 => DType::F16,
-        }
-    }
-}
 
 /// Opens a device: `auto` (CUDA if available, otherwise the CPU), `cpu`, `cuda` or `cuda:N`. Call it on the thread that
 /// will use the device.

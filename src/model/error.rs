@@ -17,6 +17,9 @@ pub enum ModelError {
     /// The requested device isn't available.
     #[error("device {requested:?}: {reason}")]
     Device { requested: String, reason: String },
+    /// The device can't compute in the requested precision.
+    #[error("precision {requested}: {reason}")]
+    Precision { requested: &'static str, reason: &'static str },
     /// A sampling setting is out of range.
     #[error("{field} is {value}; allowed: {allowed}")]
     Setting { field: &'static str, value: String, allowed: String },

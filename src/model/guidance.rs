@@ -1,7 +1,8 @@
 //! Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): the batch of denoiser inputs that images need, and the
 //! combination of the outputs.
 //!
-//! Guided logits are u + w (l − u): l with the condition, u without. Where w is 1 or 0 only one of them is computed.
+//! Guided logits are u + w (l − u): l with the condition, u without. Where w is 1 or 0 only one of them is computed: also in
+//! steps outside of an image's `guidance_steps`, where w is 1.
 
 use candle_core::{Result, Tensor};
 
@@ -32,8 +33,8 @@ impl GuidanceBatch {
     pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null: &Condition) -> Self {
         let mut batch = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), images: Vec::new() };
         for &(z, t, settings) in images {
-            let condition = settings.condition();
-            let conditions: &[&Condition] = match settings.guidance() {
+            let (condition, guidance) = (settings.condition(), settings.guidance_at(t));
+            let conditions: &[&Condition] = match guidance {
                 0.0 => &[null],
                 1.0 => &[condition],
                 _ => &[condition, null],
@@ -43,7 +44,7 @@ impl GuidanceBatch {
                 batch.t.push(t);
                 batch.y.push(condition.clone());
             }
-            batch.images.push(ImageRows { guidance: settings.guidance() as f32, count: conditions.len() });
+            batch.images.push(ImageRows { guidance: guidance as f32, count: conditions.len() });
         }
         batch
     }

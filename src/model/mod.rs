@@ -57,12 +57,12 @@
 //!
 //! Reading order. Each file imports only files named before it:
 //!
-//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), [`config`] (`config.json`), [`condition`], `weights` (`model.safetensors`), `discovery` (folders of models), `device`
+//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), `guidance_steps`, [`config`] (`config.json`), [`condition`], `weights` (`model.safetensors`), `discovery` (folders of models), `device`
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
 //!    `version`, `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
 //! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
-//! 5. `networks`, `image_processor`, `rdpm` ([`Model`]), [`sampler`] ([`Sampler`]: from noise to images)
+//! 5. [`precision`](Precision), `networks`, `image_processor`, `rdpm` ([`Model`]), `precision_setting`, [`sampler`] ([`Sampler`]: from noise to images)
 
 pub mod code_sampling;
 pub mod condition;
@@ -75,10 +75,14 @@ mod discovery;
 mod error;
 mod given;
 mod guidance;
+mod guidance_steps;
 mod image_processor;
 mod model_info;
 mod networks;
 mod palette;
+mod precision;
+mod precision_setting;
+mod processor;
 pub mod random;
 mod range;
 mod rdpm;
@@ -95,12 +99,16 @@ mod weights;
 
 pub use condition::Condition;
 pub use config::Config;
-pub use device::{Precision, device_name, open_device};
+pub use device::{device_name, open_device};
 pub use discovery::{ModelFolder, discover_models};
 pub use error::ModelError;
 pub use given::Given;
+pub use guidance_steps::GuidanceSteps;
 pub use image_processor::{preprocess, preprocess_oriented};
 pub use model_info::ModelInfo;
+pub use precision::Precision;
+pub use precision_setting::PrecisionSetting;
+pub use processor::{processor_features, processor_name};
 pub use random::ImageSeed;
 pub use range::{IntegerRange, NumberRange};
 pub use rdpm::{Model, Preview, Tokenization};

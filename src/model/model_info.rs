@@ -5,9 +5,9 @@ use std::path::Path;
 use candle_core::Device;
 
 use super::config::Config;
-use super::device::Precision;
 use super::error::ModelError;
 use super::palette;
+use super::precision::Precision;
 use super::trajectory::Codebook;
 use super::version::version;
 use super::weights::{Weights, load_values};
@@ -23,6 +23,8 @@ pub struct ModelInfo {
     /// Hash of everything that determines the model's pictures beside a request: the configuration, the vocabulary, the
     /// weights, their number format and the program's way to draw.
     pub version: String,
+    /// The transformer's precision, in which the model is to be loaded.
+    pub precision: Precision,
 }
 
 impl ModelInfo {
@@ -50,6 +52,6 @@ impl ModelInfo {
         let colors = palette::colors(&Codebook::new(vectors, channels));
         let palette = colors.into_iter().map(palette::hex).collect();
         let version = version(folder, precision)?;
-        Ok(Self { config, palette, weight_count: weights.weight_count(), version })
+        Ok(Self { config, palette, weight_count: weights.weight_count(), version, precision })
     }
 }

@@ -9,9 +9,8 @@ use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
 use super::config::Config;
-use super::cpu;
+use super::cpu::{self, Arithmetic};
 use super::denoiser;
-use super::device::Precision;
 use super::device_sampling;
 use super::guidance::{GuidanceBatch, UnguidedLogits};
 use super::sampler_state::SamplerState;
@@ -50,32 +49,23 @@ pub struct CandleNetworks {
 
 impl Networks {
     /// Builds the networks optimized for a CPU.
-    pub fn cpu(config: &Config, schedule: &Schedule, vb: VarBuilder) -> Result<Self> {
+    pub fn cpu(config: &Config, schedule: &Schedule, arithmetic: Arithmetic, vb: VarBuilder) -> Result<Self> {
         Ok(Self::Cpu(Box::new(CpuNetworks {
             encoder: cpu::Encoder::new(config, vb.clone())?,
             decoder: cpu::Decoder::new(config, vb.clone())?,
-            denoiser: cpu::Denoiser::new(config, schedule, vb.pp("denoiser"))?,
+            denoiser: cpu::Denoiser::new(config, schedule, arithmetic, vb.pp("denoiser"))?,
             logits: Mutex::default(),
             codes: config.trajectory.codes,
         })))
     }
 
-    /// Builds the networks that candle computes, on the device of `vb`.
-    pub fn candle(
-        config: &Config,
-        schedule: &Schedule,
-        vb: VarBuilder,
-        precision: Precision,
-    ) -> Result<Self> {
+    /// Builds the networks that candle computes, on the device of `vb`, with the transformer in this number format.
+    pub fn candle(config: &Config, schedule: &Schedule, vb: VarBuilder, transformer: DType) -> Result<Self> {
         let size = config.image.size;
         Ok(Self::Candle(Box::new(CandleNetworks {
             encoder: tokenizer::Encoder::new(config, vb.clone())?,
             decoder: tokenizer::Decoder::new(config, vb.clone())?,
-            denoiser: denoiser::Denoiser::new(
-                config,
-                schedule,
-                vb.pp("denoiser").to_dtype(precision.dtype()),
-            )?,
+            denoiser: denoiser::Denoiser::new(config, schedule, vb.pp("denoiser").to_dtype(transformer))?,
             device: vb.device().clone(),
             image: (size, size, config.image.channels),
             latent: (config.positions(), config.latent.channels),
@@ -101,11 +91,13 @@ impl Networks {
             Self::Cpu(cpu) => {
                 let mut logits = cpu.logits.lock().unwrap_or_else(PoisonError::into_inner);
                 let logits = cpu.denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
+                // With fewer images than threads, threads share an image.
+                let parts = rayon::current_num_threads().div_ceil(states.len().max(1));
                 let images = states.par_iter_mut().zip(batch.split(logits));
                 let sample = |(state, image): (&mut &mut SamplerState, UnguidedLogits)| {
                     let logits = image.guide();
                     check_finite(logits)?;
-                    Ok(state.sample(logits, cpu.codes))
+                    Ok(state.sample(logits, cpu.codes, parts))
                 };
                 images.map(sample).collect()
             }

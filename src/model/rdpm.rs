@@ -9,13 +9,15 @@ use image::DynamicImage;
 
 use super::condition::Condition;
 use super::config::Config;
-use super::device::{Precision, device_name};
+use super::cpu::Avx512Bf16;
+use super::device::device_name;
 use super::error::ModelError;
 use super::given::Given;
 use super::guidance::GuidanceBatch;
 use super::image_processor::{denormalize, normalize, preprocess};
 use super::networks::Networks;
 use super::palette;
+use super::precision::Precision;
 use super::random::{self, ImageSeed};
 use super::sampler_state::SamplerState;
 use super::sampling_settings::SamplingSettings;
@@ -65,6 +67,7 @@ pub struct Model {
     null: Condition,
     palette: Vec<[u8; 3]>,
     device: Device,
+    precision: Precision,
     weight_count: usize,
 }
 
@@ -79,17 +82,22 @@ impl Model {
         Self::load_with_precision(folder, device, Precision::F32)
     }
 
-    /// Loads a weights folder, with the transformer in this precision if the device is a GPU. A CPU always uses f32.
+    /// Loads a weights folder, with the transformer in this precision.
     ///
     /// # Errors
-    /// As in [`Model::load`].
+    /// As in [`Model::load`], and [`ModelError::Precision`] if the device can't compute in it.
     pub fn load_with_precision(
         folder: &Path,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, ModelError> {
         match device {
-            Device::Cpu => Self::load_with(folder, device, Networks::cpu),
+            Device::Cpu => {
+                let arithmetic = precision.arithmetic(Avx512Bf16::detect())?;
+                Self::load_with(folder, device, precision, |config, schedule, vb| {
+                    Networks::cpu(config, schedule, arithmetic, vb)
+                })
+            }
             _ => Self::load_with_candle(folder, device, precision),
         }
     }
@@ -104,14 +112,15 @@ impl Model {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        Self::load_with(folder, device, |config, schedule, vb| {
-            Networks::candle(config, schedule, vb, precision)
+        Self::load_with(folder, device, precision, |config, schedule, vb| {
+            Networks::candle(config, schedule, vb, precision.dtype())
         })
     }
 
     fn load_with(
         folder: &Path,
         device: &Device,
+        precision: Precision,
         networks: impl Fn(&Config, &Schedule, VarBuilder) -> candle_core::Result<Networks>,
     ) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
@@ -127,7 +136,7 @@ impl Model {
         let weight_count = weights.finish()?;
         let (palette, device) = (palette::colors(&codebook), device.clone());
         let null = Condition::null(&config);
-        Ok(Self { config, schedule, codebook, networks, null, palette, device, weight_count })
+        Ok(Self { config, schedule, codebook, networks, null, palette, device, precision, weight_count })
     }
 
     /// The configuration from `config.json`.
@@ -138,6 +147,11 @@ impl Model {
     /// Name of the device: `cpu` or `cuda:N`.
     pub fn device(&self) -> String {
         device_name(&self.device)
+    }
+
+    /// The transformer's precision.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Number of weights in `model.safetensors`.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-use super::code_sampling::sample_code;
+use super::code_sampling::{SampledCode, sample_code};
 use super::config::Config;
 use super::device_sampling::SampleSpec;
 use super::given::Given;
@@ -163,7 +164,9 @@ impl SamplerState {
     }
 
     /// Samples C_t on the host from guided logits (n, V), which are overwritten. `codes` is V.
-    pub(super) fn sample(&mut self, logits: &mut [f32], codes: usize) -> Step {
+    ///
+    /// The positions are divided into `parts`, which threads sample at the same time. Their number doesn't affect the result.
+    pub(super) fn sample(&mut self, logits: &mut [f32], codes: usize, parts: usize) -> Step {
         let positions = logits.len() / codes;
         let given = self.given.clone();
         let given = given.as_ref().map(|given| given.step(self.step + 1)).filter(|given| has_code(given));
@@ -175,27 +178,59 @@ impl SamplerState {
             alternatives: self.records_alternatives.then(Alternatives::default),
             given: given.map(|given| given.iter().map(Option::is_some).collect()).unwrap_or_default(),
         };
+        let part_len = positions.div_ceil(parts.max(1)).max(1);
+        let sample = |(part, logits): (usize, &mut [f32])| {
+            let first = part * part_len;
+            self.sample_part(first, logits, codes, given.map(|given| &given[first..]))
+        };
+        let sampled: Vec<_> = match parts {
+            0 | 1 => logits.chunks_mut(part_len * codes).enumerate().map(sample).collect(),
+            _ => logits.par_chunks_mut(part_len * codes).enumerate().map(sample).collect(),
+        };
+        self.skip_uniform(positions * codes);
+        for (sampled, alternatives) in sampled {
+            step.tokens.extend(sampled.iter().map(|sampled| sampled.code));
+            step.entropy.extend(sampled.iter().map(|sampled| sampled.entropy));
+            step.probability.extend(sampled.iter().map(|sampled| sampled.probability));
+            if let Some(all) = &mut step.alternatives {
+                all.codes.extend(alternatives.codes);
+                all.probabilities.extend(alternatives.probabilities);
+            }
+        }
+        step
+    }
+
+    /// Samples the codes of successive positions, from number `first` on, with the numbers that the generator has for them.
+    fn sample_part(
+        &self,
+        first: usize,
+        logits: &mut [f32],
+        codes: usize,
+        given: Option<&[Option<u32>]>,
+    ) -> (Vec<SampledCode>, Alternatives) {
+        let mut generator = self.generator.clone();
+        random::skip_uniform(&mut generator, first * codes);
+        let mut alternatives = Alternatives::default();
         // Where the code is given, any uniform serves.
         let mut uniforms = vec![0.5; codes];
-        for (position, logits) in logits.chunks_exact_mut(codes).enumerate() {
+        let mut sample = |(position, logits): (usize, &mut [f32])| {
             let given = given.and_then(|given| given[position]);
             match given {
-                Some(_) => self.skip_uniform(codes),
-                None => self.fill_uniform(&mut uniforms),
+                Some(_) => random::skip_uniform(&mut generator, codes),
+                None => random::fill_uniform(&mut generator, &mut uniforms),
             }
             let mut sampled = sample_code(logits, &self.settings, &uniforms);
             if let Some(code) = given {
                 sampled.code = code;
                 sampled.probability = sampled.probability_of(logits[code as usize]);
             }
-            if let Some(alternatives) = &mut step.alternatives {
+            if self.records_alternatives {
                 alternatives.record(logits, |logit| sampled.probability_of(logit));
             }
-            step.tokens.push(sampled.code);
-            step.entropy.push(sampled.entropy);
-            step.probability.push(sampled.probability);
-        }
-        step
+            sampled
+        };
+        let sampled = logits.chunks_exact_mut(codes).enumerate().map(&mut sample).collect();
+        (sampled, alternatives)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::Condition;
 use super::config::Config;
 use super::error::ModelError;
+use super::guidance_steps::GuidanceSteps;
 use super::random;
 use super::range::{IntegerRange, NumberRange};
 use super::text::is_printable;
@@ -22,6 +23,9 @@ pub struct SamplingOptions {
     /// Guidance scale w: logits become u + w (l − u) of the unconditional u and the class's l (Ho & Salimans, arXiv
     /// 2207.12598). 1 is no guidance, 0 ignores the class.
     pub guidance: f64,
+    /// The steps that are guided: in the others the scale is 1. All if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_steps: Option<GuidanceSteps>,
     /// Logits are divided by it; 0 always takes the most probable code.
     pub temperature: f64,
     /// Draw from the k most probable codes only.
@@ -56,6 +60,7 @@ impl SamplingOptions {
         let sampling = &config.sampling;
         Self {
             guidance: sampling.guidance,
+            guidance_steps: sampling.guidance_steps,
             temperature: sampling.temperature,
             top_k: None,
             top_p: None,
@@ -77,6 +82,10 @@ impl SamplingOptions {
             let value = value.clone();
             move |allowed| ModelError::Setting { field, value, allowed }
         };
+        if let Some(range) = self.guidance_steps.filter(|range| range.last() > config.steps()) {
+            let allowed = GuidanceSteps::allowed(config.steps());
+            return Err(ModelError::Setting { field: "guidance_steps", value: range.to_string(), allowed });
+        }
         if let Some(prompt) = &self.prompt {
             Self::parse_prompt(config, prompt).map_err(invalid("prompt", prompt))?;
         }
@@ -262,6 +271,20 @@ impl SamplingSettings {
         Ok(self)
     }
 
+    /// The same, guided in these steps only.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] where the last is after the model's last.
+    pub fn with_guidance_steps(
+        mut self,
+        config: &Config,
+        range: Option<GuidanceSteps>,
+    ) -> Result<Self, ModelError> {
+        self.options.guidance_steps = range;
+        self.options.check(config)?;
+        Ok(self)
+    }
+
     /// The same with another temperature.
     ///
     /// # Errors
@@ -311,9 +334,10 @@ impl SamplingSettings {
         &self.options
     }
 
-    /// Guidance scale w.
-    pub fn guidance(&self) -> f64 {
-        self.options.guidance
+    /// Guidance scale w of step t, 1..=T.
+    pub fn guidance_at(&self, t: usize) -> f64 {
+        let is_guided = self.options.guidance_steps.is_none_or(|range| range.contains(t));
+        if is_guided { self.options.guidance } else { 1.0 }
     }
 
     pub fn temperature(&self) -> f64 {

@@ -7,8 +7,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::config::CONFIG_FILE;
-use super::device::Precision;
 use super::error::ModelError;
+use super::precision::Precision;
 use super::vocabulary::VOCABULARY_FILE;
 use super::weights::WEIGHTS_FILE;
 

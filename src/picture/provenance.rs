@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Config, SamplingOptions, SamplingSettings};
+use crate::model::{Config, Precision, SamplingOptions, SamplingSettings};
 
 /// Everything that determines a picture: the same provenance gives the same pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Provenance {
     /// For a variation of another image, the step k that it started from; `None` if it started from noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_step: Option<usize>,
+    /// The transformer's precision; omitted if it is f32.
+    #[serde(default, skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// Version of the program.
     pub version: Cow<'static, str>,
 }
@@ -46,8 +49,14 @@ impl Provenance {
             subject: settings.subject(config, seed, index).map(str::to_owned),
             scale: 1,
             from_step: None,
+            precision: Precision::F32,
             version: env!("CARGO_PKG_VERSION").into(),
         }
+    }
+
+    /// Sets the transformer's precision. Default: f32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The provenance of a sheet of `count` images, of which this one is the first, at this scale.
@@ -101,6 +110,9 @@ impl Provenance {
         for (name, value) in self.options.to_texts() {
             flag(&name.replace('_', "-"), value);
         }
+        if !is_f32(&self.precision) {
+            flag("precision", self.precision.name().to_owned());
+        }
         if self.scale > 1 {
             flag("scale", self.scale.to_string());
         }
@@ -109,4 +121,8 @@ impl Provenance {
         let quoted = words.iter().filter_map(|word| shlex::try_quote(word).ok());
         Some(quoted.collect::<Vec<_>>().join(" "))
     }
+}
+
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 use super::generation::GenerationDraft;
 use crate::engine::MAX_COUNT;
-use crate::model::{IntegerRange, SamplingOptions};
+use crate::model::{GuidanceSteps, IntegerRange, SamplingOptions};
 use crate::picture::{Format, MAX_SCALE};
 
 type GenerationField = Field<GenerationDraft>;
@@ -28,6 +28,7 @@ pub static GENERATION_FIELDS: &[GenerationField] = &[
     SEED,
     COUNT,
     GUIDANCE,
+    GUIDANCE_STEPS,
     TEMPERATURE,
     TOP_K,
     TOP_P,
@@ -190,6 +191,26 @@ const GUIDANCE: GenerationField = GenerationField {
             set: |draft, guidance| draft.options.guidance = guidance,
         },
         "Guidance scale: how strongly the class is followed. 1 is no guidance.",
+    )
+};
+
+const GUIDANCE_STEPS: GenerationField = GenerationField {
+    default: |config| config.sampling.guidance_steps.map(|range| range.to_string().into()),
+    example: "1-7",
+    is_sampling_option: true,
+    ..Field::new(
+        "guidance_steps",
+        Kind::Custom {
+            depends_on_model: true,
+            read: |draft, config, value| {
+                let allowed = || GuidanceSteps::allowed(config.steps());
+                let text = value.as_str().ok_or_else(allowed)?;
+                draft.options.guidance_steps = Some(GuidanceSteps::parse(text, config.steps())?);
+                Ok(())
+            },
+            schema: |_| json!({"type": ["string", "null"], "pattern": "^[0-9]+-[0-9]+$"}),
+        },
+        "First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the time.",
     )
 };
 

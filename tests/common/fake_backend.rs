@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, Luma};
 use rdpm::engine::{Backend, Loader, ModelInfo, Request};
-use rdpm::model::{Alternatives, Config, ModelError, Preview, Step, Tokenization, preprocess};
+use rdpm::model::{Alternatives, Config, ModelError, Precision, Preview, Step, Tokenization, preprocess};
 
 use super::script::{Fault, Script};
 
@@ -31,8 +31,8 @@ impl FakeLoader {
         let info = |(config, _): &(Config, Arc<Script>)| {
             let codes = 0..config.trajectory.codes;
             let palette = codes.map(|code| format!("#{code}0{code}0{code}0")).collect();
-            let version = "0123456789abcdef".into();
-            ModelInfo { config: config.clone(), palette, weight_count: 1234, version }
+            let (version, precision) = ("0123456789abcdef".into(), Precision::F32);
+            ModelInfo { config: config.clone(), palette, weight_count: 1234, version, precision }
         };
         models.iter().map(info).collect()
     }

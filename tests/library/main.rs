@@ -2,10 +2,12 @@
 
 mod cpu;
 mod given;
+mod guidance_steps;
 #[path = "../pairs/mod.rs"]
 mod pairs;
 mod parity;
 mod picture;
+mod precision;
 mod sampler;
 mod words;
 

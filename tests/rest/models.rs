@@ -17,6 +17,7 @@ async fn all_models_are_listed_with_their_limits() {
     let [toy, other] = &models["models"].as_array().unwrap()[..] else { panic!("{models}") };
     assert_eq!((&toy["name"], &other["name"]), (&json!("toy"), &json!("other")));
     assert_eq!(other["image"], json!({"size": 8, "channels": 3}));
+    assert_eq!((&toy["precision"], &other["precision"]), (&json!("f32"), &json!("f32")));
     assert_eq!(
         (&other["steps"], &other["grid"], &other["codebook"]["size"]),
         (&json!(3), &json!(2), &json!(4))
@@ -205,6 +206,7 @@ async fn a_model_out_of_order_is_told_from_the_others() {
     for line in [
         "rdpm_model_loaded{device=\"toy\",model=\"toy\"} 0",
         "rdpm_model_loaded{device=\"toy\",model=\"other\"} 1",
+        "rdpm_model_precision{model=\"toy\",precision=\"f32\"} 1",
         "rdpm_jobs_total{model=\"other\",status=\"completed\"} 1",
         "rdpm_jobs_total{model=\"toy\",status=\"failed\"} 1",
     ] {

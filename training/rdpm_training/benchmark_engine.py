@@ -5,6 +5,7 @@ of JSON each:
 
     {"batch": 8, "seconds": 0.5}    generates 8 images repeatedly for half a second
     {"gemm": 1024}                  multiplies two matrices of this size
+    {"settings": true}              describes versions and settings
 
 Noise, uniform numbers and images come from the Rust side (`inputs.safetensors`), so both sides must sample the same
 tokens. Generating these inputs is not measured.
@@ -29,7 +30,7 @@ from . import weights_folder
 from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
-ENGINES = ["eager", "compile", "bf16", "onnx"]
+ENGINES = ["eager", "compile", "bf16", "onnx", "onnx-int8"]
 
 
 class Step(nn.Module):
@@ -39,6 +40,8 @@ class Step(nn.Module):
         super().__init__()
         self.denoiser = denoiser
         self.register_buffer("codebook", codebook)
+        if "guidance_steps" in config["sampling"]:
+            raise NotImplementedError("guidance in some steps only isn't compared")
         self.guidance = config["sampling"]["guidance"]
         self.temperature = config["sampling"]["temperature"]
 
@@ -80,8 +83,9 @@ Call = Callable[..., tuple[Tensor, ...]]
 
 def prepare(engine: str, module: nn.Module, example: tuple[Tensor, ...], threads: int) -> Call:
     """The module, compiled or converted for the engine. `example` are inputs of any batch size."""
-    if engine == "onnx":
-        return onnx(module, example, threads)
+    if engine.startswith("onnx"):
+        # Only the transformer's products in int8, as in this program's own precisions.
+        return onnx(module, example, threads, int8=engine == "onnx-int8" and isinstance(module, Step))
     run = torch.compile(module, dynamic=False) if engine == "compile" else module
 
     def call(*inputs: Tensor) -> tuple[Tensor, ...]:
@@ -92,8 +96,8 @@ def prepare(engine: str, module: nn.Module, example: tuple[Tensor, ...], threads
     return call
 
 
-def onnx(module: nn.Module, example: tuple[Tensor, ...], threads: int) -> Call:
-    """The module in ONNX Runtime, with all of its graph optimizations."""
+def onnx(module: nn.Module, example: tuple[Tensor, ...], threads: int, int8: bool) -> Call:
+    """The module in ONNX Runtime, with all of its graph optimizations, and with its products in int8 if asked for."""
     import onnxruntime
 
     names = [f"input{i}" for i in range(len(example))]
@@ -104,6 +108,13 @@ def onnx(module: nn.Module, example: tuple[Tensor, ...], threads: int) -> Call:
         settings = {"dynamic_shapes": shapes, "dynamo": True, "optimize": False, "verbose": False}
         program = torch.onnx.export(module, example, input_names=names, **settings)
         program.save(path)
+        if int8:
+            from onnxruntime.quantization import QuantType, quantize_dynamic
+            from onnxruntime.quantization.shape_inference import quant_pre_process
+
+            quant_pre_process(path, path, skip_symbolic_shape=True)
+            settings = {"per_channel": True, "weight_type": QuantType.QInt8, "op_types_to_quantize": ["MatMul", "Gemm"]}
+            quantize_dynamic(path, path, **settings)
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.intra_op_num_threads = threads
@@ -122,7 +133,9 @@ class BenchmarkEngine:
     def __init__(self, weights: Path, inputs: Path, engine: str, threads: int) -> None:
         torch.set_num_threads(threads)
         config, codebook, denoiser, tokenizer = weights_folder.load(weights)
-        self.inputs = load_file(inputs)
+        # As outputs are: otherwise torch.compile compiles the step a second time, for the first step's input.
+        with torch.inference_mode():
+            self.inputs = {name: tensor.clone() for name, tensor in load_file(inputs).items()}
         self.steps = len(config["trajectory"]["schedule"]) - 1
         eps, labels = self.inputs["eps"][:2], self.inputs["labels"][:2]
         step = (eps, torch.ones_like(labels), labels, self.inputs["uniforms"][0, :2])
@@ -147,6 +160,7 @@ class BenchmarkEngine:
     def measure(self, batch: int, seconds: float) -> dict[str, object]:
         """Mean times over as many runs as fit into `seconds`, at least one."""
         reset_peak_memory()
+        compiled = compilations()
         started, runs = time.perf_counter(), []
         while not runs or time.perf_counter() - started < seconds:
             parts, tokens = self.generate(batch)
@@ -157,6 +171,7 @@ class BenchmarkEngine:
             "decode": decode,
             "encode": encode,
             "peak_bytes": peak_memory(),
+            "compilations": compilations() - compiled,
             "tokens": tokens.flatten().tolist(),
         }
 
@@ -170,6 +185,26 @@ def gemm(size: int) -> float:
         torch.mm(a, b)
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best
+
+
+def compilations() -> int:
+    """Graphs that torch.compile has compiled in this process."""
+    dynamo = sys.modules.get("torch._dynamo.utils")  # imported by torch.compile only
+    return dynamo.counters["stats"]["unique_graphs"] if dynamo else 0
+
+
+def settings(engine: str) -> str:
+    """Versions and settings of an engine, to read."""
+    text = f"PyTorch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+    if engine.startswith("onnx"):
+        import onnxruntime
+
+        text = f"ONNX Runtime {onnxruntime.__version__}, all graph optimizations"
+        return f"{text}, int8 by quantize_dynamic, per channel" if engine == "onnx-int8" else text
+    if engine == "bf16":
+        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return f"{text}, autocast to bf16, {'with' if supported else 'WITHOUT'} hardware for it"
+    return f"{text}, f32{', torch.compile' if engine == 'compile' else ''}"
 
 
 def reset_peak_memory() -> None:
@@ -196,7 +231,9 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "gemm" in request:
-            response: dict[str, object] = {"operations_per_second": gemm(request["gemm"])}
+            response: object = {"operations_per_second": gemm(request["gemm"])}
+        elif "settings" in request:
+            response = settings(arguments.engine)
         else:
             response = engine.measure(**request)
         print(json.dumps(response), file=responses, flush=True)

@@ -116,6 +116,7 @@ class DenoiserConfig:
 class SamplingConfig:
     guidance: float
     temperature: float
+    guidance_steps: str | None = None  # "FIRST-LAST": the steps that are guided; all if omitted
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ best possible values) and for the tokenizer's reconstructions of the test images
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -41,9 +42,9 @@ def evaluate(config: Config, folder: Path) -> None:
         print(sweep[-1], flush=True)
 
     labels = torch.arange(settings.samples) % classes
-    guidance, temperature = config.sampling.guidance, config.sampling.temperature
+    sampling = SamplingSettings(**dataclasses.asdict(config.sampling))
     requests = generation.class_conditions(dataset, labels, runs.generator(config.seed, generation.RANDOM_STREAM, 4))
-    samples = generation.generate(model, requests, SamplingSettings(guidance, temperature), config.seed)
+    samples = generation.generate(model, requests, sampling, config.seed)
     sample_metrics = classifier_metrics.compute(samples, labels)
     _, predicted = classifier_metrics.predict(samples)
     train_precision, train_recall = metrics.precision_recall(
@@ -62,8 +63,7 @@ def evaluate(config: Config, folder: Path) -> None:
         "evaluate",
         {
             "samples": settings.samples,
-            "guidance": guidance,
-            "temperature": temperature,
+            **{name: value for name, value in dataclasses.asdict(config.sampling).items() if value is not None},
             "accuracy": {
                 "samples": sample_metrics["accuracy"],
                 "test": accuracy(classifier_metrics.test_classes, dataset.test.labels),

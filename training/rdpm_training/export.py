@@ -3,6 +3,7 @@ words, `vocabulary.json`; beside them the model card and the stages' reports, wh
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -40,7 +41,7 @@ def describe(config: Config, classes: list[str], styles: list[str] | None = None
         "denoiser": {"width": d.width, "layers": d.layers, "heads": d.heads},
         "classes": classes,
         **({"styles": styles} if styles else {}),
-        "sampling": {"guidance": config.sampling.guidance, "temperature": config.sampling.temperature},
+        "sampling": {name: value for name, value in dataclasses.asdict(config.sampling).items() if value is not None},
     }
 
 

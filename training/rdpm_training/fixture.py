@@ -5,7 +5,8 @@ They are computed in PyTorch in f32 from the trained model: guided logits, the T
 images from given noise and uniform numbers, and the latents and tokens of two test images.
 
 `three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for
-the logits of one that is told styles and words, and for a run in which some of its codes are given.
+the logits of one that is told styles and words, for a run in which some of its codes are given, and for one that is
+guided in some steps only.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FIXTURES = Path(__file__).resolve().parent.parent.parent / "tests" / "fixtures"
 PATH = FIXTURES / "parity.safetensors"
 LABELS = [7, 3]
 GUIDANCE, TEMPERATURE = 2.5, 0.8
+GUIDANCE_STEPS = "3-7"
 
 
 @torch.no_grad()
@@ -173,3 +175,12 @@ def with_words(config: Config, to: Path) -> None:
         "z": run[-1].z,
     }
     save_file({name: tensor.contiguous() for name, tensor in constrained.items()}, to / "given.safetensors")
+
+    settings = sampler.SamplingSettings(GUIDANCE, TEMPERATURE, guidance_steps=GUIDANCE_STEPS)
+    run = list(sampler.sample(denoiser, codebook, steps, y, noise["eps"], iter(noise["uniforms"]), settings))
+    guided = {
+        "logits": torch.cat([step.logits for step in run]),  # (T, n, V)
+        "tokens": torch.cat([step.codes for step in run]),  # (T, n)
+        "z": run[-1].z,
+    }
+    save_file({name: tensor.contiguous() for name, tensor in guided.items()}, to / "guidance_steps.safetensors")

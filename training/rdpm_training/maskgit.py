@@ -82,7 +82,7 @@ def sample(
     masked = torch.ones_like(tokens, dtype=torch.bool)
     remaining = masked[0].numel()
     for t in range(1, steps + 1):
-        logits = sampler.guided_logits(network, (tokens, masked), labels, settings.guidance).float()
+        logits = sampler.guided_logits(network, (tokens, masked), labels, settings.guidance_at(t)).float()
         numbers = next(uniforms).unflatten(1, shape[1:])
         sampled = sampler.sample_codes(logits, numbers[..., :-1], settings)
         tokens = torch.where(masked, sampled, tokens)

@@ -9,6 +9,7 @@ Reconstructions of training images are the upper bound: they are what a perfect 
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def evaluate(config: Config, folder: Path) -> None:
     network = imagenet.network()
     gallery = load_gallery(dataset, folder, network)
     model = generation.load_rdpm(config, folder, len(dataset.classes))
-    sampling = SamplingSettings(config.sampling.guidance, config.sampling.temperature)
+    sampling = SamplingSettings(**dataclasses.asdict(config.sampling))
     splits = {"seen_pairs": dataset.train, "held_out_pairs": dataset.pairs, "unseen_emoji": dataset.test}
 
     rows: dict[str, list[dict[str, float]]] = {}

@@ -22,6 +22,14 @@ class SamplingSettings:
     top_p: float | None = None  # only the most probable codes with this cumulative probability
     mean: bool = False  # no sampling: z moves by the mean of all codes, weighted by their probabilities
     choice: float = 4.5  # MaskGIT only: scale of the noise in its choice of codes to keep; 4.5 as in its authors' code
+    guidance_steps: str | None = None  # "FIRST-LAST": w is 1 in all other steps, which takes one pass instead of two
+
+    def guidance_at(self, t: int) -> float:
+        """The guidance scale of step t = 1 ... T."""
+        if self.guidance_steps is None:
+            return self.guidance
+        first, last = map(int, self.guidance_steps.split("-"))
+        return self.guidance if first <= t <= last else 1.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,9 @@ def sample(
     """
     z = eps
     for t in range(1, steps + 1):
-        logits = guided_logits(denoiser, (z, torch.full((len(z),), t, device=z.device)), labels, settings.guidance)
+        logits = guided_logits(
+            denoiser, (z, torch.full((len(z),), t, device=z.device)), labels, settings.guidance_at(t)
+        )
         if settings.mean and settings.temperature > 0:
             codes = logits.argmax(-1)
             z = z + filter_logits(logits, settings).softmax(-1).to(codebook.dtype) @ codebook

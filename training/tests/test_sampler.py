@@ -76,6 +76,25 @@ def test_mean_equals_the_sampled_code_of_a_certain_model() -> None:
     torch.testing.assert_close(ends[0], eps + 2 * codebook[labels][:, None])
 
 
+def test_guidance_steps_restrict_guidance() -> None:
+    settings = SamplingSettings(3.0, 1.0, guidance_steps="2-3")
+    assert [settings.guidance_at(t) for t in range(1, 5)] == [1.0, 3.0, 3.0, 1.0]
+    assert SamplingSettings(3.0, 1.0).guidance_at(10) == 3.0
+    calls: list[int] = []
+
+    class Counted(Certain):
+        def forward(self, z: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            calls.append(int(t[0]))
+            return super().forward(z, t, y)
+
+    codebook = torch.tensor([[1.0], [2.0], [4.0], [8.0]])
+    counted = Counted(codebook, [0.0, 0.3, 0.6, 0.8, 1.0], positions=1, classes=3, width=8, layers=1, heads=1)
+    numbers = generation.uniform_numbers((1, 1, 4), runs.generator(5))
+    steps = list(sampler.sample(counted, codebook, 4, torch.zeros(1).long(), torch.zeros(1, 1, 1), numbers, settings))
+    assert len(steps) == 4
+    assert calls == [1, 2, 2, 3, 3, 4], "one pass in the steps without guidance"
+
+
 def test_mean_weights_codes_by_their_probabilities() -> None:
     class Fixed(Certain):
         def forward(self, z: torch.Tensor, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

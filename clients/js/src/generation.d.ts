@@ -33,6 +33,7 @@ export class Generation {
         eta_seconds?: number | null;
         from_step?: number | null;
         guidance: number;
+        guidance_steps?: string | null;
         id: string;
         images: components["schemas"]["Image"][];
         links: components["schemas"]["Links"];

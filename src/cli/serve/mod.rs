@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use rdpm::engine::{Engine, FolderLoader};
-use rdpm::model::{Model, ModelInfo, open_device};
+use rdpm::model::{ModelInfo, open_device};
 use rdpm::web::{self, ClassPictures};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -95,11 +95,7 @@ impl Serve {
         let mut chosen = self.model.choose()?;
         for device in devices(&self.model.device)? {
             let device = open_device(&device)?;
-            chosen = chosen.keep(|folder, config| {
-                Model::load_with_precision(folder, &device, self.model.precision)
-                    .map(|_| config)
-                    .map_err(Into::into)
-            })?;
+            chosen = chosen.keep(|folder, config| self.model.load_on(folder, &device).map(|_| config))?;
         }
         let names: Vec<&str> = chosen.models.iter().map(|(_, config)| config.name.as_str()).collect();
         self.check_aliases(&names)?;
@@ -195,17 +191,20 @@ impl Serve {
 
     /// Starts the engine with the models, which takes a while.
     fn start(&self) -> anyhow::Result<(Engine, Chosen<ModelInfo>)> {
-        let chosen = self
-            .model
-            .choose()?
-            .keep(|folder, _| Ok(ModelInfo::read_with_precision(folder, self.model.precision)?))?;
+        let devices = devices(&self.model.device)?;
+        let chosen = self.model.choose()?.keep(|folder, _| {
+            let precision = self.model.precision_on(folder, &devices)?;
+            Ok(ModelInfo::read_with_precision(folder, precision)?)
+        })?;
         let name_and_folder =
             |(folder, info): &(PathBuf, ModelInfo)| (info.config.name.clone(), folder.clone());
         let folders: Vec<_> = chosen.models.iter().map(name_and_folder).collect();
-        let load_on =
-            |device: &String| FolderLoader::new(folders.clone(), device).with_precision(self.model.precision);
-        let loaders = devices(&self.model.device)?.iter().map(load_on).collect();
-        let infos = chosen.models.iter().map(|(_, info)| info.clone()).collect();
+        let infos: Vec<ModelInfo> = chosen.models.iter().map(|(_, info)| info.clone()).collect();
+        let load_on = |device: &String| {
+            let precisions = infos.iter().map(|info| (info.config.name.clone(), info.precision));
+            FolderLoader::new(folders.clone(), device).with_precisions(precisions)
+        };
+        let loaders = devices.iter().map(load_on).collect();
         let engine = Engine::start(self.engine.options(), infos, loaders)?;
         let chosen = chosen.keep(|_, info| {
             let unusable = engine.unusable_models().iter().find(|(name, _)| *name == info.config.name);

@@ -10,6 +10,7 @@ use rten_gemm::GemmExecutor;
 use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_vecmath::{Silu, Softmax};
 
+use super::block_linear::{Arithmetic, BlockLinear};
 use super::buffers::{BufferPool, scratch};
 use super::linear::{Linear, matmul, matrix_view};
 use super::norm::layer_norm;
@@ -24,10 +25,10 @@ use crate::model::weights::load_values;
 const SEQUENCES_PER_THREAD: usize = 2;
 
 struct Block {
-    qkv: Linear,
-    proj: Linear,
-    up: Linear,
-    down: Linear,
+    qkv: BlockLinear,
+    proj: BlockLinear,
+    up: BlockLinear,
+    down: BlockLinear,
     /// This layer's addition to the shared modulation, (6d,).
     offset: Vec<f32>,
 }
@@ -93,7 +94,9 @@ pub struct Denoiser {
     modulation: Linear,
     last: Linear,
     blocks: Vec<Block>,
-    output: Linear,
+    output: BlockLinear,
+    /// V.
+    codes: usize,
     input_scale: Vec<f32>,
     /// Number of classes, including the null class.
     classes: usize,
@@ -117,10 +120,12 @@ struct Buffers {
     scores: Vec<f32>,
     /// (n, d / heads)
     head: Vec<f32>,
+    /// A layer's input in bf16.
+    rounded: Vec<u32>,
 }
 
 impl Denoiser {
-    pub fn new(config: &Config, schedule: &Schedule, vb: VarBuilder) -> Result<Self> {
+    pub fn new(config: &Config, schedule: &Schedule, arithmetic: Arithmetic, vb: VarBuilder) -> Result<Self> {
         let gemm = GemmExecutor::new();
         let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len() + 1);
         let (n, c) = (config.positions(), config.latent.channels);
@@ -132,7 +137,9 @@ impl Denoiser {
         }
         let block = |number: usize| -> Result<Block> {
             let vb = vb.pp("blocks").pp(number);
-            let linear = |inputs, outputs, name: &str| Linear::new(&gemm, inputs, outputs, &vb.pp(name));
+            let linear = |inputs, outputs, name: &str| {
+                BlockLinear::new(arithmetic, &gemm, inputs, outputs, &vb.pp(name))
+            };
             Ok(Block {
                 qkv: linear(width, 3 * width, "qkv")?,
                 proj: linear(width, width, "proj")?,
@@ -155,7 +162,8 @@ impl Denoiser {
             modulation: linear(width, MODULATION_ROWS * width, "modulation")?,
             last: linear(width, 2 * width, "final")?,
             blocks: (0..config.denoiser.layers).map(block).collect::<Result<_>>()?,
-            output: linear(width, config.trajectory.codes, "output")?,
+            output: BlockLinear::new(arithmetic, &gemm, width, config.trajectory.codes, &vb.pp("output"))?,
+            codes: config.trajectory.codes,
             input_scale: input_scale(schedule),
             classes,
             styles: config.styles.len(),
@@ -174,7 +182,7 @@ impl Denoiser {
         y: &[Condition],
         logits: &'a mut Vec<f32>,
     ) -> Result<&'a mut [f32]> {
-        let (latent_len, logits_len) = (self.positions * self.channels, self.positions * self.output.outputs);
+        let (latent_len, logits_len) = (self.positions * self.channels, self.positions * self.codes);
         // Use all threads before giving one two sequences: a single image with guidance is two sequences.
         let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, SEQUENCES_PER_THREAD);
         let logits = scratch(logits, t.len() * logits_len);
@@ -261,7 +269,7 @@ impl Denoiser {
             }
         };
 
-        let Buffers { x, h, wide, scores, head } = buffers;
+        let Buffers { x, h, wide, scores, head, rounded } = buffers;
         x.clear();
         t.iter().for_each(|_| x.extend_from_slice(&self.position));
         let scaled: Vec<f32> = z
@@ -275,21 +283,21 @@ impl Denoiser {
             let first = number * MODULATION_ROWS;
             normalize(x, h, first);
             let qkv = scratch(wide, m * 3 * d);
-            block.qkv.forward(gemm, h, qkv)?;
+            block.qkv.forward(gemm, h, qkv, rounded)?;
             self.attention(qkv, scratch(scores, n * n), scratch(head, n * d / self.heads), &mut h[..m * d])?;
             let attended = scratch(wide, m * d);
-            block.proj.forward(gemm, h, attended)?;
+            block.proj.forward(gemm, h, attended, rounded)?;
             add_gated(x, attended, first + 2);
 
             normalize(x, h, first + 3);
             let up = scratch(wide, m * 4 * d);
-            block.up.forward(gemm, h, up)?;
+            block.up.forward(gemm, h, up, rounded)?;
             Silu {}.map_mut(up);
-            block.down.forward(gemm, up, h)?;
+            block.down.forward(gemm, up, h, rounded)?;
             add_gated(x, h, first + 5);
         }
         normalize(x, h, self.blocks.len() * MODULATION_ROWS);
-        self.output.forward(gemm, h, logits)
+        self.output.forward(gemm, h, logits, rounded)
     }
 
     /// Self-attention of each sequence: qkv (m, 3d) to `out` (m, d).

@@ -49,6 +49,9 @@ struct Model {
     limits: Map<String, Value>,
     /// The devices that it runs on.
     device: String,
+    /// Number format of the transformer. The same request gives the same picture in the same precision.
+    #[schema(value_type = ModelPrecision)]
+    precision: &'static str,
 }
 
 /// Pictures are squares.
@@ -66,6 +69,16 @@ struct Codebook {
     size: usize,
     /// A colour `#rrggbb` for each code; similar codes have similar colours.
     colors: Vec<String>,
+}
+
+/// Number format of the transformer.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)]
+enum ModelPrecision {
+    F32,
+    Bf16,
+    F16,
 }
 
 /// The schema is made from the table of fields.
@@ -122,6 +135,7 @@ impl Model {
             defaults: defaults(config),
             limits: limits(config),
             device: device.to_owned(),
+            precision: info.precision.name(),
         }
     }
 }

@@ -36,6 +36,8 @@ class Settings(TypedDict, total=False):
     """Number of images, 1 to 16."""
     guidance: float | None
     """How strongly the prompt or class is followed; 1 is no guidance."""
+    guidance_steps: str | None
+    """First and last step with guidance, as in "1-7"; all if omitted."""
     temperature: float | None
     """How freely codes are drawn; 0 takes the most probable."""
     top_k: int | None

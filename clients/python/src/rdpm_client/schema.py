@@ -112,6 +112,9 @@ GenerationRequest = TypedDict(
         "from_step": "NotRequired[int | None]",
         # Guidance scale: how strongly the class is followed. 1 is no guidance.
         "guidance": "NotRequired[float | None]",
+        # First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the
+        # time.
+        "guidance_steps": "NotRequired[str | None]",
         # An image to vary: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from
         # its state after `from_step` steps with the noise of (seed, i).
         "image": "NotRequired[str | None]",
@@ -167,6 +170,7 @@ Generation = TypedDict(
         # The step of another image that its images start from.
         "from_step": "NotRequired[int | None]",
         "guidance": "float",
+        "guidance_steps": "NotRequired[str | None]",
         "id": "str",
         # The finished images by rising index; all of them once it is completed.
         "images": "list[Image]",
@@ -284,6 +288,9 @@ class Limits(TypedDict):
     top_k_max: int
 
 
+ModelPrecision = Literal["f32", "bf16", "f16"]
+
+
 class Model(TypedDict):
     """A model, its defaults and its limits."""
 
@@ -300,6 +307,8 @@ class Model(TypedDict):
     name: str
     # Number of learned weights.
     parameters: int
+    # Number format of the transformer. The same request gives the same picture in the same precision.
+    precision: ModelPrecision
     # Timesteps T of a generation.
     steps: int
     # Drawing styles; none if the model is told classes only.

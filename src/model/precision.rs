@@ -1,0 +1,90 @@
+//! Number formats of the transformer.
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use super::cpu::{Arithmetic, Avx512Bf16};
+use super::error::ModelError;
+
+/// The number format in which the transformer multiplies. Sums on a CPU, sampling and the tokenizer use f32.
+///
+/// The same request gives the same tokens in the same precision. Between precisions, tokens may differ where codes are nearly
+/// equally probable, and then all later ones of that image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Gives the same tokens on a GPU and a CPU, except for near ties.
+    #[default]
+    F32,
+    /// 8 bits of precision; faster on a GPU with tensor cores, and on a CPU with AVX512-BF16.
+    Bf16,
+    /// 11 bits of precision and values up to 65,504; on a GPU only.
+    F16,
+}
+
+impl Precision {
+    /// Parses `f32`, `bf16` or `f16`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::F32, Self::Bf16, Self::F16].into_iter().find(|precision| precision.name() == name)
+    }
+
+    /// `f32`, `bf16` or `f16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// The precisions in which a device can compute, the fastest last.
+    pub fn available(device: &Device) -> Vec<Self> {
+        match device {
+            Device::Cpu => [Self::F32, Self::Bf16]
+                .into_iter()
+                .filter(|precision| precision.arithmetic(Avx512Bf16::detect()).is_ok())
+                .collect(),
+            _ => vec![Self::F32, Self::Bf16, Self::F16],
+        }
+    }
+
+    /// How a CPU, with AVX512-BF16 or without, computes in this precision.
+    ///
+    /// # Errors
+    /// [`ModelError::Precision`] if it can't.
+    pub(super) fn arithmetic(self, bf16: Option<Avx512Bf16>) -> Result<Arithmetic, ModelError> {
+        let error = |reason| Err(ModelError::Precision { requested: self.name(), reason });
+        match (self, bf16) {
+            (Self::F32, _) => Ok(Arithmetic::F32),
+            (Self::Bf16, Some(instructions)) => Ok(Arithmetic::Bf16(instructions)),
+            (Self::Bf16, None) => error("this processor has no AVX512-BF16; use f32 or auto"),
+            (Self::F16, _) => error("it is available on a GPU only; use f32 or auto"),
+        }
+    }
+
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_refuses_precisions_that_it_lacks() {
+        let text =
+            |precision: Precision, bf16| precision.arithmetic(bf16).map(drop).map_err(|e| e.to_string());
+        assert_eq!(text(Precision::F32, None), Ok(()));
+        assert_eq!(
+            text(Precision::Bf16, None),
+            Err("precision bf16: this processor has no AVX512-BF16; use f32 or auto".into())
+        );
+        let f16 = "precision f16: it is available on a GPU only; use f32 or auto".to_owned();
+        assert_eq!(text(Precision::F16, Avx512Bf16::detect()), Err(f16));
+    }
+}
