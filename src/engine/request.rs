@@ -171,6 +171,11 @@ impl Request {
         Provenance { from_step, ..provenance.with_precision(self.model.precision) }
     }
 
+    /// Says what image number `index` shows: its subject and style, or the class, if the model is told classes only.
+    pub fn describe_image(&self, index: u32) -> String {
+        self.settings.describe(&self.model.config, self.seed, index)
+    }
+
     /// The seed of all randomness, 0 to [`SEED_MAX`].
     pub fn seed(&self) -> u64 {
         self.seed

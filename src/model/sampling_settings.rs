@@ -1,5 +1,6 @@
 //! The settings of an image, checked once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -40,12 +41,12 @@ pub struct SamplingOptions {
     pub style: Option<String>,
 }
 
-/// The longest prompt in bytes.
-const MAX_PROMPT: usize = 2000;
 /// Words that an error message suggests for an unknown one.
 const SUGGESTIONS: usize = 3;
 
 impl SamplingOptions {
+    /// The longest prompt in bytes.
+    pub const MAX_PROMPT: usize = 2000;
     pub const GUIDANCE: NumberRange = NumberRange::new(0.0, 20.0);
     pub const TEMPERATURE: NumberRange = NumberRange::new(0.0, 5.0);
     pub const TOP_P: NumberRange = NumberRange::above(0.0, 1.0);
@@ -100,8 +101,8 @@ impl SamplingOptions {
     /// # Errors
     /// What is allowed, if the model is told no words, or knows none of these.
     pub fn parse_prompt(config: &Config, prompt: &str) -> Result<Option<String>, String> {
-        if prompt.len() > MAX_PROMPT {
-            return Err(format!("up to {MAX_PROMPT} bytes"));
+        if prompt.len() > Self::MAX_PROMPT {
+            return Err(format!("up to {} bytes", Self::MAX_PROMPT));
         }
         let is_space = |c: char| c.is_whitespace() || !is_printable(c);
         let parts: Vec<&str> = prompt.split(is_space).filter(|part| !part.is_empty()).collect();
@@ -113,18 +114,26 @@ impl SamplingOptions {
             return Err(format!("null: the model {} knows classes, not words", config.name));
         }
         let encoded = config.vocabulary.encode(&prompt);
-        if !encoded.words.is_empty() {
-            return Ok(Some(prompt));
+        if encoded.words.is_empty() {
+            Err(Self::near_words(config, &encoded.unknown))
+        } else {
+            Ok(Some(prompt))
         }
+    }
+
+    /// What is allowed in the place of unknown words: words that resemble them.
+    pub fn near_words(config: &Config, unknown: &[String]) -> String {
         let mut near: Vec<&str> = Vec::new();
-        for word in encoded.unknown.iter().take(SUGGESTIONS) {
+        for word in unknown.iter().take(SUGGESTIONS) {
             near.extend(config.vocabulary.similar(word, SUGGESTIONS));
         }
+        let mut seen = HashSet::new();
+        near.retain(|word| seen.insert(*word));
         let such_as = match &near[..] {
             [] => "red heart or cat face".to_owned(),
             near => near.join(", "),
         };
-        Err(format!("English words that the model {} knows, such as {such_as}", config.name))
+        format!("English words that the model {} knows, such as {such_as}", config.name)
     }
 
     /// The name of a style as the model spells it.
@@ -259,6 +268,24 @@ impl SamplingSettings {
             None => shuffled(config.styles.len(), !seed, index),
         };
         Some(&config.styles[style])
+    }
+
+    /// Says what image number `index` of a request with this seed shows: the known words of the prompt, or the subject that was
+    /// drawn, and the style. The class, if the model is told classes only.
+    pub fn describe(&self, config: &Config, seed: u64, index: u32) -> String {
+        if !config.has_words() {
+            return config.classes.get(self.class).cloned().unwrap_or_default();
+        }
+        let words = config.vocabulary.words();
+        let subject = self.subject(config, seed, index).map(str::to_owned).unwrap_or_else(|| {
+            let told = self.condition.words.iter().filter_map(|&word| words.get(word as usize));
+            told.map(String::as_str).collect::<Vec<_>>().join(" ")
+        });
+        let named = self.options.style.as_deref();
+        match named.or_else(|| self.drawn_style(config, seed, index)) {
+            Some(style) => format!("{subject}, {style} style"),
+            None => subject,
+        }
     }
 
     /// The same with another guidance scale.

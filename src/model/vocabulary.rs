@@ -19,6 +19,9 @@ use super::error::ModelError;
 /// The file's name in a weights folder.
 pub const VOCABULARY_FILE: &str = "vocabulary.json";
 
+/// Longer words, in characters, are compared with none of the vocabulary: the time grows with the length.
+const MAX_SIMILAR: usize = 40;
+
 /// The words that a model knows, and what each of its classes can show.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vocabulary {
@@ -30,6 +33,8 @@ pub struct Vocabulary {
     subjects: Vec<Vec<Subject>>,
     /// Names of emoji by their characters, without variation selectors.
     emoji: HashMap<String, String>,
+    /// The first characters of `emoji`, each with the number of characters of the longest that it begins.
+    emoji_starts: HashMap<char, usize>,
 }
 
 /// Something that a class can show.
@@ -82,7 +87,17 @@ impl Vocabulary {
         if word_classes.len() != words.len() || word_classes.iter().any(|&class| class >= classes.len()) {
             return Err(invalid("classes must have the index of a class for each word".into()));
         }
-        let mut vocabulary = Self { words, index, classes: word_classes, subjects: Vec::new(), emoji };
+        let mut emoji_starts = HashMap::new();
+        for text in emoji.keys() {
+            let Some(first) = text.chars().next() else {
+                return Err(invalid("emoji has an empty key".into()));
+            };
+            let longest: &mut usize = emoji_starts.entry(first).or_default();
+            *longest = text.chars().count().max(*longest);
+        }
+        let subjects_of_classes = Vec::new();
+        let mut vocabulary =
+            Self { words, index, classes: word_classes, subjects: subjects_of_classes, emoji, emoji_starts };
         for class in classes {
             let names = subjects.remove(class).unwrap_or_default();
             if names.is_empty() {
@@ -151,7 +166,6 @@ impl Vocabulary {
             return text.into();
         }
         let characters: Vec<char> = text.chars().filter(|&c| !is_modifier(c)).collect();
-        let longest = self.emoji.keys().map(|emoji| emoji.chars().count()).max().unwrap_or(0);
         let (mut named, mut rest) = (String::new(), &characters[..]);
         while let [first, others @ ..] = rest {
             let name_of = |len: usize| {
@@ -159,7 +173,8 @@ impl Vocabulary {
                 Some((name, &rest[len..]))
             };
             // Digits are emoji's first characters, too, but letters and digits stand for themselves.
-            let found = if first.is_ascii() { None } else { (1..=longest).rev().find_map(name_of) };
+            let longest = if first.is_ascii() { None } else { self.emoji_starts.get(first).copied() };
+            let found = longest.and_then(|longest| (1..=longest).rev().find_map(name_of));
             rest = match found {
                 Some((name, rest)) => {
                     named.extend([" ", name, " "]);
@@ -217,8 +232,12 @@ impl Vocabulary {
         shortest(self.subjects.iter().flatten().map(|subject| subject.name.as_str()).filter(fits), count)
     }
 
-    /// Up to `count` words of the vocabulary that resemble a word, the nearest first.
+    /// Up to `count` words of the vocabulary that resemble a word, the nearest first. Nothing resembles a word that is much
+    /// longer than any of them.
     pub fn similar(&self, word: &str, count: usize) -> Vec<&str> {
+        if word.chars().count() > MAX_SIMILAR {
+            return Vec::new();
+        }
         let mut found: Vec<(f64, &str)> = self
             .words
             .iter()

@@ -17,9 +17,11 @@ for await (const event of await client.images.generate({ ...settings, stream: tr
   streamed = event.b64_json;
 }
 
+const words = await client.images.generate({ model: "emoji", prompt: "a red heart", style: "fluent-3d" });
+
 const error = await client.images.generate({ prompt: "a cat" }).catch((error) => error);
 
 console.log(JSON.stringify({
-  models, events, plain: plain.data[0].b64_json, streamed,
+  models, events, words: words.data[0].revised_prompt, plain: plain.data[0].b64_json, streamed,
   error: { status: error.status, param: error.param },
 }));

@@ -181,11 +181,30 @@ def test_several_classes(client: openai.OpenAI) -> None:
     assert images.warnings == ["The prompt names several classes. Coat was drawn, and not Bag, Sandal."]
 
 
+def test_words(client: openai.OpenAI) -> None:
+    paragraph = "Please draw a panda 🐼.\n\nIt should sit next to xyzzy."
+    images = client.images.generate(
+        model="emoji", prompt=paragraph, n=2, extra_body={"style": "twemoji", "seed": 3, "guidance": 3}
+    )
+    for image in images.data:
+        assert "panda" in image.revised_prompt and image.revised_prompt.endswith(", twemoji style")
+    [warning] = images.warnings
+    assert warning.startswith("Unknown words have no effect: ") and "xyzzy" in warning
+    # Without a style, each image has another one; theirs are ignored.
+    images = client.images.generate(model="emoji", prompt="red heart", n=8, style="natural")
+    told = [image.revised_prompt.removeprefix("red heart, ") for image in images.data]
+    assert len(set(told)) == 8 and all(style.endswith(" style") for style in told)
+    assert images.warnings[0].startswith("style natural is ignored: the model's styles are noto, ")
+    with pytest.raises(openai.BadRequestError, match="such as .*hamburger") as unknown:
+        client.images.generate(model="emoji", prompt="hamberger")
+    assert unknown.value.param == "prompt"
+
+
 def test_azure_client(server: str) -> None:
     client = openai.AzureOpenAI(azure_endpoint=server, api_key="none", api_version="2024-02-01", max_retries=0)
-    images = client.images.generate(model="emoji", prompt="a flower, a plant", size="512x512")
+    images = client.images.generate(model="emoji", prompt="red heart", size="512x512")
     assert size(images.data[0].b64_json) == (512, 512)
-    assert images.data[0].revised_prompt == "Plant"
+    assert images.data[0].revised_prompt.startswith("red heart, ")
     with pytest.raises(openai.NotFoundError) as unknown:
         client.images.generate(model="unknown", prompt="a heart")
     assert unknown.value.code == "model_not_found"
@@ -220,4 +239,5 @@ def test_node_client(server: str) -> None:
     assert seen["events"] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
     assert size(seen["plain"]) == (112, 112)
     assert seen["plain"] == seen["streamed"]
+    assert seen["words"] == "a red heart, fluent-3d style"
     assert (seen["error"]["status"], seen["error"]["param"]) == (400, "prompt")

@@ -180,6 +180,26 @@ fn a_prompt_without_a_known_word_is_refused_with_near_words() {
 }
 
 #[test]
+fn words_much_longer_than_the_vocabularys_resemble_none() {
+    let vocabulary = &config().vocabulary;
+    assert_eq!(vocabulary.similar("hart", 3), ["heart"]);
+    assert_eq!(vocabulary.similar(&"heart".repeat(8), 3), ["heart"]);
+    assert_eq!(vocabulary.similar(&"heart".repeat(400), 3), Vec::<&str>::new());
+}
+
+#[test]
+fn an_image_is_described_by_subject_and_style() {
+    let config = config();
+    let settings =
+        |prompt, style| SamplingSettings::with_options(&config, 1, options(&config, prompt, style)).unwrap();
+    let named = settings(Some("my RED heart"), Some("flat"));
+    assert_eq!(named.describe(&config, 7, 0), "red heart, flat style");
+    let drawn = settings(None, None);
+    let (subject, style) = (drawn.subject(&config, 7, 1).unwrap(), drawn.drawn_style(&config, 7, 1).unwrap());
+    assert_eq!(drawn.describe(&config, 7, 1), format!("{subject}, {style} style"));
+}
+
+#[test]
 fn a_model_with_classes_only_refuses_prompt_and_style() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let config = Config::read(&shipped).unwrap();

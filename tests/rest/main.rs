@@ -8,6 +8,7 @@ mod files;
 mod list;
 mod models;
 mod openai;
+mod openai_words;
 mod synchronous;
 mod uploads;
 mod words;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Server, finished};
 
 /// Serves Fashion-MNIST, which is told classes only, and the model of the fixture.
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = ["weights/fashion-mnist", "tests/fixtures/words"].map(|folder| root.join(folder));
     let infos: Vec<ModelInfo> = folders.iter().map(|folder| ModelInfo::read(folder).unwrap()).collect();

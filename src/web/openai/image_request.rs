@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 
 use super::model_name::resolve_model;
 use super::prompt::classes_of_prompt;
+use super::prompt_words::{self, WordsPrompt};
 use crate::engine::Engine;
-use crate::model::{Config, IntegerRange};
+use crate::model::{Config, IntegerRange, SamplingOptions};
 use crate::picture::Format;
 use crate::request::{
     COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, ObjectSchema, PictureFormat, Reader,
@@ -22,6 +23,8 @@ use crate::web::request::read_json_object;
 pub(super) const SIDES: std::ops::RangeInclusive<u32> = 8..=2048;
 /// Models of OpenAI that answer with links if no format is named.
 const DALL_E: &str = "dall-e";
+/// Styles of OpenAI's models, which ours don't have.
+const OPENAI_STYLES: [&str; 2] = ["vivid", "natural"];
 /// The sides of [`SIDES`] as a regular expression.
 const SIDE_PATTERN: &str = "([89]|[1-9][0-9]{1,2}|1[0-9]{3}|20[0-3][0-9]|204[0-8])";
 
@@ -45,7 +48,11 @@ pub(super) struct ImageRequest {
 
 /// The values of OpenAI's own fields.
 struct ImageDraft {
-    class: usize,
+    /// That of what the prompt names if absent.
+    class: Option<usize>,
+    /// For a model that is told words.
+    prompt: Option<String>,
+    style: Option<String>,
     /// Width and height; `None` is the model's own size.
     size: Option<(u32, u32)>,
     urls: bool,
@@ -79,7 +86,9 @@ static IMAGE_FIELDS: &[ImageField] = &[
             Kind::Custom { depends_on_model: true, read: read_prompt, schema: |_| json!({"type": "string"}) },
             "Text that names the class to generate: \"a photo of a sneaker\". In any case, singular or plural. Where one name \
              is part of another, the longer name counts. If the text names several classes, the first is drawn, with a \
-             warning. A prompt that names no class is an error.",
+             warning. A prompt that names no class is an error. A model that knows words is told all known words of the \
+             text, of up to 32000 characters: \"a red heart\", \"🐱\". Unknown words are listed in a warning; a prompt without \
+             a known word is an error that suggests similar ones.",
         )
     },
     Field {
@@ -198,13 +207,17 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "vivid",
         ..Field::new(
             "style",
-            Kind::Choice {
-                schema: "Style",
-                about: "",
-                names: &["vivid", "natural"],
-                set: |draft, name| draft.warn(format!("style {name} is ignored: the model has no styles.")),
+            Kind::Custom {
+                depends_on_model: true,
+                read: read_style,
+                schema: |models| {
+                    let styles = models.iter().flat_map(|config| &config.styles).map(String::as_str);
+                    let names = OPENAI_STYLES.into_iter().chain(styles).map(Value::from).chain([Value::Null]);
+                    json!({"type": ["string", "null"], "enum": names.collect::<Vec<_>>()})
+                },
             },
-            "Ignored, with a warning.",
+            "Drawing style, for a model that has several; if omitted, each image has another one. `vivid` and `natural` are \
+             ignored, with a warning.",
         )
     },
     ignored("user", |draft, _| draft.warn("user is ignored.")),
@@ -286,7 +299,9 @@ pub(super) fn read(
     }
     let (mut reader, model) = Reader::resolve(engine, &mut values);
     let mut draft = ImageDraft {
-        class: 0,
+        class: None,
+        prompt: None,
+        style: None,
         size: None,
         urls,
         format: Format::Png,
@@ -309,7 +324,9 @@ pub(super) fn read(
     // The scale of JPEG's encoder begins at 1.
     let quality = draft.compression.and_then(|quality| u8::try_from(quality).ok()).unwrap_or(100).max(1);
     let options = RenderOptions::fitted(draft.format, draft.size.unwrap_or((own, own)), own, quality);
-    generation.class = Some(draft.class);
+    generation.class = draft.class;
+    generation.options.prompt = draft.prompt;
+    generation.options.style = draft.style;
     generation.previews = Some(draft.partial_images > 0);
     generation.pictures = PictureFormat { format: Some(draft.format), scale: options.scale };
     let generation = generation.finish(reader, model)?;
@@ -342,12 +359,19 @@ impl ImageDraft {
 }
 
 fn read_prompt(draft: &mut ImageDraft, config: &Config, prompt: &Value) -> Result<(), String> {
+    let text = prompt.as_str().unwrap_or_default();
+    if config.has_words() {
+        let WordsPrompt { prompt, class, warnings } = prompt_words::read(config, text)?;
+        (draft.prompt, draft.class) = (prompt, class);
+        draft.warnings.extend(warnings);
+        return Ok(());
+    }
     let classes = &config.classes;
-    let named = prompt.as_str().map(|prompt| classes_of_prompt(prompt, classes)).unwrap_or_default();
+    let named = classes_of_prompt(text, classes);
     let Some((&first, others)) = named.split_first() else {
         return Err(format!("a prompt that names one of the classes {}", classes.join(", ")));
     };
-    draft.class = first;
+    draft.class = Some(first);
     if !others.is_empty() {
         let name = |class: &usize| classes.get(*class).map(String::as_str).unwrap_or_default();
         let others: Vec<&str> = others.iter().map(name).collect();
@@ -357,6 +381,20 @@ fn read_prompt(draft: &mut ImageDraft, config: &Config, prompt: &Value) -> Resul
             others.join(", ")
         ));
     }
+    Ok(())
+}
+
+fn read_style(draft: &mut ImageDraft, config: &Config, style: &Value) -> Result<(), String> {
+    let style = style.as_str().ok_or("text")?;
+    if let Some(style) = OPENAI_STYLES.into_iter().find(|name| name.eq_ignore_ascii_case(style)) {
+        draft.warn(match &config.styles[..] {
+            [] => format!("style {style} is ignored: the model has no styles."),
+            styles => format!("style {style} is ignored: the model's styles are {}.", styles.join(", ")),
+        });
+        return Ok(());
+    }
+    let allowed = |styles| format!("{}, {styles}", OPENAI_STYLES.join(", "));
+    draft.style = Some(SamplingOptions::parse_style(config, style).map_err(allowed)?);
     Ok(())
 }
 

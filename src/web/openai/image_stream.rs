@@ -51,6 +51,9 @@ pub(in crate::web) struct CompletedEvent {
     #[serde(flatten)]
     picture: Kind,
     usage: Usage,
+    /// What was drawn, by a model that is told words: subject and style (not OpenAI's).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revised_prompt: Option<String>,
     /// The seed that was used (not OpenAI's).
     seed: u64,
     /// What was adapted or ignored (not OpenAI's).
@@ -165,7 +168,8 @@ impl JobStream {
             b64_json: STANDARD.encode(file),
             created_at: unix_time(),
             picture: Kind::new(info, self.options),
-            usage: Usage::new(info, 1),
+            usage: Usage::new(&snapshot.request),
+            revised_prompt: info.config.has_words().then(|| snapshot.request.describe_image(0)),
             seed: snapshot.request.seed(),
             warnings: self.warnings.clone(),
         };

@@ -121,7 +121,6 @@ async fn images(
     headers: &HeaderMap,
 ) -> Result<Images, Problem> {
     let info = snapshot.request.model();
-    let class = info.config.classes.get(snapshot.request.settings().class());
     let own = info.config.image.size as u32;
     let mut data = Vec::with_capacity(snapshot.images.len());
     for image in &snapshot.images {
@@ -133,13 +132,13 @@ async fn images(
             let file = render_image(&app.renderer, paid, snapshot, image.index, request.options).await?;
             b64_json = Some(STANDARD.encode(file));
         }
-        data.push(Image { url, b64_json, revised_prompt: class.cloned().unwrap_or_default() });
+        data.push(Image { url, b64_json, revised_prompt: snapshot.request.describe_image(image.index) });
     }
     Ok(Images {
         created: unix_time(),
         data,
         kind: Kind::new(info, request.options),
-        usage: Usage::new(info, snapshot.request.count()),
+        usage: Usage::new(&snapshot.request),
         seed: snapshot.request.seed(),
         warnings: request.warnings.clone(),
     })

@@ -2,7 +2,7 @@
 //!
 //! | method and path | answer |
 //! |---|---|
-//! | `POST /v1/images/generations` | images of the class that the prompt names; plain or streamed |
+//! | `POST /v1/images/generations` | images of what the prompt names; plain or streamed |
 //! | `GET /v1/images/files/{id}/{file}` | the pictures to which `response_format: url` links |
 //! | `GET /v1/models`, `GET /v1/models/{model}` | the served models |
 //!
@@ -18,6 +18,7 @@ mod images;
 mod model_name;
 mod models;
 mod prompt;
+mod prompt_words;
 mod response;
 
 use axum::Router;

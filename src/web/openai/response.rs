@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::ModelInfo;
+use crate::engine::{ModelInfo, Request};
 use crate::web::files::RenderOptions;
 
 /// The images.
@@ -34,7 +34,7 @@ pub(super) struct Image {
     /// A link that needs no key and expires with the generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The class that was drawn.
+    /// The class that was drawn; of a model that is told words the subject and the style.
     pub revised_prompt: String,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Kind {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = OpenAiUsage)]
 pub(super) struct Usage {
-    /// 1: the class.
+    /// Words that the model was told of each image; 1, the class, without a prompt.
     input_tokens: u64,
     input_tokens_details: TokenDetails,
     /// Codes drawn: one for each position of the token grid at each step of each image.
@@ -85,15 +85,16 @@ impl Kind {
 }
 
 impl Usage {
-    pub fn new(info: &ModelInfo, images: u32) -> Self {
-        let config = &info.config;
-        let codes = (config.latent.grid.pow(2) * config.steps()) as u64 * u64::from(images);
+    pub fn new(request: &Request) -> Self {
+        let config = &request.model().config;
+        let codes = (config.latent.grid.pow(2) * config.steps()) as u64 * u64::from(request.count());
+        let words = request.settings().condition().words.len().max(1) as u64;
         Self {
-            input_tokens: 1,
-            input_tokens_details: TokenDetails { image_tokens: 0, text_tokens: 1 },
+            input_tokens: words,
+            input_tokens_details: TokenDetails { image_tokens: 0, text_tokens: words },
             output_tokens: codes,
             output_tokens_details: TokenDetails { image_tokens: codes, text_tokens: 0 },
-            total_tokens: codes + 1,
+            total_tokens: codes + words,
         }
     }
 }
