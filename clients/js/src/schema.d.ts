@@ -198,6 +198,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/pictures/{model}/{file}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a picture by its address
+         * @description Draws the picture, unless it is cached, so that an address can be the source of an image on any page. The answer never
+         *     changes: `{model}` is a model's name, `@` and its version. The name alone redirects (307) to the current version; another
+         *     version is 410. Without a seed, the redirect has a random one.
+         *
+         *     Where the server has API keys, other sites can embed pictures only with `--open-pictures true`.
+         */
+        get: operations["getPicture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokenizations": {
         parameters: {
             query?: never;
@@ -416,6 +440,8 @@ export interface components {
              * @description Unix time in seconds.
              */
             created_at: number;
+            /** @description What was drawn, by a model that is told words: subject and style (not OpenAI's). */
+            revised_prompt?: string | null;
             /**
              * Format: int64
              * @description The seed that was used (not OpenAI's).
@@ -677,6 +703,8 @@ export interface components {
             /** @description Drawing styles; none if the model is told classes only. */
             styles: string[];
             title: string;
+            /** @description Changes with everything that changes its pictures; part of the addresses of pictures. */
+            version: string;
             /** @description Number of words that it knows. */
             words: number;
         };
@@ -708,7 +736,7 @@ export interface components {
         /** @description One image: as a file or as an address. */
         OpenAiImage: {
             b64_json?: string | null;
-            /** @description The class that was drawn. */
+            /** @description The class that was drawn; of a model that is told words the subject and the style. */
             revised_prompt: string;
             /** @description A link that needs no key and expires with the generation. */
             url?: string | null;
@@ -746,7 +774,7 @@ export interface components {
              * @default 0
              */
             partial_images?: number | null;
-            /** @description Text that names the class to generate: "a photo of a sneaker". In any case, singular or plural. Where one name is part of another, the longer name counts. If the text names several classes, the first is drawn, with a warning. A prompt that names no class is an error. */
+            /** @description Text that names the class to generate: "a photo of a sneaker". In any case, singular or plural. Where one name is part of another, the longer name counts. If the text names several classes, the first is drawn, with a warning. A prompt that names no class is an error. A model that knows words is told all known words of the text, of up to 32000 characters: "a red heart", "🐱". Unknown words are listed in a warning; a prompt without a known word is an error that suggests similar ones. */
             prompt: string;
             /** @default auto */
             quality?: components["schemas"]["Quality"] | null;
@@ -768,7 +796,11 @@ export interface components {
              * @default false
              */
             stream?: boolean | null;
-            style?: components["schemas"]["Style"] | null;
+            /**
+             * @description Drawing style, for a model that has several; if omitted, each image has another one. `vivid` and `natural` are ignored, with a warning.
+             * @enum {string|null}
+             */
+            style?: "vivid" | "natural" | "noto" | "noto-blobs" | "twemoji" | "emojione" | "fluent-flat" | "fluent-3d" | "fxemoji" | "streamline" | null;
             /**
              * Format: double
              * @description Sampling temperature: how freely codes are drawn. 0 takes the most probable.
@@ -838,7 +870,7 @@ export interface components {
         OpenAiUsage: {
             /**
              * Format: int64
-             * @description 1: the class.
+             * @description Words that the model was told of each image; 1, the class, without a prompt.
              */
             input_tokens: number;
             input_tokens_details: components["schemas"]["OpenAiTokenDetails"];
@@ -942,8 +974,6 @@ export interface components {
             /** @description The codes drawn. */
             tokens: number[][];
         };
-        /** @enum {string} */
-        Style: "vivid" | "natural";
         /** @description One of a client's generations. */
         Summary: components["schemas"]["Accepted"] & {
             /**
@@ -1988,6 +2018,7 @@ export interface operations {
                      *           "steps": 10,
                      *           "styles": [],
                      *           "title": "Fashion-MNIST",
+                     *           "version": "fda63db649d92761",
                      *           "words": 0
                      *         },
                      *         {
@@ -3074,6 +3105,7 @@ export interface operations {
                      *             "streamline"
                      *           ],
                      *           "title": "Emoji",
+                     *           "version": "a86a2557a77a429b",
                      *           "words": 2951
                      *         }
                      *       ]
@@ -3127,6 +3159,106 @@ export interface operations {
             };
             /** @description Unchanged */
             304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPicture: {
+        parameters: {
+            query?: {
+                /** @description Any text. Decimal digits up to the largest seed are the seed itself; of other texts it is the first 53 bits of the SHA-256 of the UTF-8. Random if omitted, empty or -1. */
+                seed?: string;
+                /** @description Size of the square that every pixel becomes; the maximum is lower where the file would be too large. */
+                scale?: number;
+                /** @description What it shows, for a model that knows words */
+                prompt?: string;
+                /** @description Drawing style, for a model that has several */
+                style?: string;
+                /** @description Guidance scale */
+                guidance?: number;
+                /** @description Sampling temperature */
+                temperature?: number;
+                /** @description Draw from this number of most probable codes only. */
+                top_k?: number;
+                /** @description Draw only from the most probable codes that add up to this. */
+                top_p?: number;
+                /** @description What the steps show; `clean` by default */
+                which?: string;
+                /** @description Milliseconds for each step, 250 by default */
+                delay?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The model's name, or `NAME@VERSION` */
+                model: string;
+                /** @description The class, by name (with `%2F` for `/`) or index, and the format: `Bag.png`, `8.webp` (lossless), `.jpg`; or of the steps, `.gif` or `.apng` */
+                file: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    /** @description Strong; the same for the same address */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/apng": string;
+                    "image/gif": string;
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            /** @description The part that `Range` asks for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unchanged */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The address with the model's version and a seed */
+            307: {
+                headers: {
+                    /** @description Relative to this address */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The model has another version now */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3421,7 +3553,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "background": "opaque",
-                     *       "created": 1795701628,
+                     *       "created": 1795706688,
                      *       "data": [
                      *         {
                      *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAOAAAADgCAAAAAA/RjU9AAAAE3RFWHRTb2Z0d2FyZQByZHBtIDAuMi4wYhU7UAAAABFpVFh0VGl0bGUAAAAAAFNuZWFrZXJihIA4AAAAZWlUWHREZXNjcmlwdGlvbgAAAAAAU25lYWtlciwgaW1hZ2UgMCBvZiBzZWVkIDcsIGRyYXduIGJ5IHRoZSBtb2RlbCBmYXNoaW9uLW1uaXN0IChSRFBNLCBhclhpdiAyNDEyLjE4MzkwKc4lCFYAAACoaVRYdHJkcG0AAAAAAHsibW9kZWwiOiJmYXNoaW9uLW1uaXN0IiwiY2xhc3MiOiJTbmVha2VyIiwic2VlZCI6NywiaW5kZXgiOjAsImNvdW50IjoxLCJndWlkYW5jZSI6Mi4wLCJ0ZW1wZXJhdHVyZSI6MS4xLCJ0b3BfayI6bnVsbCwidG9wX3AiOm51bGwsInNjYWxlIjo4LCJ2ZXJzaW9uIjoiMC4yLjAifVo9gVUAAAThSURBVHic7Z1JixRZHMSrunvGmR7tcXqG2WdcbyIuX8AFwYOCF1HwKB78FN68efITePEo6CcQUQQ9u4EXFVFx37rVLu32EnEw5JFZXdVIvIrfJTqzXi7R9SD4v/cya6IDup3hstDyvNqu6bi2n5OxTuXEoDsx6E4MujNR+kDzpNvn/n7P29Su7ed6P+mi7sSgOzHoTvUGu/3mWL/tvxW8z3RRd2LQnRh0Z3TrwRKLzb9h1ZP9Xidd1J0YdCcG3am/HuwsMYvNuWHlZrqoOzHoTgy6k3pwUIY17tq0jqbUPl3UnRh0JwbdSQ4OSlOe8T88L/ub8jPrZEAMuhOD7sSgO91hz8+VGJPr6HXb5tpir1stMehODLoTg+4U68G2+dPUTvNvHPpJ2u2CboSehj6V4z4WzqvbqQdrIQbdiUF3sk6mLTq+OSYX0BzsQU9A/4FOSvvD0OfQ76Afpd33nS/pyX1USwy6E4PuxKA73dL6k6bn3bU9Ves2bs+LnoeuhJ6D/gndDmUuHoJegjIP90P5TV2DXpf91RKD7sSgOzHoTut6sCkvdX3mJ9neCT0JfQg9BWXe7YM+g66A/ge9CZ2DvoDegN6FXpDrV0sMuhOD7sSgOxNaz5WeSyiNe7Lu+xX6L/QAdAuUOXcVega6FroK2pPzXpfj3kKZs6/kfrl/XO6zWmLQnRh0Jwbd6X71R8M2c2YKehS6G3obOgtlbjFff4KynlsGXSnXYQ5+gD6Gsk5kXv4IfSn3dxaaLupODLoTg+7UXw9qnafzeVxQynrtIHQPlHl2BcrcYh4xr36Wz3mdKdk/Ke0fQDkfOA1l7jEvdZ0M8zVd1J0YdCcG3Rm9dTJ/QDlPx3UrnKeblfbMuztQ5hTru0fQDVDmH+u6d9C/oDNynSdynTnZ/gXKunAd9Dg0XdSdGHQnBt2pvx5kvXcEuhV6H8q66qkceBHKecFZab9GzsO6jetdmFuvoc/keCqfJ+S6GtaB66GsU5mfzGHOO6aLuhOD7sSgO/Xn4Gb8sRd6Gco6kfn2G5T13A4on/vjehWOT3Icc5ec5x6U46Ecf+X83/+i/AaWQ1mHsi6ckXbUjIvWQgy6E4Pu1D8uynm4bdC/oVz3MiMHMN9+h3K8lOOU76Fz0l5zdV7aTUs75h5h3jIHWYfqPCFz+hg0XdSdGHQnBt2pPwdZl3F9CnOP9RjHFzmeyfWfzD/NJ66L+aHzJcytadnP8yyTbZ6P83+sF/m84F2531tQjrPmOfpaiEF3YtCd+nOQ61k4fsnxTeYOc+YNdEH2c56PdZ2+P5R1HdeD9uR8+oLTXmcw6Gc1NF3UnRh0JwbdGZ3nB7muZRN0tTRkXnF95wdRfV5Q67rlcjwZl/NMyjbrRI6vTsn5+A1xXpLjvJfl82qJQXdi0J0YdKer83f6PB4/Zz4xh1aI6nPvrOuYe6X3bvM4XddCZb4Szj8yPyfkulxXqu91q5YYdCcG3YlBd7p0WHoftj5nv9S/U7hYSu8HTxd1JwbdiUF3Ru+9aqX3izbR9nfkB6Xp/KX3olZLDLoTg+7EoDvF3+Et5WFpf9vfb1oqSveTLupODLoTg+6Mbg6ShT73N9WRS1V3ln4vMV3UnRh0JwbdGZ0cHLRua1v/LRS2+x3vbLo+NV3UnRh0Jwbdqd7gZ3Mx8mqVB8z4AAAAAElFTkSuQmCC",
@@ -3515,13 +3647,13 @@ export interface operations {
                      * @example {
                      *       "data": [
                      *         {
-                     *           "created": 1795701628,
+                     *           "created": 1795706688,
                      *           "id": "fashion-mnist",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
                      *         },
                      *         {
-                     *           "created": 1795701628,
+                     *           "created": 1795706688,
                      *           "id": "emoji",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
@@ -3573,7 +3705,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "created": 1795701628,
+                     *       "created": 1795706688,
                      *       "id": "fashion-mnist",
                      *       "object": "model",
                      *       "owned_by": "rdpm"

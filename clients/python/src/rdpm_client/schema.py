@@ -314,6 +314,8 @@ class Model(TypedDict):
     # Drawing styles; none if the model is told classes only.
     styles: list[str]
     title: str
+    # Changes with everything that changes its pictures; part of the addresses of pictures.
+    version: str
     # Number of words that it knows.
     words: int
 
