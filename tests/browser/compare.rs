@@ -165,9 +165,10 @@ async fn a_matrix_varies_two_settings_of_one_seed() {
     site.client.back().await.unwrap();
     site.until("document.body.dataset.view === 'compare'").await;
     assert_eq!(site.script("return document.querySelectorAll('.matrix-cell').length").await, json!(4));
-    // A link draws it.
+    // A link draws it, without a layout shift.
     site.client.refresh().await.unwrap();
     site.until_state("compare", "completed").await;
     assert_eq!(site.script(heads).await, json!(["0.5", "3", "Bag", "Coat"]));
+    assert_eq!(site.script("return window.layoutShifts").await, json!([]));
     site.close().await;
 }

@@ -32,6 +32,8 @@ pub(super) struct Form {
     /// Comparison: the setting that differs, and its value in the second run.
     pub vary: &'static str,
     pub to: String,
+    /// Comparison: a matrix of two settings. The scripts read which.
+    pub is_matrix: bool,
     /// Which picture of several is shown, from 1.
     pick: u64,
     /// Sentences for people.
@@ -53,6 +55,7 @@ impl Form {
             seeds: Vec::new(),
             vary: variable_settings().next().unwrap_or(CLASS),
             to: String::new(),
+            is_matrix: false,
             pick: 1,
             problems: Vec::new(),
             omitted_problems: 0,
@@ -158,6 +161,7 @@ impl Form {
             },
             // Which values are allowed depends on `vary`; the page checks this one before it uses it.
             "to" if value.chars().count() <= MAX_QUOTED => value.clone_into(&mut self.to),
+            "y" => self.is_matrix = true,
             // The scripts ignore an invalid one, too.
             "pick" => self.pick = value.parse().unwrap_or(1).max(1),
             "to" => self.reject("to", value, "a value of the setting that differs"),
