@@ -94,6 +94,7 @@ async fn the_gallery_filters_stars_deletes_and_restores_pictures() {
     press(&site, "Cancel").await;
     assert_eq!(site.script(&format!("return {RUNS}")).await, json!(1));
     site.click("[data-part=clear-history]").await;
+    site.until("document.querySelector('[data-part=confirm-delete]')").await;
     press(&site, "Delete").await;
     site.until(&format!("{RUNS} === 0")).await;
     site.click("[data-part=undo-history]").await;
@@ -115,6 +116,7 @@ async fn the_gallery_exports_and_imports_pictures() {
     let exported: Value = serde_json::from_slice(&content).unwrap();
     assert_eq!(exported["pictures"][0]["steps"].as_array().unwrap().len(), 10);
     press(&site, "Delete all").await;
+    site.until("document.querySelector('[data-part=confirm-delete]')").await;
     press(&site, "Delete").await;
     site.until(&format!("{TILES} === 0")).await;
 
