@@ -252,12 +252,14 @@ export class CompareView extends RunView {
 
   /** Back and Forward: shows the comparison of an address. @param {string} address */
   async onAddress(address) {
-    if (address === this.address || !new URL(address, location.href).searchParams.has("class")) return;
-    this.cancel();
+    if (!new URL(address, location.href).searchParams.has("class")) return;
+    const isShown = address === this.address;
+    if (!isShown) this.cancel();
     this.page.form.apply(address);
     this.#readAddress(new URL(address, location.href).search);
     this.rightChosen = true;
     this.onFormChange();
+    if (isShown) return;
     const kept = this.isMatrix || this.#choosesMatrix ? null : await this.page.keptRun(address);
     if (!kept || kept.pictures.length !== 2) return this.status.show("idle", "Press Compare to draw with these settings.");
     this.isMatrix = false;
