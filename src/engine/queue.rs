@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::event::JobId;
 use super::job::Job;
 use super::request::ClientGroup;
-use super::scheduler_state::InFlightImage;
 
 /// The jobs with images that haven't started, in order of arrival.
 #[derive(Default)]
@@ -24,11 +23,11 @@ pub(super) struct InBatch {
 }
 
 impl InBatch {
-    /// Counts these images of `models` models.
-    pub fn count<'a>(images: impl Iterator<Item = &'a InFlightImage>, models: usize) -> Self {
+    /// Counts images of `models` models, each given by its client, its job and its model's index.
+    pub fn count<'a>(images: impl Iterator<Item = (&'a ClientGroup, JobId, usize)>, models: usize) -> Self {
         let mut counts =
             Self { of_client: HashMap::new(), of_job: HashMap::new(), of_model: vec![0; models] };
-        images.for_each(|image| counts.add(&image.client, image.job, image.model));
+        images.for_each(|(client, job, model)| counts.add(client, job, model));
         counts
     }
 

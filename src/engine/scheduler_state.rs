@@ -93,7 +93,7 @@ impl SchedulerState {
     /// The images in all batches, counted.
     pub fn in_batch(&self) -> InBatch {
         let models = self.workers.first().map_or(0, |worker| worker.health.len());
-        InBatch::count(self.in_flight(), models)
+        InBatch::count(self.in_flight().map(|image| (&image.client, image.job, image.model)), models)
     }
 
     /// The models with images in a batch or in the queue, sorted.

@@ -62,7 +62,10 @@ pub(super) async fn show(
     query.finish()?;
     let invalid =
         || Problem::new(StatusCode::FORBIDDEN, "This link has expired, or is not one that this server made.");
-    let size = size.as_deref().and_then(parse_size);
+    // Only in the form in which it was signed.
+    let size = size
+        .as_deref()
+        .and_then(|text| parse_size(text).filter(|(width, height)| text == format!("{width}x{height}")));
     let quality = quality.and_then(|text| text.parse().ok()).filter(|quality| (1..=100).contains(quality));
     let expires: Option<u64> = expires.and_then(|text| text.parse().ok());
     let parts = size.zip(quality).zip(expires.zip(signature));
