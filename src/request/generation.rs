@@ -95,6 +95,7 @@ impl GenerationDraft {
     }
 }
 
-pub(super) fn random_seed() -> u64 {
+/// A seed of all that are allowed.
+pub fn random_seed() -> u64 {
     rand::random_range(0..=SEED_MAX)
 }

@@ -24,7 +24,7 @@ mod tokenization;
 
 pub use error::{FieldError, FieldErrors, MAX_ERRORS, shorten, shorten_to};
 pub use field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
-pub use generation::{GenerationDraft, GenerationRequest, InitImageFile, PictureFormat};
+pub use generation::{GenerationDraft, GenerationRequest, InitImageFile, PictureFormat, random_seed};
 pub use generation_fields::{
     COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
 };

@@ -38,6 +38,7 @@ mod rest;
 mod server;
 mod site;
 mod state;
+mod unix_time;
 
 pub use access::{
     ApiKey, ApiKeyError, HostName, HostNameError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit,

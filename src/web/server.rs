@@ -19,11 +19,10 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use super::access::{KeyedSemaphores, LocalAddress, network};
+use super::access::{ClientPermits, LocalAddress, network};
 use super::files::ClassPictures;
 use super::http_metrics::{GaugeGuard, HttpMetrics};
 use super::options::Options;
@@ -77,11 +76,11 @@ pub async fn serve_with_admin(
     let metrics = HttpMetrics::default();
     let site = site::with_metrics(Arc::clone(&engine), pictures, options, &metrics);
     let per_address = options.max_connections_per_address.filter(|_| options.trust_proxy.is_none());
-    let limit = ConnectionLimit::new(options.max_connections, per_address);
-    let refusals = per_address.map(|_| MAX_REFUSALS_PER_ADDRESS);
-    let refusals = ConnectionLimit::new(MAX_REFUSALS, refusals);
+    let limit = ConnectionPermits::new(options.max_connections, per_address.unwrap_or(usize::MAX));
+    let refusals_per_address = if per_address.is_some() { MAX_REFUSALS_PER_ADDRESS } else { MAX_REFUSALS };
+    let refusals = ConnectionPermits::new(MAX_REFUSALS, refusals_per_address);
     let server = Server::new(site.public, limit, refusals, options, metrics.connections);
-    let (limit, refusals) = (ConnectionLimit::new(MAX_ADMIN, None), ConnectionLimit::new(1, None));
+    let (limit, refusals) = (ConnectionPermits::new(MAX_ADMIN, MAX_ADMIN), ConnectionPermits::new(1, 1));
     let admin_server = Server::new(site.admin, limit, refusals, options, Gauge::default());
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop(engine, signal, options.drain));
@@ -116,39 +115,13 @@ async fn stop(engine: Arc<Engine>, signal: impl Future<Output = ()>, drain: Dura
     }
 }
 
-/// How many connections may be open, in all and of one address.
-struct ConnectionLimit {
-    all: Arc<Semaphore>,
-    /// `None` is no limit.
-    by_address: Option<KeyedSemaphores<IpAddr>>,
-}
-
-/// A connection that counts until this is dropped.
-struct ConnectionPermit {
-    _all: OwnedSemaphorePermit,
-    _own: Option<OwnedSemaphorePermit>,
-}
-
-impl ConnectionLimit {
-    fn new(all: usize, per_address: Option<usize>) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), by_address: per_address.map(KeyedSemaphores::new) }
-    }
-
-    /// `None` where too many are open.
-    fn admit(&self, address: IpAddr) -> Option<ConnectionPermit> {
-        let own = match &self.by_address {
-            Some(by_address) => Some(by_address.get(network(address)).try_acquire_owned().ok()?),
-            None => None,
-        };
-        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(ConnectionPermit { _all: all, _own: own })
-    }
-}
+/// Permits for connections that may be open, by network.
+type ConnectionPermits = ClientPermits<IpAddr>;
 
 struct Server {
     app: Router,
-    limit: ConnectionLimit,
-    refusals: ConnectionLimit,
+    limit: ConnectionPermits,
+    refusals: ConnectionPermits,
     open: Gauge,
     http: http1::Builder,
     write_timeout: Duration,
@@ -157,8 +130,8 @@ struct Server {
 impl Server {
     fn new(
         app: Router,
-        limit: ConnectionLimit,
-        refusals: ConnectionLimit,
+        limit: ConnectionPermits,
+        refusals: ConnectionPermits,
         options: &Options,
         open: Gauge,
     ) -> Self {
@@ -186,7 +159,7 @@ impl Server {
         let mut io = TimeoutStream::new(connection);
         io.set_write_timeout(Some(self.write_timeout));
         let io = TokioIo::new(Box::pin(io));
-        if let Some(permit) = self.limit.admit(peer.ip()) {
+        if let Some(permit) = self.limit.try_acquire(network(peer.ip())) {
             let service = self.app.clone().map_request(with_addresses);
             let served = watcher.watch(self.http.serve_connection(io, TowerToHyperService::new(service)));
             let open = GaugeGuard::new(&self.open);
@@ -196,7 +169,7 @@ impl Server {
                 }
                 drop((permit, open));
             });
-        } else if let Some(permit) = self.refusals.admit(peer.ip()) {
+        } else if let Some(permit) = self.refusals.try_acquire(network(peer.ip())) {
             let app = self.app.clone();
             let answer = move |request: hyper::Request<Incoming>| {
                 let app = app.clone();

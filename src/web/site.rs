@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,7 +14,7 @@ use super::http_metrics::HttpMetrics;
 use super::operations;
 use super::operations::api_description::ApiDescription;
 use super::options::Options;
-use super::request::{BODY_LIMIT, UploadPermits};
+use super::request::UploadPermits;
 use super::state::AppState;
 use super::{middleware, openai, pages, rest};
 use crate::engine::Engine;
@@ -83,7 +82,6 @@ pub(super) fn with_metrics(
         .merge(operations::routes())
         .merge(openai::routes())
         .merge(routes)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(state.clone());
     let admin = operations::admin_routes().with_state(state);
     Site {

@@ -3197,6 +3197,8 @@ export interface operations {
                 style?: string;
                 /** @description Guidance scale */
                 guidance?: number;
+                /** @description First and last step with guidance, as in `1-7`; all if omitted */
+                guidance_steps?: string;
                 /** @description Sampling temperature */
                 temperature?: number;
                 /** @description Draw from this number of most probable codes only. */

@@ -13,10 +13,10 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::client_address::ClientAddress;
-use super::keyed_semaphores::KeyedSemaphores;
+use super::client_permits::{ClientPermit, ClientPermits};
 use crate::web::problem::Problem;
 
 /// Shorter answers are not counted: the buffers of a connection are as large.
@@ -35,28 +35,20 @@ pub(in crate::web) struct SharedBody;
 /// Memory for large answers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::web) struct AnswerMemory {
-    free: Arc<Semaphore>,
-    /// By network: who has a key is known further inside only.
-    free_of_client: Arc<KeyedSemaphores<Option<IpAddr>>>,
-    units: usize,
+    /// In units. By network: who has a key is known further inside only.
+    free: Arc<ClientPermits<Option<IpAddr>>>,
 }
 
 impl AnswerMemory {
     pub fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        let of_client = KeyedSemaphores::new(units.div_ceil(PART_OF_CLIENT));
-        Self { free: Arc::new(Semaphore::new(units)), free_of_client: Arc::new(of_client), units }
+        Self { free: Arc::new(ClientPermits::new(units, units.div_ceil(PART_OF_CLIENT))) }
     }
 
     /// The permits for an answer of so many bytes. One that is larger than all the memory takes all of it, and one that is
     /// larger than its client's part takes all of that.
-    fn acquire(&self, client: Option<IpAddr>, bytes: usize) -> Option<[OwnedSemaphorePermit; 2]> {
-        let units = bytes.div_ceil(UNIT);
-        let take = |free: Arc<Semaphore>, most: usize| {
-            free.try_acquire_many_owned(u32::try_from(units.min(most)).ok()?).ok()
-        };
-        let own = take(self.free_of_client.get(client), self.units.div_ceil(PART_OF_CLIENT))?;
-        Some([own, take(Arc::clone(&self.free), self.units)?])
+    fn acquire(&self, client: Option<IpAddr>, bytes: usize) -> Option<ClientPermit> {
+        self.free.try_acquire_many(client, bytes.div_ceil(UNIT))
     }
 }
 
@@ -74,8 +66,8 @@ pub(in crate::web) async fn limit_answers(
     match size.filter(|&size| size > UNCOUNTED && !is_shared) {
         None => response,
         Some(size) => match memory.acquire(client, size) {
-            Some(permits) => {
-                response.map(|body| Body::new(CountedBody { body, rest: Bytes::new(), _permits: permits }))
+            Some(permit) => {
+                response.map(|body| Body::new(CountedBody { body, rest: Bytes::new(), _permit: permit }))
             }
             None => Problem::too_many_answers().into_response(),
         },
@@ -86,7 +78,7 @@ pub(in crate::web) async fn limit_answers(
 struct CountedBody {
     body: Body,
     rest: Bytes,
-    _permits: [OwnedSemaphorePermit; 2],
+    _permit: ClientPermit,
 }
 
 impl HttpBody for CountedBody {

@@ -1,7 +1,8 @@
 //! API keys.
 //!
-//! A key is sent as `Authorization: Bearer KEY`, as `api-key: KEY` (by Azure's clients), or as the password of HTTP Basic with any user name. Browsers ask a person
-//! for the latter, and then send it with everything that the page loads, event streams included.
+//! A key is sent as `Authorization: Bearer KEY`, as `api-key: KEY` (by Azure's clients), or as the password of HTTP Basic with
+//! any user name. Browsers ask a person for the latter, and then send it with everything that the page loads, event streams
+//! included.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,9 +21,8 @@ use crate::web::problem::{Problem, is_openai_path};
 
 /// The header in which Azure's clients send a key.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
-/// The route that draws a picture although its method is GET: it needs a key as the API does, and counts as work.
+/// The route that draws a picture although its method is GET: it needs a key as the API does.
 pub(in crate::web) const LINK_PREVIEW_PATH: &str = "/preview.png";
-
 /// The pictures that an address names.
 const PICTURES_PATH: &str = "/api/v1/pictures/";
 

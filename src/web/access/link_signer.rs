@@ -1,11 +1,13 @@
 //! Links to pictures that need no key: signed, and valid for a limited time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+use crate::web::unix_time::unix_time;
 
 /// Signs links with a key of this process, which is gone at its end, as are the jobs.
 pub(in crate::web) struct LinkSigner {
@@ -22,7 +24,7 @@ impl LinkSigner {
 
     /// The time in Unix seconds at which a link that is made now expires, and its signature.
     pub fn sign(&self, link: &str) -> (u64, String) {
-        let expires = unix_time() + self.lifetime.as_secs();
+        let expires = unix_time(SystemTime::now()) + self.lifetime.as_secs();
         let mac = self.mac_of(link, expires).finalize();
         (expires, URL_SAFE_NO_PAD.encode(mac.as_bytes()))
     }
@@ -30,7 +32,7 @@ impl LinkSigner {
     /// Whether a link was signed here and has not expired.
     pub fn is_valid(&self, link: &str, expires: u64, signature: &str) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
-        self.mac_of(link, expires).verify_slice(&signature).is_ok() && unix_time() < expires
+        self.mac_of(link, expires).verify_slice(&signature).is_ok() && unix_time(SystemTime::now()) < expires
     }
 
     fn mac_of(&self, link: &str, expires: u64) -> Hmac<Sha256> {
@@ -42,10 +44,6 @@ impl std::fmt::Debug for LinkSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LinkSigner").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
-}
-
-fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! | `client`, `client_address` | who a client is |
 //! | `hosts`, `origins` | by which names clients reach the server, which sites' scripts may use the API |
 //! | `rate_limit`, `cost_limit` | requests of a client over time, and what they cost; `token_buckets` counts both |
-//! | `keyed_semaphores` | what a client may have at once: connections, uploads |
+//! | `client_permits` | what clients may have at once: connections, uploads, streams; `keyed_semaphores` counts each client's |
 //! | `body_timeout` | how long a body may take to arrive |
 //! | `answer_memory` | how much memory answers may take that nobody reads |
 //! | `link_signer` | links to pictures that need no key |
@@ -15,6 +15,7 @@ mod answer_memory;
 mod body_timeout;
 mod client;
 mod client_address;
+mod client_permits;
 mod cost_limit;
 mod hosts;
 mod keyed_semaphores;
@@ -28,12 +29,13 @@ pub(super) use answer_memory::{AnswerMemory, SharedBody, limit_answers};
 pub(super) use body_timeout::limit_body_time;
 pub(super) use client::{CLIENT_HEADER, Client, header_text, invalid_header};
 pub(super) use client_address::{ClientAddress, network, with_client_address};
+pub(super) use client_permits::{ClientPermit, ClientPermits};
 pub(super) use cost_limit::{Budget, Cost, CostLimiter};
 pub(super) use hosts::{HostCheck, LocalAddress, check_host};
 pub(super) use keyed_semaphores::KeyedSemaphores;
 pub(super) use keys::{KeyCheck, LINK_PREVIEW_PATH, check_key};
 pub(super) use link_signer::LinkSigner;
-pub(super) use origins::{cors, same_origin};
+pub(super) use origins::{cors, is_cross_site, same_origin};
 pub(super) use rate_limit::{RateLimiter, RequestQuota, limit_rate};
 pub(super) use token_buckets::LimitKey;
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use serde::Serialize;
 use tower_http::cors::{AllowHeaders, CorsLayer, ExposeHeaders};
 use tower_http::csrf::CsrfLayer;
@@ -42,6 +42,11 @@ impl FromStr for Origin {
             && !text.contains('@');
         canonical.then(|| Self(text.to_owned())).ok_or(OriginError)
     }
+}
+
+/// Whether a page of another site sent a request: browsers say so.
+pub(in crate::web) fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
 }
 
 /// Refuses requests that other sites' scripts and forms send through a visitor's browser, except from `trusted` sites.

@@ -10,7 +10,6 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::keys::LINK_PREVIEW_PATH;
 use super::token_buckets::{LimitKey, RateLimit, TokenBuckets};
 use crate::web::problem::Problem;
 
@@ -53,13 +52,14 @@ impl RequestQuota {
     }
 }
 
-/// Middleware that answers 429 where a client exceeded its limit.
+/// Middleware that answers 429 to a POST request where the client exceeded its limit. Handlers count the other requests for
+/// work ([`RequestQuota`]).
 pub(in crate::web) async fn limit_rate(
     State(limiter): State<RateLimiter>,
     request: Request,
     next: Next,
 ) -> Response {
-    if request.method() != Method::POST && request.uri().path() != LINK_PREVIEW_PATH {
+    if request.method() != Method::POST {
         return next.run(request).await;
     }
     match limiter.count(&LimitKey::of(request.extensions())) {

@@ -1,6 +1,5 @@
 //! The number of open event streams, and the response that streams events.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::BoxError;
@@ -9,9 +8,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::web::access::{KeyedSemaphores, LimitKey};
+use crate::web::access::{ClientPermit, ClientPermits, LimitKey};
 use crate::web::http_metrics::GaugeGuard;
 use crate::web::problem::Problem;
 
@@ -24,14 +22,13 @@ const PART_OF_CLIENT: usize = 4;
 /// The event streams that may be open at once, in all and of one client: otherwise a few clients could have them all, behind a
 /// proxy even one.
 pub(in crate::web) struct EventStreams {
-    permits: Arc<Semaphore>,
-    of_client: KeyedSemaphores<LimitKey>,
+    permits: ClientPermits<LimitKey>,
     open: Gauge,
 }
 
 /// Permission for one stream, until it is dropped.
 pub(in crate::web) struct StreamPermit {
-    _permits: [OwnedSemaphorePermit; 2],
+    _permit: ClientPermit,
     _open: GaugeGuard,
 }
 
@@ -39,8 +36,7 @@ impl EventStreams {
     /// At most `max_streams`, counted by a gauge.
     pub fn new(max_streams: usize, open: &Gauge) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(max_streams)),
-            of_client: KeyedSemaphores::new(max_streams.div_ceil(PART_OF_CLIENT)),
+            permits: ClientPermits::new(max_streams, max_streams.div_ceil(PART_OF_CLIENT)),
             open: open.clone(),
         }
     }
@@ -51,10 +47,8 @@ impl EventStreams {
     /// # Errors
     /// 503 where too many streams are open, in all or of this client.
     pub fn acquire(&self, client: &LimitKey) -> Result<StreamPermit, Problem> {
-        let acquire =
-            |permits: Arc<Semaphore>| permits.try_acquire_owned().map_err(|_| Problem::too_many_streams());
-        let permits = [acquire(self.of_client.get(client.clone()))?, acquire(Arc::clone(&self.permits))?];
-        Ok(StreamPermit { _permits: permits, _open: GaugeGuard::new(&self.open) })
+        let permit = self.permits.try_acquire(client.clone()).ok_or_else(Problem::too_many_streams)?;
+        Ok(StreamPermit { _permit: permit, _open: GaugeGuard::new(&self.open) })
     }
 }
 

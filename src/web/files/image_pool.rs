@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::picture::PictureError;
-use crate::web::access::{KeyedSemaphores, LimitKey};
+use crate::web::access::{ClientPermits, KeyedSemaphores, LimitKey};
 use crate::web::problem::Problem;
 
 /// Work that takes more memory than this, in bytes, is large.
@@ -55,11 +55,9 @@ impl ImagePool {
 
 #[derive(Debug, Clone)]
 struct BoundedQueue {
-    /// Those that run or wait.
-    admitted: Arc<Semaphore>,
+    /// Those that run or wait; half of them for each client.
+    admitted: Arc<ClientPermits<LimitKey>>,
     running: Arc<Semaphore>,
-    /// Half of those that run or wait, for each client.
-    admitted_of_client: Arc<KeyedSemaphores<LimitKey>>,
     /// Of each client as many as may run at once wait for a place beside other clients' work; the rest waits behind them. So
     /// nobody waits for more than a few works of each other client.
     next_of_client: Arc<KeyedSemaphores<LimitKey>>,
@@ -68,9 +66,8 @@ struct BoundedQueue {
 impl BoundedQueue {
     fn new(running: usize, waiting: usize) -> Self {
         Self {
-            admitted: Arc::new(Semaphore::new(running + waiting)),
+            admitted: Arc::new(ClientPermits::new(running + waiting, (running + waiting).div_ceil(2))),
             running: Arc::new(Semaphore::new(running)),
-            admitted_of_client: Arc::new(KeyedSemaphores::new((running + waiting).div_ceil(2))),
             next_of_client: Arc::new(KeyedSemaphores::new(running)),
         }
     }
@@ -80,15 +77,12 @@ impl BoundedQueue {
         client: &LimitKey,
         work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let admit =
-            |places: Arc<Semaphore>| places.try_acquire_owned().map_err(|_| Problem::too_many_pictures());
-        let own = admit(self.admitted_of_client.get(client.clone()))?;
-        let admitted = admit(Arc::clone(&self.admitted))?;
+        let admitted = self.admitted.try_acquire(client.clone()).ok_or_else(Problem::too_many_pictures)?;
         // The semaphores are never closed.
         let next = self.next_of_client.get(client.clone()).acquire_owned().await;
         let running = Arc::clone(&self.running).acquire_owned().await;
         let work = move || {
-            let _permits = (own, admitted, next, running);
+            let _permits = (admitted, next, running);
             work()
         };
         match tokio::task::spawn_blocking(work).await {

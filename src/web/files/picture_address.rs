@@ -29,8 +29,8 @@ static ADDRESS_FIELDS: &[Field<AddressDraft>] = &[
         Kind::Choice {
             schema: "",
             about: "",
-            names: &["tokens", "noisy", "clean"],
-            set: |draft, name| draft.channel = Some(name),
+            names: Channel::NAMES,
+            set: |draft, name| draft.channel = Channel::from_name(name),
         },
         "",
     ),
@@ -47,7 +47,7 @@ static ADDRESS_FIELDS: &[Field<AddressDraft>] = &[
 #[derive(Default)]
 struct AddressDraft {
     seed: String,
-    channel: Option<&'static str>,
+    channel: Option<Channel>,
     delay: Option<u64>,
 }
 
@@ -111,11 +111,7 @@ impl PictureAddress {
             (Some(format), _) => PictureFile::Still(RenderOptions::scaled(format, scale, JPEG_QUALITY)),
             (None, "gif" | "apng") => {
                 let format = if ending == "gif" { AnimationFormat::Gif } else { AnimationFormat::Png };
-                let channel = match own.channel {
-                    Some("tokens") => Channel::Tokens,
-                    Some("noisy") => Channel::Noisy,
-                    _ => Channel::Clean,
-                };
+                let channel = own.channel.unwrap_or(Channel::Clean);
                 let delay = own.delay.map_or(DEFAULT_FRAME_DELAY, Duration::from_millis);
                 PictureFile::Animation(format, AnimationParameters { channel, index: None, scale, delay })
             }

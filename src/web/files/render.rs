@@ -6,7 +6,7 @@ use image::{DynamicImage, ImageFormat};
 use super::render_options::RenderOptions;
 use super::renderer::{RenderKey, Renderer};
 use crate::engine::{FinishedImage, Snapshot};
-use crate::picture::{self, Format, MAX_SCALE, PictureError};
+use crate::picture::{self, MAX_SCALE, PictureError};
 use crate::request::FieldError;
 use crate::web::access::{Budget, Cost};
 use crate::web::problem::Problem;
@@ -52,7 +52,7 @@ pub(in crate::web) async fn render_image(
     index: u32,
     options: RenderOptions,
 ) -> Result<Bytes, Problem> {
-    if is_stored(options) {
+    if options.is_stored() {
         return Ok(finished_image(snapshot, index)?.png.clone());
     }
     let key = RenderKey::Image { job: snapshot.id, index, options };
@@ -68,7 +68,7 @@ pub(in crate::web) async fn encode_image(
     options: RenderOptions,
 ) -> Result<Bytes, Problem> {
     let image = finished_image(snapshot, index)?;
-    if is_stored(options) {
+    if options.is_stored() {
         return Ok(image.png.clone());
     }
     pictures(renderer, budget, snapshot, vec![image.png.clone()], index, options).await
@@ -77,11 +77,6 @@ pub(in crate::web) async fn encode_image(
 fn finished_image(snapshot: &Snapshot, index: u32) -> Result<&FinishedImage, Problem> {
     let image = snapshot.images.iter().find(|image| image.index == index);
     image.ok_or_else(|| Problem::not_found(format!("Image {index} isn't finished.")))
-}
-
-/// Whether the engine makes this file.
-fn is_stored(options: RenderOptions) -> bool {
-    options.format == Format::Png && options.scale == 1 && options.fit.is_none()
 }
 
 /// All images of a generation that is completed, in rows.

@@ -35,6 +35,11 @@ impl RenderOptions {
         }
     }
 
+    /// Whether the engine makes this file.
+    pub fn is_stored(&self) -> bool {
+        self.format == Format::Png && self.scale == 1 && self.fit.is_none()
+    }
+
     /// Width and height of one image whose own side is `own`.
     pub fn size(&self, own: u32) -> (u32, u32) {
         self.fit.unwrap_or((own * self.scale, own * self.scale))
@@ -56,6 +61,20 @@ pub(in crate::web) enum Channel {
     Tokens,
     Noisy,
     Clean,
+}
+
+impl Channel {
+    /// The names.
+    pub const NAMES: &[&str] = &["tokens", "noisy", "clean"];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "tokens" => Some(Self::Tokens),
+            "noisy" => Some(Self::Noisy),
+            "clean" => Some(Self::Clean),
+            _ => None,
+        }
+    }
 }
 
 /// How an animation is rendered.

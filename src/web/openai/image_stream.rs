@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::time::SystemTime;
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -13,15 +14,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::image_request::ImageRequest;
-use super::response::{Kind, Usage, unix_time};
+use super::response::{Kind, Usage};
 use crate::engine::{Event, Progress, Subscription};
-use crate::picture::Format;
 use crate::web::access::Budget;
 use crate::web::events::StreamPermit;
 use crate::web::files::{RenderOptions, decode, render_image, render_memory};
 use crate::web::jobs::{CancelOnDrop, completed};
 use crate::web::problem::{OpenAiError, Problem};
 use crate::web::state::AppState;
+use crate::web::unix_time::unix_time;
 
 /// A preview.
 #[derive(Serialize, ToSchema)]
@@ -141,7 +142,7 @@ impl JobStream {
             kind: "image_generation.partial_image",
             partial_image_index: index,
             b64_json: STANDARD.encode(file),
-            created_at: unix_time(),
+            created_at: unix_time(SystemTime::now()),
             picture: Kind::new(self.subscription.model(), self.options),
         };
         message(event.kind, &event)
@@ -150,7 +151,7 @@ impl JobStream {
     /// A preview in the format of the request.
     async fn render_preview(&self, png: Bytes) -> Result<Bytes, Problem> {
         let options = self.options;
-        if options.format == Format::Png && options.scale == 1 && options.fit.is_none() {
+        if options.is_stored() {
             return Ok(png);
         }
         let work = move || options.format.encode(&options.resize(&decode(&png)?), options.quality, None);
@@ -166,7 +167,7 @@ impl JobStream {
         let event = CompletedEvent {
             kind: "image_generation.completed",
             b64_json: STANDARD.encode(file),
-            created_at: unix_time(),
+            created_at: unix_time(SystemTime::now()),
             picture: Kind::new(info, self.options),
             usage: Usage::new(&snapshot.request),
             revised_prompt: info.config.has_words().then(|| snapshot.request.describe_image(0)),

@@ -1,5 +1,7 @@
 //! `POST /v1/images/generations`.
 
+use std::time::SystemTime;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -10,15 +12,16 @@ use base64::engine::general_purpose::STANDARD;
 use super::image_file::signed_link;
 use super::image_request::{self, Body, ImageRequest};
 use super::image_stream;
-use super::response::{Image, Images, Kind, Usage, unix_time};
+use super::response::{Image, Images, Kind, Usage};
 use crate::engine::Snapshot;
 use crate::request::GenerationRequest;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
 use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
-use crate::web::request::{Query, SmallBody};
+use crate::web::request::{Query, SmallBody, server_origin};
 use crate::web::state::AppState;
+use crate::web::unix_time::unix_time;
 
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 /// The header with what was adapted; there may be several.
@@ -127,7 +130,10 @@ async fn images(
         let (mut url, mut b64_json) = (None, None);
         if request.urls {
             let link = signed_link(app, snapshot.id, image.index, own, request.options);
-            url = Some(format!("{}{link}", base_url(headers)));
+            url = Some(format!(
+                "{}{link}",
+                server_origin(headers).unwrap_or_else(|| "http://localhost".into())
+            ));
         } else {
             let file = render_image(&app.renderer, paid, snapshot, image.index, request.options).await?;
             b64_json = Some(STANDARD.encode(file));
@@ -135,18 +141,11 @@ async fn images(
         data.push(Image { url, b64_json, revised_prompt: snapshot.request.describe_image(image.index) });
     }
     Ok(Images {
-        created: unix_time(),
+        created: unix_time(SystemTime::now()),
         data,
         kind: Kind::new(info, request.options),
         usage: Usage::new(&snapshot.request),
         seed: snapshot.request.seed(),
         warnings: request.warnings.clone(),
     })
-}
-
-/// The address by which the client reached the server. A wrong header only affects the client that sent it.
-fn base_url(headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
-    format!("{scheme}://{}", text("host").unwrap_or("localhost"))
 }

@@ -5,7 +5,7 @@ use crate::web::model_alias::ModelAliases;
 use crate::web::problem::Problem;
 
 /// How the names of OpenAI's models begin. Clients send them where their users can't choose.
-const OPENAI_MODELS: [&str; 4] = ["dall-e", "gpt-image", "chatgpt-image", "gpt-"];
+const OPENAI_MODELS: [&str; 3] = ["dall-e", "gpt-", "chatgpt-image"];
 
 /// The model of a name: its own name, an alias, or the name of one of OpenAI's models, which is the default model, with a
 /// warning.

@@ -1,7 +1,5 @@
 //! `GET /v1/models`.
 
-use std::time::UNIX_EPOCH;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
@@ -9,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
+use crate::web::unix_time::unix_time;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ModelList {
@@ -58,6 +57,6 @@ pub(super) async fn show(
 }
 
 fn model(app: &AppState, name: &str) -> OpenAiModel {
-    let created = app.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let created = unix_time(app.started);
     OpenAiModel { id: name.into(), object: "model", created, owned_by: "rdpm" }
 }

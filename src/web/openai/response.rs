@@ -1,7 +1,5 @@
 //! The answer of `POST /v1/images/generations`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -97,8 +95,4 @@ impl Usage {
             total_tokens: codes + words,
         }
     }
-}
-
-pub(super) fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -161,10 +161,10 @@ impl Form {
             },
             // Which values are allowed depends on `vary`; the page checks this one before it uses it.
             "to" if value.chars().count() <= MAX_QUOTED => value.clone_into(&mut self.to),
+            "to" => self.reject("to", value, "a value of the setting that differs"),
             "y" => self.is_matrix = true,
             // The scripts ignore an invalid one, too.
             "pick" => self.pick = value.parse().unwrap_or(1).max(1),
-            "to" => self.reject("to", value, "a value of the setting that differs"),
             key => {
                 if let Some(field) = sampling_fields().find(|field| field.name == key) {
                     self.read_field(field, value);

@@ -14,7 +14,7 @@ use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
 use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH};
 use crate::web::files::sheet_columns;
 use crate::web::problem::Problem;
-use crate::web::request::SmallBody;
+use crate::web::request::{SmallBody, server_origin};
 use crate::web::state::AppState;
 
 #[derive(Template)]
@@ -84,15 +84,6 @@ impl Link {
     }
 }
 
-/// The scheme and host that a request was sent to.
-fn origin(headers: &HeaderMap) -> Option<String> {
-    let host = headers.get(header::HOST)?.to_str().ok()?;
-    let authority: axum::http::uri::Authority = host.parse().ok().filter(|_| !host.contains('@'))?;
-    // A proxy that terminates TLS says so.
-    let is_https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    Some(format!("{}://{authority}", if is_https { "https" } else { "http" }))
-}
-
 /// A model in the menu.
 struct ModelOption<'a> {
     name: &'a str,
@@ -153,7 +144,7 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
     let form = Form::read(&app.engine, query.as_bytes());
-    let link = Link::new(&form, origin(&headers).as_deref(), &query);
+    let link = Link::new(&form, server_origin(&headers).as_deref(), &query);
     render(&app, form, link, Vec::new(), false)
 }
 

@@ -8,11 +8,11 @@ mod pictures;
 mod static_files;
 mod view;
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Extension, Router};
 
 use super::access::LINK_PREVIEW_PATH;
 use super::problem::Problem;
@@ -26,7 +26,6 @@ pub(super) fn routes() -> Router<AppState> {
         .route(LINK_PREVIEW_PATH, get(link_preview::show))
         .route("/classes/{file}", get(class_sheet))
         .route("/static/{*path}", get(static_files::file))
-        .layer(Extension(link_preview::LinkPreviews::default()))
 }
 
 /// `GET /classes/{model}.jpeg`: the sample pictures of all classes, for the page's tiles.

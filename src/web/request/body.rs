@@ -16,7 +16,7 @@ use crate::request::shorten;
 use crate::web::problem::Problem;
 
 /// The largest request body, in bytes, of routes that don't take images. A full request has about 300.
-pub(in crate::web) const BODY_LIMIT: usize = 64 * 1024;
+pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// Values of a JSON body at most, those in lists and objects included. Read, each takes many times its length.
 const MAX_VALUES: usize = 100_000;
 

@@ -7,13 +7,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use image::DynamicImage;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{BODY_LIMIT, append, next_piece};
 use crate::engine::ModelHandle;
 use crate::picture::{InputError, InputImage};
 use crate::request::{FieldError, IMAGES};
-use crate::web::access::{Budget, Cost, KeyedSemaphores, LimitKey};
+use crate::web::access::{Budget, ClientPermit, ClientPermits, Cost, LimitKey};
 use crate::web::files::ImagePool;
 use crate::web::problem::Problem;
 
@@ -28,37 +27,22 @@ const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// Permits for large bodies. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::web) struct UploadPermits {
-    all: Arc<Semaphore>,
-    by_client: Arc<KeyedSemaphores<LimitKey>>,
-}
-
-/// A permit for a large body, until it is dropped.
-#[derive(Debug)]
-struct UploadPermit {
-    _all: OwnedSemaphorePermit,
-    _own: OwnedSemaphorePermit,
-}
+pub(in crate::web) struct UploadPermits(Arc<ClientPermits<LimitKey>>);
 
 impl Default for UploadPermits {
     fn default() -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(MAX_UPLOADS)),
-            by_client: Arc::new(KeyedSemaphores::new(MAX_UPLOADS_PER_CLIENT)),
-        }
+        Self(Arc::new(ClientPermits::new(MAX_UPLOADS, MAX_UPLOADS_PER_CLIENT)))
     }
 }
 
 impl UploadPermits {
     /// 503 where none is free for a while.
-    async fn acquire(&self, client: LimitKey) -> Result<UploadPermit, Problem> {
-        let permit = async {
-            // First its own: a client that waits for these takes none from others.
-            let own = self.by_client.get(client).acquire_owned().await.ok()?;
-            let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-            Some(UploadPermit { _all: all, _own: own })
-        };
-        tokio::time::timeout(MAX_WAIT, permit).await.ok().flatten().ok_or_else(Problem::too_many_uploads)
+    async fn acquire(&self, client: LimitKey) -> Result<ClientPermit, Problem> {
+        tokio::time::timeout(MAX_WAIT, self.0.acquire(client))
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(Problem::too_many_uploads)
     }
 }
 
@@ -68,7 +52,7 @@ pub(in crate::web) struct Upload {
     pub headers: HeaderMap,
     pub body: Bytes,
     /// Held as long as a large body is in memory.
-    _permit: Option<UploadPermit>,
+    _permit: Option<ClientPermit>,
 }
 
 impl<S> FromRequest<S> for Upload
@@ -125,10 +109,10 @@ impl Upload {
 async fn collect(
     mut body: Body,
     length: Option<usize>,
-    mut permit: Option<UploadPermit>,
+    mut permit: Option<ClientPermit>,
     permits: &UploadPermits,
     client: LimitKey,
-) -> Result<(Bytes, Option<UploadPermit>), Problem> {
+) -> Result<(Bytes, Option<ClientPermit>), Problem> {
     let limit = UPLOAD_LIMIT;
     let mut whole = Vec::with_capacity(length.unwrap_or(0).min(limit));
     while let Some(piece) = next_piece(&mut body, limit).await? {

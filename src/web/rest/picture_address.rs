@@ -12,12 +12,11 @@ use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 
 use super::generations::NO_STORE;
-use crate::engine::{ModelHandle, Request, SEED_MAX};
-use crate::model::ModelError;
-use crate::request::shorten;
-use crate::web::access::{Budget, Client, Cost, RequestQuota};
+use crate::engine::{ModelHandle, Request};
+use crate::request::{random_seed, shorten};
+use crate::web::access::{Budget, Client, RequestQuota, is_cross_site};
 use crate::web::files::{PictureAddress, PictureFile, encode_animation, encode_image};
-use crate::web::jobs::{CancelOnDrop, wait_until_completed};
+use crate::web::jobs::draw;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
 
@@ -25,7 +24,6 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Of redirects to the current version, which a cache must ask for each time.
 const REVALIDATE: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Get a picture by its address
 ///
@@ -58,7 +56,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
         ("prompt" = Option<String>, Query, description = "What it shows, for a model that knows words"),
         ("style" = Option<String>, Query, description = "Drawing style, for a model that has several"),
         ("guidance" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Guidance scale"),
-        ("temperature" = Option<f64>, Query, minimum = 0, maximum = 2, description = "Sampling temperature"),
+        ("guidance_steps" = Option<String>, Query, pattern = "^[0-9]+-[0-9]+$", description = "First and last step with guidance, as in `1-7`; all if omitted"),
+        ("temperature" = Option<f64>, Query, minimum = 0, maximum = 5, description = "Sampling temperature"),
         ("top_k" = Option<u32>, Query, minimum = 1, description = "Draw from this number of most probable codes only."),
         ("top_p" = Option<f64>, Query, maximum = 1, description = "Draw only from the most probable codes that add up to this."),
         ("which" = Option<String>, Query, pattern = "^(tokens|noisy|clean)$", description = "What the steps show; `clean` by default"),
@@ -113,29 +112,24 @@ pub(super) async fn show(
     if unchanged {
         return Ok((StatusCode::NOT_MODIFIED, cached(&app, &etag)).into_response());
     }
-    let request = Request::new(model, address.settings.clone(), seed)
-        .map_err(|error: ModelError| Problem::from(error))?
-        .with_client(Some(client.engine_id()));
-    let draw = draw(&app, &budget, &quota, request, address.file);
+    let request = Request::new(model, address.settings.clone(), seed)?;
+    let draw = draw_file(&app, &client, &budget, &quota, request, address.file);
     let bytes = app.renderer.get_or_draw(digest, draw).await?;
     let kind = [(header::CONTENT_TYPE, address.file.media_type())];
     Ok((cached(&app, &etag), kind, part(&method, &headers, &etag, bytes)).into_response())
 }
 
 /// Draws an image, and encodes it or its steps.
-async fn draw(
+async fn draw_file(
     app: &AppState,
+    client: &Client,
     budget: &Budget,
     quota: &RequestQuota,
     request: Request,
     file: PictureFile,
 ) -> Result<Bytes, Problem> {
     quota.count()?;
-    budget.charge(Cost::images(1))?;
-    let request = request.with_previews(file.needs_previews());
-    let id = app.engine.submit(request).map_err(Problem::from)?;
-    let _cancel = CancelOnDrop::new(&app.engine, id);
-    let snapshot = wait_until_completed(&app.engine, id).await?;
+    let snapshot = draw(&app.engine, client, budget, request.with_previews(file.needs_previews())).await?;
     match file {
         PictureFile::Still(options) => encode_image(&app.renderer, budget, &snapshot, 0, options).await,
         PictureFile::Animation(format, parameters) => {
@@ -160,7 +154,7 @@ fn redirect(model: &ModelHandle, uri: &Uri, query: &str, is_random: bool) -> Res
     let file = uri.path().rsplit('/').next().unwrap_or_default();
     let (query, caching) = if is_random {
         let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "seed");
-        let seed = rand::random_range(0..=SEED_MAX).to_string();
+        let seed = random_seed().to_string();
         let query = Serializer::new(String::new()).extend_pairs(pairs).append_pair("seed", &seed).finish();
         (query, NO_STORE)
     } else {
@@ -173,8 +167,7 @@ fn redirect(model: &ModelHandle, uri: &Uri, query: &str, is_random: bool) -> Res
 
 /// Pages of other sites can only embed what is public: their visitors' browsers may know a key.
 fn check_site(app: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
-    let is_foreign = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site");
-    if is_foreign && !app.public_pictures {
+    if is_cross_site(headers) && !app.public_pictures {
         let detail = "Pages of other sites can't embed these pictures. The operator can allow it with --open-pictures true.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }

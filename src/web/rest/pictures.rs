@@ -183,12 +183,7 @@ async fn animation(
 /// # Errors
 /// 422 where they are invalid, 404 where the generation doesn't have the image.
 fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<AnimationParameters, Problem> {
-    let channel = query.take("which", "tokens, noisy, clean", |name| match name {
-        "tokens" => Some(Channel::Tokens),
-        "noisy" => Some(Channel::Noisy),
-        "clean" => Some(Channel::Clean),
-        _ => None,
-    });
+    let channel = query.take("which", &Channel::NAMES.join(", "), Channel::from_name);
     let index = query.integer("index", 0..=MAX_COUNT - 1);
     let scale = query.integer("scale", 1..=MAX_SCALE).unwrap_or(1);
     let delay = query.integer("delay", 20..=5000);
