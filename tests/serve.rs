@@ -1,5 +1,7 @@
 //! The server as a program with the shipped weights, over real HTTP.
 
+#[cfg(target_os = "linux")]
+mod large_image;
 mod program;
 
 use std::path::Path;
@@ -142,31 +144,6 @@ async fn a_signal_ends_the_server_and_its_streams_in_order() {
     assert!(tokio::task::spawn_blocking(move || server.0.wait().unwrap()).await.unwrap().success());
 }
 
-/// A PNG file of 7,071 × 7,071 transparent pixels of 16 bits, to be rotated: 400 MB in 400 kB.
-#[cfg(target_os = "linux")]
-fn large_png() -> Vec<u8> {
-    use std::io::Write;
-
-    let side: u32 = 7_071;
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, side, side);
-    encoder.set_color(png::ColorType::Rgba);
-    encoder.set_depth(png::BitDepth::Sixteen);
-    encoder.set_filter(png::Filter::NoFilter);
-    let mut writer = encoder.write_header().unwrap();
-    // Orientation 6, the only entry of the first directory.
-    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-    writer.write_chunk(png::chunk::ChunkType(*b"eXIf"), exif).unwrap();
-    let mut stream = writer.stream_writer().unwrap();
-    let row = vec![0; side as usize * 8];
-    for _ in 0..side {
-        stream.write_all(&row).unwrap();
-    }
-    stream.finish().unwrap();
-    drop(writer);
-    file
-}
-
 /// The most memory that a process had so far, in bytes.
 #[cfg(target_os = "linux")]
 fn peak_memory(process: u32) -> u64 {
@@ -179,7 +156,7 @@ fn peak_memory(process: u32) -> u64 {
 #[tokio::test]
 async fn images_and_bodies_take_bounded_memory() {
     let (server, url) = serve();
-    let file = large_png();
+    let file = large_image::large_png();
     assert!(file.len() < 1_000_000, "{}", file.len());
     let client = reqwest::Client::new();
     let tokenize = async |body: reqwest::Body| {

@@ -15,6 +15,9 @@ mod clients;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod job;
+#[cfg(target_os = "linux")]
+#[path = "../large_image/mod.rs"]
+mod large_image;
 #[path = "../program/mod.rs"]
 mod program;
 mod watch;

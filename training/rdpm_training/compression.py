@@ -7,7 +7,6 @@ reconstruction stands beside that of lossy WebP.
 
 from __future__ import annotations
 
-import argparse
 import io
 import math
 from pathlib import Path
@@ -17,16 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from . import conditions, data, runs, trajectory, weights_folder
-from .conditions import Condition
 from .config import load
 from .dataset import to_unit
+from .measurement import main, psnr, test_images
 
 RANDOM_STREAM = 12
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    error = (a - b).square().flatten(1).mean(1)
-    return float((10 * torch.log10(4 / error.clamp(min=1e-9))).mean())
 
 
 def picture(image: Tensor) -> Image.Image:
@@ -51,11 +45,7 @@ def measure(config_path: Path, weights: Path, count: int) -> None:
     dataset = data.load(config.data, config.seed)
     info, codebook, denoiser, tokenizer = weights_folder.load(weights)
     schedule = info["trajectory"]["schedule"]
-    chosen = torch.randperm(len(dataset.test.images), generator=runs.generator(config.seed, RANDOM_STREAM))[:count]
-    raw, labels = dataset.test.images[chosen], dataset.test.labels[chosen].long()
-    if info.get("styles"):
-        described = dataset.test.descriptions
-        labels = Condition(labels, described.styles[chosen].long(), described.names[chosen].long())
+    raw, labels = test_images(dataset, config.seed, RANDOM_STREAM, count)
     images = to_unit(raw)
     pixels, channels = raw.shape[-1] * raw.shape[-2], raw.shape[1]
     bits, reconstructions = 0.0, []
@@ -83,14 +73,5 @@ def measure(config_path: Path, weights: Path, count: int) -> None:
         print(f"| WebP, quality {level} | {bpp:.2f} | {psnr(to_unit(found), images):.1f} |")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--count", type=int, default=200)
-    arguments = parser.parse_args()
-    measure(arguments.config, arguments.weights, arguments.count)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)

@@ -11,7 +11,6 @@ cells) and each way:
 
 from __future__ import annotations
 
-import argparse
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from . import conditions, data, runs, sampler, trajectory, weights_folder
 from .conditions import Condition
 from .config import load
 from .dataset import to_unit
+from .measurement import main, psnr, test_images
 from .sampler import SamplingSettings
 
 RANDOM_STREAM = 12
@@ -125,11 +125,6 @@ def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
 
 
-def psnr(a: Tensor, b: Tensor, where: Tensor) -> float:
-    error = ((a - b).square() * where).sum((1, 2, 3)) / (where.sum() * a.shape[1])
-    return float((10 * torch.log10(4 / error.clamp(min=1e-9))).mean())
-
-
 def seam(images: Tensor, free: Tensor) -> float:
     """Differences of neighbours across the border of `free` (h, w), divided by those of all other neighbours."""
     across, elsewhere = [], []
@@ -147,12 +142,8 @@ def compare(config_path: Path, weights: Path, count: int) -> None:
     dataset = data.load(config.data, config.seed)
     info, codebook, denoiser, tokenizer = weights_folder.load(weights)
     schedule, grid = info["trajectory"]["schedule"], info["latent"]["grid"]
-    chosen = torch.randperm(len(dataset.test.images), generator=runs.generator(config.seed, RANDOM_STREAM))[:count]
-    images = to_unit(dataset.test.images[chosen])
-    labels = dataset.test.labels[chosen].long()
-    if info.get("styles"):
-        described = dataset.test.descriptions
-        labels = Condition(labels, described.styles[chosen].long(), described.names[chosen].long())
+    raw, labels = test_images(dataset, config.seed, RANDOM_STREAM, count)
+    images = to_unit(raw)
     v = torch.cat([tokenizer.encode(part) for part in images.split(50)])
     eps = torch.randn(v.shape, generator=runs.generator(config.seed, RANDOM_STREAM + 1))
     grids = torch.stack([s.codes for s in trajectory.tokenize(v, eps, codebook, schedule)], 1)
@@ -170,8 +161,7 @@ def compare(config_path: Path, weights: Path, count: int) -> None:
     print(f"{info['name']}, {len(images)} images: mask, way, seam, kept, drawn, passes", flush=True)
     for name, free in masks(grid, runs.generator(config.seed, RANDOM_STREAM + 2)).items():
         pixels = free.view(grid, grid).repeat_interleave(size // grid, 0).repeat_interleave(size // grid, 1)
-        row = (seam(images, pixels), 99.0, 99.0, 0)
-        print(f"| {name} | the images | {row[0]:.3f} | | | |", flush=True)
+        print(f"| {name} | the images | {seam(images, pixels):.3f} | | | |", flush=True)
         kept, drawn = psnr(reconstructed, images, ~pixels), psnr(reconstructed, images, pixels)
         print(
             f"| {name} | reconstructions | {seam(reconstructed, pixels):.3f} | {kept:.2f} | {drawn:.2f} | |", flush=True
@@ -193,14 +183,5 @@ def compare(config_path: Path, weights: Path, count: int) -> None:
             print(f"| {name} | {way} | {seam(found, pixels):.3f} | {kept:.2f} | {drawn:.2f} | {passes} |", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--count", type=int, default=200)
-    arguments = parser.parse_args()
-    compare(arguments.config, arguments.weights, arguments.count)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, compare)
