@@ -35,7 +35,7 @@ impl SampledCode {
 /// those that were sampled from: divided by the temperature, −∞ for codes that top-k or top-p exclude.
 pub fn sample_code(logits: &mut [f32], settings: &SamplingSettings, uniforms: &[f32]) -> SampledCode {
     debug_assert_eq!(logits.len(), uniforms.len());
-    if settings.temperature() == 0.0 {
+    if settings.is_greedy() {
         let code = argmax(logits.iter().copied());
         let max_logit = logits[code as usize];
         return SampledCode { code, entropy: 0.0, probability: 1.0, max_logit, total_weight: None };

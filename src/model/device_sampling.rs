@@ -21,10 +21,6 @@ pub(super) struct SampleSpec<'a> {
 }
 
 impl SampleSpec<'_> {
-    fn is_greedy(&self) -> bool {
-        self.settings.temperature() == 0.0
-    }
-
     /// Whether the codes must be sorted by probability.
     fn needs_ranks(&self) -> bool {
         self.alternatives || self.settings.top_k().is_some() || self.settings.top_p().is_some()
@@ -42,9 +38,9 @@ pub(super) fn sample(logits: &Tensor, uniforms: &Tensor, specs: &[SampleSpec]) -
         Tensor::from_vec(values, (specs.len(), 1, 1), device)
     };
     let inverse_temperature = |spec: &SampleSpec| {
-        if spec.is_greedy() { 1.0 } else { (1.0 / spec.settings.temperature()) as f32 }
+        if spec.settings.is_greedy() { 1.0 } else { (1.0 / spec.settings.temperature()) as f32 }
     };
-    let noise_scale = |spec: &SampleSpec| f32::from(u8::from(!spec.is_greedy()));
+    let noise_scale = |spec: &SampleSpec| f32::from(u8::from(!spec.settings.is_greedy()));
     let mut logits = logits.broadcast_mul(&column(&inverse_temperature)?)?;
     let mut gumbel = uniforms.log()?.neg()?.log()?.neg()?.broadcast_mul(&column(&noise_scale)?)?;
 
@@ -52,10 +48,12 @@ pub(super) fn sample(logits: &Tensor, uniforms: &Tensor, specs: &[SampleSpec]) -
     let order = if specs.iter().any(SampleSpec::needs_ranks) {
         let (sorted, order) = logits.contiguous()?.sort_last_dim(false)?;
         let codes = sorted.dim(D::Minus1)?;
-        let top_k =
-            column(&|spec| spec.settings.top_k().filter(|_| !spec.is_greedy()).unwrap_or(codes) as f32)?;
-        let top_p =
-            column(&|spec| spec.settings.top_p().filter(|_| !spec.is_greedy()).unwrap_or(2.0) as f32)?;
+        let top_k = column(&|spec| {
+            spec.settings.top_k().filter(|_| !spec.settings.is_greedy()).unwrap_or(codes) as f32
+        })?;
+        let top_p = column(&|spec| {
+            spec.settings.top_p().filter(|_| !spec.settings.is_greedy()).unwrap_or(2.0) as f32
+        })?;
         logits = mask_improbable(&sorted, &top_k, &top_p)?;
         gumbel = gumbel.gather(&order, D::Minus1)?;
         Some(order)
@@ -132,7 +130,7 @@ fn mask_improbable(sorted: &Tensor, top_k: &Tensor, top_p: &Tensor) -> Result<Te
 /// One image's step from its n rows of integers (code, alternatives) and floats (entropy, probability, that of the given
 /// code, alternatives').
 fn step(spec: &SampleSpec, integers: &[Vec<u32>], floats: &[Vec<f32>]) -> Step {
-    let is_greedy = spec.is_greedy();
+    let is_greedy = spec.settings.is_greedy();
     let one_hot = |rank: usize| f32::from(u8::from(rank == 0));
     let alternatives = spec.alternatives.then(|| Alternatives {
         codes: integers.iter().flat_map(|row| &row[1..]).copied().collect(),

@@ -371,6 +371,12 @@ impl SamplingSettings {
         self.options.temperature
     }
 
+    /// Whether the most probable code is taken: at temperature 0, and at temperatures so low that logits which are divided by
+    /// them would exceed f32. All other codes have probability 0 there.
+    pub(super) fn is_greedy(&self) -> bool {
+        self.options.temperature < 1e-30
+    }
+
     pub fn top_k(&self) -> Option<usize> {
         self.options.top_k
     }

@@ -237,6 +237,21 @@ fn low_temperature_sharpens_and_zero_takes_the_most_probable_code() {
 }
 
 #[test]
+fn temperatures_near_zero_take_the_most_probable_code() {
+    let (logits, settings) = four_codes();
+    let sample = |temperature: f64| {
+        let settings = settings.clone().with_temperature(temperature).unwrap();
+        sample_code(&mut logits.clone(), &settings, &uniforms(0))
+    };
+    let greedy = sample(0.0);
+    for temperature in [f64::MIN_POSITIVE, 1e-175, 1e-46, 1e-40, 1e-31, 1e-29, 1e-20] {
+        let sampled = sample(temperature);
+        let found = (sampled.code, sampled.entropy, sampled.probability);
+        assert_eq!(found, (greedy.code, 0.0, 1.0), "{temperature}");
+    }
+}
+
+#[test]
 fn top_k_and_top_p_exclude_improbable_codes_and_renormalize() {
     let model = model();
     let (logits, settings) = four_codes();
