@@ -34,6 +34,14 @@ impl ObjectSchema {
         }
     }
 
+    /// The fields as parameters of a query, each of which may be absent.
+    pub fn into_parameters(self) -> impl Iterator<Item = Value> {
+        self.properties.into_iter().map(|(name, mut schema)| {
+            let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            json!({"name": name, "in": "query", "required": false, "description": about, "schema": schema})
+        })
+    }
+
     /// The schema, with a description.
     pub fn finish(self, about: &str) -> Value {
         json!({

@@ -42,7 +42,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         case.path_parameters = {"model": DEFAULT, "file": "Bag.gif"}
         case.query = {name: value for name, value in (case.query or {}).items() if name not in ("prompt", "style")}
         limits = {"top_k": MODELS[DEFAULT]["trajectory"]["codes"], "scale": ANIMATION_SCALE_MAX}
-        case.query |= {name: min(case.query[name], most) for name, most in limits.items() if name in case.query}
+        case.query |= {name: min(int(case.query[name]), most) for name, most in limits.items() if name in case.query}
+        if "guidance_steps" in case.query:
+            case.query["guidance_steps"] = "1-7"
     if not isinstance(case.body, dict):
         return
     if case.headers and "Idempotency-Key" in case.headers:

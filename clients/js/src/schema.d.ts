@@ -3189,26 +3189,26 @@ export interface operations {
             query?: {
                 /** @description Any text. Decimal digits up to the largest seed are the seed itself; of other texts it is the first 53 bits of the SHA-256 of the UTF-8. Random if omitted, empty or -1. */
                 seed?: string;
-                /** @description Size of the square that every pixel becomes; the maximum is lower where the file would be too large. */
-                scale?: number;
-                /** @description What it shows, for a model that knows words */
-                prompt?: string;
-                /** @description Drawing style, for a model that has several */
-                style?: string;
-                /** @description Guidance scale */
-                guidance?: number;
-                /** @description First and last step with guidance, as in `1-7`; all if omitted */
-                guidance_steps?: string;
-                /** @description Sampling temperature */
-                temperature?: number;
-                /** @description Draw from this number of most probable codes only. */
-                top_k?: number;
-                /** @description Draw only from the most probable codes that add up to this. */
-                top_p?: number;
                 /** @description What the steps show; `clean` by default */
                 which?: string;
                 /** @description Milliseconds for each step, 250 by default */
                 delay?: number;
+                /** @description Guidance scale: how strongly the class is followed. 1 is no guidance. */
+                guidance?: number;
+                /** @description First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the time. */
+                guidance_steps?: string;
+                /** @description What the images show, in English words or emoji, for a model that knows words. Words that it doesn't know are returned as `unknown_words`. Without a prompt each image shows one of the class's subjects. */
+                prompt?: string;
+                /** @description Size of the square that every pixel becomes in these pictures. */
+                scale?: number;
+                /** @description Drawing style, for a model that has several. If omitted, each image has another one. */
+                style?: "noto" | "noto-blobs" | "twemoji" | "emojione" | "fluent-flat" | "fluent-3d" | "fxemoji" | "streamline";
+                /** @description Sampling temperature: how freely codes are drawn. 0 takes the most probable. */
+                temperature?: number;
+                /** @description Draw from this number of most probable codes only. */
+                top_k?: number;
+                /** @description Draw only from the most probable codes whose probabilities add up to this value. */
+                top_p?: number;
             };
             header?: never;
             path: {

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use super::api_description::STREAM_EXAMPLE;
 use crate::model::Config;
 use crate::request::{
-    GENERATION_FIELDS, ObjectSchema, TOKENIZATION_FIELDS, choice_schemas, defaults_schema, limits_schema,
-    option_schemas,
+    GENERATION_FIELDS, ObjectSchema, SCALE, TOKENIZATION_FIELDS, choice_schemas, defaults_schema,
+    limits_schema, option_schemas, sampling_fields,
 };
 use crate::web::files::Channel;
 use crate::web::openai::{CompletedEvent, PartialImageEvent, image_request_schemas};
@@ -61,6 +61,7 @@ pub(in crate::web) fn openapi_document(routes: utoipa::openapi::OpenApi, models:
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, operations) in paths {
             for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                picture_parameters(operation, models);
                 parameters(operation, models);
                 errors(operation, is_openai_path(path));
                 files(operation);
@@ -108,6 +109,20 @@ fn model_names(models: &[&Config]) -> Value {
     models.iter().map(|config| config.name.as_str()).collect()
 }
 
+/// The address of a picture has the fields of sampling as parameters.
+fn picture_parameters(operation: &mut Value, models: &[&Config]) {
+    if operation["operationId"] != "getPicture" {
+        return;
+    }
+    let mut fields = ObjectSchema::default();
+    for field in sampling_fields().chain([&SCALE]) {
+        fields.add(field.name, field, models);
+    }
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.extend(fields.into_parameters());
+    }
+}
+
 /// Parameters: an optional one can't be null, unlike what utoipa writes; its range is enough, without a format.
 fn parameters(operation: &mut Value, models: &[&Config]) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -116,6 +131,9 @@ fn parameters(operation: &mut Value, models: &[&Config]) {
         let first = |kinds: &Value| kinds.as_array().and_then(|kinds| kinds.iter().find(is_value)).cloned();
         if let Some(kind) = first(&schema["type"]) {
             schema["type"] = kind;
+        }
+        if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            values.retain(|value| !value.is_null());
         }
         if let Some(choice) = first(&schema["oneOf"]) {
             *schema = choice;

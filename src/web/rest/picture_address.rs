@@ -32,6 +32,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// version is 410. Without a seed, the redirect has a random one.
 ///
 /// Where the server has API keys, other sites can embed pictures only with `--open-pictures true`.
+// The document adds the options of sampling and `scale`, from their table.
 #[utoipa::path(
     get,
     path = "/api/v1/pictures/{model}/{file}",
@@ -49,17 +50,6 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
             description = "Any text. Decimal digits up to the largest seed are the seed itself; of other texts it is the first \
                 53 bits of the SHA-256 of the UTF-8. Random if omitted, empty or -1.",
         ),
-        (
-            "scale" = Option<u32>, Query, minimum = 1, maximum = 32,
-            description = "Size of the square that every pixel becomes; the maximum is lower where the file would be too large.",
-        ),
-        ("prompt" = Option<String>, Query, description = "What it shows, for a model that knows words"),
-        ("style" = Option<String>, Query, description = "Drawing style, for a model that has several"),
-        ("guidance" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Guidance scale"),
-        ("guidance_steps" = Option<String>, Query, pattern = "^[0-9]+-[0-9]+$", description = "First and last step with guidance, as in `1-7`; all if omitted"),
-        ("temperature" = Option<f64>, Query, minimum = 0, maximum = 5, description = "Sampling temperature"),
-        ("top_k" = Option<u32>, Query, minimum = 1, description = "Draw from this number of most probable codes only."),
-        ("top_p" = Option<f64>, Query, maximum = 1, description = "Draw only from the most probable codes that add up to this."),
         ("which" = Option<String>, Query, pattern = "^(tokens|noisy|clean)$", description = "What the steps show; `clean` by default"),
         ("delay" = Option<u32>, Query, minimum = 20, maximum = 5000, description = "Milliseconds for each step, 250 by default"),
     ),
