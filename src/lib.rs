@@ -42,5 +42,6 @@
 pub mod engine;
 pub mod model;
 pub mod picture;
+pub mod queue;
 pub mod request;
 pub mod web;

@@ -17,8 +17,16 @@ use std::path::{Path, PathBuf};
 use imports::{Imports, javascript_imports, python_imports, rust_imports, static_javascript_imports};
 
 /// The layers of the Rust code, the highest first.
-const RUST_LAYERS: [&str; 7] =
-    ["src/main.rs", "src/cli/", "src/web/", "src/request/", "src/engine/", "src/picture/", "src/model/"];
+const RUST_LAYERS: [&str; 8] = [
+    "src/main.rs",
+    "src/cli/",
+    "src/web/",
+    "src/request/",
+    "src/queue/",
+    "src/engine/",
+    "src/picture/",
+    "src/model/",
+];
 /// The layers of the page's scripts, the highest first.
 const SCRIPT_LAYERS: [&str; 4] = ["static/main.js", "static/views/", "static/components/", "static/lib/"];
 

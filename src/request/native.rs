@@ -7,15 +7,15 @@ use super::generation::{GenerationDraft, GenerationRequest};
 use super::generation_fields::GENERATION_FIELDS;
 use super::reader::Reader;
 use super::tokenization::{TOKENIZATION_FIELDS, TokenizationDraft, TokenizationRequest};
-use crate::engine::Engine;
+use crate::engine::ModelHandle;
 
 impl GenerationRequest {
-    /// Reads a request whose fields have the names of the table.
+    /// Reads a request to one of these models, the default first, whose fields have the names of the table.
     ///
     /// # Errors
     /// All invalid fields.
-    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, FieldErrors> {
-        let (mut reader, model) = Reader::resolve(engine, &mut values);
+    pub fn read(models: &[ModelHandle], mut values: Map<String, Value>) -> Result<Self, FieldErrors> {
+        let (mut reader, model) = Reader::resolve(models, &mut values);
         let mut draft = GenerationDraft::new(&model.config);
         reader.read(GENERATION_FIELDS, &mut values, &mut draft);
         reader.reject_unknown(values);
@@ -24,12 +24,12 @@ impl GenerationRequest {
 }
 
 impl TokenizationRequest {
-    /// Reads a request whose fields have the names of the table.
+    /// Reads a request to one of these models, the default first, whose fields have the names of the table.
     ///
     /// # Errors
     /// All invalid fields.
-    pub fn read(engine: &Engine, mut values: Map<String, Value>) -> Result<Self, FieldErrors> {
-        let (mut reader, model) = Reader::resolve(engine, &mut values);
+    pub fn read(models: &[ModelHandle], mut values: Map<String, Value>) -> Result<Self, FieldErrors> {
+        let (mut reader, model) = Reader::resolve(models, &mut values);
         let mut draft = TokenizationDraft::default();
         reader.read(TOKENIZATION_FIELDS, &mut values, &mut draft);
         reader.reject_unknown(values);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::{FieldError, FieldErrors};
 use super::field::{Field, Kind, Required, seeds};
-use crate::engine::{Engine, ModelHandle, SEED_MAX};
+use crate::engine::{ModelHandle, SEED_MAX};
 use crate::model::Config;
 
 /// The images that are allowed.
@@ -29,15 +29,19 @@ impl<'a> Reader<'a> {
         Self { config, model_unknown: false, known: Vec::new(), errors: FieldErrors::default() }
     }
 
-    /// A reader for the model that the field `model` names, or the default model, and that model. The field is removed.
-    pub fn resolve(engine: &'a Engine, values: &mut Map<String, Value>) -> (Self, &'a ModelHandle) {
+    /// A reader for the one of these models that the field `model` names, or the first, and that model. The field is removed.
+    /// There must be a model.
+    pub fn resolve(models: &'a [ModelHandle], values: &mut Map<String, Value>) -> (Self, &'a ModelHandle) {
         let named = values.remove("model").filter(|value| !value.is_null());
-        let found = named.as_ref().and_then(Value::as_str).and_then(|name| engine.model(name));
-        let model = found.unwrap_or_else(|| engine.default_model());
+        let found = named
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|name| models.iter().find(|model| model.name() == name));
+        let model = found.unwrap_or_else(|| &models[0]);
         let mut reader = Self::new(&model.config);
         if let (Some(value), None) = (named, found) {
-            reader.model_unknown = engine.models().len() > 1;
-            reader.errors.push(|| FieldError::new("model", value, model_names(engine.models())));
+            reader.model_unknown = models.len() > 1;
+            reader.errors.push(|| FieldError::new("model", value, model_names(models)));
         }
         (reader, model)
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -28,7 +27,7 @@ use super::http_metrics::{GaugeGuard, HttpMetrics};
 use super::options::Options;
 use super::problem::Problem;
 use super::site;
-use crate::engine::Engine;
+use crate::queue::AnyEngine;
 
 /// Time that clients get to read their responses after the engine has stopped.
 const LAST_RESPONSES: Duration = Duration::from_secs(5);
@@ -52,7 +51,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Those of the listener.
 pub async fn serve(
     listener: TcpListener,
-    engine: Arc<Engine>,
+    engine: impl Into<AnyEngine>,
     pictures: ClassPictures,
     options: &Options,
     signal: impl Future<Output = ()> + Send + 'static,
@@ -68,13 +67,14 @@ pub async fn serve(
 pub async fn serve_with_admin(
     mut listener: TcpListener,
     mut admin: Option<TcpListener>,
-    engine: Arc<Engine>,
+    engine: impl Into<AnyEngine>,
     pictures: ClassPictures,
     options: &Options,
     signal: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let engine = engine.into();
     let metrics = HttpMetrics::default();
-    let site = site::with_metrics(Arc::clone(&engine), pictures, options, &metrics);
+    let site = site::with_metrics(engine.clone(), pictures, options, &metrics);
     let per_address = options.max_connections_per_address.filter(|_| options.trust_proxy.is_none());
     let limit = ConnectionPermits::new(options.max_connections, per_address.unwrap_or(usize::MAX));
     let refusals_per_address = if per_address.is_some() { MAX_REFUSALS_PER_ADDRESS } else { MAX_REFUSALS };
@@ -106,7 +106,7 @@ async fn accept(listener: Option<&mut TcpListener>) -> (TcpStream, SocketAddr) {
 }
 
 /// Shuts the engine down after `signal` has resolved.
-async fn stop(engine: Arc<Engine>, signal: impl Future<Output = ()>, drain: Duration) {
+async fn stop(engine: AnyEngine, signal: impl Future<Output = ()>, drain: Duration) {
     signal.await;
     tracing::info!(?drain, "shutting down");
     // Shutting down blocks; streams must go on meanwhile.

@@ -17,12 +17,12 @@ use super::options::Options;
 use super::request::UploadPermits;
 use super::state::AppState;
 use super::{middleware, openai, pages, rest};
-use crate::engine::Engine;
 use crate::model::Config;
+use crate::queue::AnyEngine;
 
 /// The whole site as a router, to be served or called in-process.
-pub fn app(engine: Arc<Engine>, class_pictures: ClassPictures, options: &Options) -> Router {
-    with_metrics(engine, class_pictures, options, &HttpMetrics::default()).public
+pub fn app(engine: impl Into<AnyEngine>, class_pictures: ClassPictures, options: &Options) -> Router {
+    with_metrics(engine.into(), class_pictures, options, &HttpMetrics::default()).public
 }
 
 /// The OpenAPI document of a server with these models, the default first, as JSON.
@@ -46,7 +46,7 @@ pub(super) struct Site {
 
 /// The site, counted by `http_metrics`.
 pub(super) fn with_metrics(
-    engine: Arc<Engine>,
+    engine: AnyEngine,
     class_pictures: ClassPictures,
     options: &Options,
     http_metrics: &HttpMetrics,

@@ -13,12 +13,12 @@ use super::jobs::JobIndex;
 use super::model_alias::ModelAliases;
 use super::operations::api_description::ApiDescription;
 use super::request::UploadPermits;
-use crate::engine::Engine;
+use crate::queue::AnyEngine;
 
 /// The state of the router. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct AppState {
-    pub engine: Arc<Engine>,
+    pub engine: AnyEngine,
     pub class_pictures: Arc<ClassPictures>,
     pub registry: Arc<Registry>,
     pub jobs: Arc<JobIndex>,

@@ -9,8 +9,9 @@ use image::{DynamicImage, Rgb, RgbImage};
 use super::render::{check_size, decode, render_memory, sheet_pixels};
 use super::render_options::{AnimationParameters, Channel};
 use super::renderer::{RenderKey, Renderer};
-use crate::engine::{Engine, Event, Snapshot, StepImage};
+use crate::engine::{Event, Snapshot, StepImage};
 use crate::picture::{self, Animation, AnimationFormat, PictureError};
+use crate::queue::AnyEngine;
 use crate::web::access::{Budget, Cost};
 use crate::web::problem::Problem;
 
@@ -25,7 +26,7 @@ enum Frame {
 /// # Errors
 /// 409 where the animation needs previews and the job has none, 422 where it would be too large.
 pub(in crate::web) async fn animation(
-    engine: &Engine,
+    engine: &AnyEngine,
     renderer: &Renderer,
     budget: &Budget,
     snapshot: &Snapshot,
@@ -49,7 +50,7 @@ pub(in crate::web) async fn animation(
 
 /// The same without the cache and without the checks.
 pub(in crate::web) async fn encode_animation(
-    engine: &Engine,
+    engine: &AnyEngine,
     renderer: &Renderer,
     budget: &Budget,
     snapshot: &Snapshot,
@@ -84,7 +85,7 @@ pub(in crate::web) async fn encode_animation(
 
 /// For each step, the images by rising index.
 async fn frames(
-    engine: &Engine,
+    engine: &AnyEngine,
     snapshot: &Snapshot,
     parameters: &AnimationParameters,
 ) -> Result<Vec<BTreeMap<u32, Frame>>, Problem> {

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::idempotency::{IdempotencyKey, IdempotencyStore};
 use crate::engine::{Engine, JobId, Request};
+use crate::queue::AnyEngine;
 use crate::request::PictureFormat;
 use crate::web::access::Client;
 use crate::web::problem::Problem;
@@ -36,8 +37,21 @@ impl JobIndex {
     /// Submits a job, or finds the one that an earlier request with the same key made.
     ///
     /// # Errors
-    /// 422 where the key was used with another body before; the errors of [`Engine::submit`].
-    pub fn submit(
+    /// 422 where the key was used with another body before; the errors of [`AnyEngine::submit`].
+    pub async fn submit(
+        &self,
+        engine: &AnyEngine,
+        request: Request,
+        client: Client,
+        format: PictureFormat,
+        key: Option<IdempotencyKey>,
+    ) -> Result<JobId, Problem> {
+        match engine {
+            AnyEngine::Embedded(engine) => self.submit_to(engine, request, client, format, key),
+        }
+    }
+
+    fn submit_to(
         &self,
         engine: &Engine,
         request: Request,

@@ -1,27 +1,26 @@
 //! Waiting for a job's end.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 
-use crate::engine::{Engine, JobId, Snapshot, Status, Subscription};
+use crate::engine::{JobId, Snapshot, Status, Subscription};
+use crate::queue::AnyEngine;
 use crate::web::problem::Problem;
 
 /// Cancels a job when it is dropped. A job that has ended stays as it is.
 pub(in crate::web) struct CancelOnDrop {
-    engine: Arc<Engine>,
+    engine: AnyEngine,
     pub id: JobId,
 }
 
 impl CancelOnDrop {
-    pub fn new(engine: &Arc<Engine>, id: JobId) -> Self {
-        Self { engine: Arc::clone(engine), id }
+    pub fn new(engine: &AnyEngine, id: JobId) -> Self {
+        Self { engine: engine.clone(), id }
     }
 }
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.engine.cancel(self.id);
+        self.engine.cancel_in_background(self.id);
     }
 }
 
@@ -29,7 +28,7 @@ impl Drop for CancelOnDrop {
 ///
 /// # Errors
 /// Those of [`completed`]; 404 where there is no such job.
-pub(in crate::web) async fn wait_until_completed(engine: &Engine, id: JobId) -> Result<Snapshot, Problem> {
+pub(in crate::web) async fn wait_until_completed(engine: &AnyEngine, id: JobId) -> Result<Snapshot, Problem> {
     let subscription = engine.subscribe(id, 0);
     let mut subscription = subscription.ok_or_else(|| Problem::not_found("The generation has expired."))?;
     while subscription.next().await.is_some() {}
@@ -40,7 +39,10 @@ pub(in crate::web) async fn wait_until_completed(engine: &Engine, id: JobId) -> 
 ///
 /// # Errors
 /// 409 where it was canceled, 503 where the server is stopping or the model is not ready, 500 where it failed.
-pub(in crate::web) fn completed(engine: &Engine, subscription: &Subscription) -> Result<Snapshot, Problem> {
+pub(in crate::web) fn completed(
+    engine: &AnyEngine,
+    subscription: &Subscription,
+) -> Result<Snapshot, Problem> {
     let snapshot = subscription.snapshot();
     match snapshot.status {
         Status::Canceled => Err(Problem::new(

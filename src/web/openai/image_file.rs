@@ -76,7 +76,9 @@ pub(super) async fn show(
     let gone = || Problem::not_found("The generation has expired.");
     let (index, format) = file.split_once('.').ok_or_else(gone)?;
     let (index, format) = index.parse().ok().zip(Format::from_name(format)).ok_or_else(gone)?;
-    let snapshot = id.parse().ok().and_then(|id| app.engine.get(id)).ok_or_else(gone)?;
+    let id = id.parse().map_err(|_| gone())?;
+    app.engine.load(id).await?;
+    let snapshot = app.engine.get(id).ok_or_else(gone)?;
     let own = snapshot.request.model().config.image.size as u32;
     let options = RenderOptions::fitted(format, size, own, quality);
     let bytes = render_image(&app.renderer, &budget, &snapshot, index, options).await?;

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use super::model_name::resolve_model;
 use super::prompt::classes_of_prompt;
 use super::prompt_words::{self, WordsPrompt};
-use crate::engine::Engine;
 use crate::model::{Config, IntegerRange, SamplingOptions};
 use crate::picture::Format;
+use crate::queue::AnyEngine;
 use crate::request::{
     COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, ObjectSchema, PictureFormat, Reader,
     Required, SEED, choice_schemas, numeric_sampling_fields,
@@ -279,7 +279,7 @@ pub(in crate::web) fn image_request_schemas(models: &[&Config]) -> Vec<(&'static
 pub(super) fn read(
     headers: &HeaderMap,
     body: &[u8],
-    engine: &Engine,
+    engine: &AnyEngine,
     aliases: &ModelAliases,
     deployment: Option<String>,
 ) -> Result<ImageRequest, Problem> {
@@ -297,7 +297,7 @@ pub(super) fn read(
         values.insert("model".into(), model.config.name.as_str().into());
         warnings.extend(warning);
     }
-    let (mut reader, model) = Reader::resolve(engine, &mut values);
+    let (mut reader, model) = Reader::resolve(engine.models(), &mut values);
     let mut draft = ImageDraft {
         class: None,
         prompt: None,

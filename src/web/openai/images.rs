@@ -87,7 +87,7 @@ async fn respond(
     let job = job.clone().with_previews(request.partial_images > 0);
     budget.charge(cost(&request))?;
     let permit = if request.stream { Some(app.event_streams.acquire(budget.client())?) } else { None };
-    let id = app.jobs.submit(&app.engine, job, client, *pictures, None)?;
+    let id = app.jobs.submit(&app.engine, job, client, *pictures, None).await?;
     let guard = CancelOnDrop::new(&app.engine, id);
     let mut response = if let Some(permit) = permit {
         image_stream::respond(app, &budget, permit, guard, &request)?

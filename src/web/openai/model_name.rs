@@ -1,6 +1,7 @@
 //! The names by which clients of OpenAI's API ask for a model.
 
-use crate::engine::{Engine, ModelHandle};
+use crate::engine::ModelHandle;
+use crate::queue::AnyEngine;
 use crate::web::model_alias::ModelAliases;
 use crate::web::problem::Problem;
 
@@ -13,7 +14,7 @@ const OPENAI_MODELS: [&str; 3] = ["dall-e", "gpt-", "chatgpt-image"];
 /// # Errors
 /// 404 for any other name.
 pub(super) fn resolve_model<'a>(
-    engine: &'a Engine,
+    engine: &'a AnyEngine,
     aliases: &ModelAliases,
     name: &str,
 ) -> Result<(&'a ModelHandle, Option<String>), Problem> {

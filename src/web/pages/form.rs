@@ -4,8 +4,9 @@
 use serde_json::{Map, Value};
 
 use super::view::View;
-use crate::engine::{Engine, MAX_COUNT, ModelHandle, ModelInfo, Request, SEED_MAX};
+use crate::engine::{MAX_COUNT, ModelHandle, ModelInfo, Request, SEED_MAX};
 use crate::model::{ModelError, SamplingSettings};
+use crate::queue::AnyEngine;
 use crate::request::{
     COUNT, Field, FieldError, GenerationDraft, MAX_ERRORS, Reader, numeric_sampling_fields, sampling_fields,
     text_value,
@@ -45,7 +46,7 @@ pub(super) struct Form {
 
 impl Form {
     /// Reads `class=Bag&seed=7&…`. Unknown keys are ignored: proxies and trackers add their own.
-    pub fn read(engine: &Engine, encoded: &[u8]) -> Self {
+    pub fn read(engine: &AnyEngine, encoded: &[u8]) -> Self {
         let (model, unknown_model) = resolve_model(engine, encoded);
         let mut form = Self {
             draft: GenerationDraft::new(&model.config),
@@ -304,7 +305,7 @@ fn comparison_value(setting: &str) -> String {
 }
 
 /// The model that `model=` names; otherwise the default one, and the unknown name.
-fn resolve_model(engine: &Engine, encoded: &[u8]) -> (ModelHandle, Option<String>) {
+fn resolve_model(engine: &AnyEngine, encoded: &[u8]) -> (ModelHandle, Option<String>) {
     let named =
         form_urlencoded::parse(encoded).find(|(key, value)| key == "model" && !value.trim().is_empty());
     let name = named.map(|(_, name)| name.trim().to_owned());

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::form::Form;
-use crate::engine::{Engine, JobId, Request, SEED_MAX, Snapshot, Status};
+use crate::engine::{JobId, Request, SEED_MAX, Snapshot, Status};
+use crate::queue::AnyEngine;
 use crate::web::access::{Budget, Client, Cost};
 
 /// Less than the timeouts of browsers and proxies, which are half a minute or more.
@@ -24,7 +25,7 @@ pub(super) struct Picture {
 
 /// Generates the pictures of a form. On failure adds a sentence to the form's problems and returns none.
 pub(super) async fn generate(
-    engine: &Engine,
+    engine: &AnyEngine,
     client: &Client,
     budget: &Budget,
     form: &mut Form,
@@ -61,7 +62,7 @@ pub(super) async fn generate(
 
 /// Jobs that are canceled when this is dropped, also when the browser disconnects.
 struct Jobs<'a> {
-    engine: &'a Engine,
+    engine: &'a AnyEngine,
     ids: Vec<JobId>,
 }
 
@@ -69,9 +70,8 @@ impl Jobs<'_> {
     /// All jobs, completed; otherwise a sentence for people.
     async fn run(&mut self, requests: Vec<Request>) -> Result<Vec<Snapshot>, String> {
         for request in requests {
-            let id =
-                self.engine.submit(request).map_err(|error| format!("No picture was generated: {error}."))?;
-            self.ids.push(id);
+            let id = self.engine.submit(request).await;
+            self.ids.push(id.map_err(|error| format!("No picture was generated: {error}."))?);
         }
         let mut snapshots = Vec::new();
         for &id in &self.ids {
@@ -94,7 +94,7 @@ impl Jobs<'_> {
 impl Drop for Jobs<'_> {
     fn drop(&mut self) {
         for &id in &self.ids {
-            self.engine.cancel(id);
+            self.engine.cancel_in_background(id);
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `POST /api/v1/generations`.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -82,11 +80,11 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let wait = query.take("wait", "true or false", |value| value.parse().ok()).unwrap_or(false);
     query.finish()?;
-    let engine = Arc::clone(&app.engine);
+    let engine = app.engine.clone();
     let read = upload.read(move |headers, body| {
         let values = read_json_object(headers, body)?;
         let idempotency_key = IdempotencyKey::read(headers, &values);
-        Ok((GenerationRequest::read(&engine, values)?, idempotency_key))
+        Ok((GenerationRequest::read(engine.models(), values)?, idempotency_key))
     });
     let (upload, (request, idempotency_key)) = read.await?;
     let headers = &upload.headers;
@@ -112,7 +110,7 @@ pub(super) async fn create(
     }
     drop(upload);
 
-    let id = app.jobs.submit(&app.engine, job, client, pictures, idempotency_key)?;
+    let id = app.jobs.submit(&app.engine, job, client, pictures, idempotency_key).await?;
     if !waits {
         let snapshot = app.engine.get(id).ok_or_else(|| not_found(&id.to_string()))?;
         let accepted = Accepted::new(&snapshot);

@@ -56,7 +56,7 @@ pub(super) async fn stream(
 ) -> Result<Response, Problem> {
     let after = last_event_id(&headers)?;
     let permit = app.event_streams.acquire(&client)?;
-    let subscription = find(&id, |id| app.engine.subscribe(id, after))?;
+    let subscription = find(&app, &id, |id| app.engine.subscribe(id, after)).await?;
     if subscription.is_exhausted() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

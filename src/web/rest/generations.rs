@@ -77,7 +77,7 @@ pub(super) async fn list(
     responses((status = 200, description = "The generation", body = Generation)),
 )]
 pub(super) async fn show(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let snapshot = find(&id, |id| app.engine.get(id))?;
+    let snapshot = find(&app, &id, |id| app.engine.get(id)).await?;
     Ok(respond_with(&app, &snapshot))
 }
 
@@ -105,12 +105,12 @@ pub(super) async fn cancel(
     client: Client,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let job = find(&id, |id| app.engine.contains(id).then_some(id))?;
+    let job = find(&app, &id, |id| app.engine.contains(id).then_some(id)).await?;
     if !app.jobs.may_cancel(&client, job) {
         let detail = "This generation belongs to another client. Send the API key and the Rdpm-Client header that it was made with.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
-    let snapshot = find(&id, |id| app.engine.cancel(id))?;
+    let snapshot = app.engine.cancel(job).await?.ok_or_else(|| not_found(&id))?;
     Ok(respond_with(&app, &snapshot))
 }
 
@@ -120,9 +120,18 @@ fn respond_with(app: &AppState, snapshot: &Snapshot) -> Response {
     ([NO_STORE], Json(generation)).into_response()
 }
 
-/// The result of `get` for the job with this id, or 404.
-pub(super) fn find<T>(id: &str, get: impl FnOnce(JobId) -> Option<T>) -> Result<T, Problem> {
-    id.parse().ok().and_then(get).ok_or_else(|| not_found(id))
+/// The result of `get` for the job with this id.
+///
+/// # Errors
+/// 404 where there is none, 503 where that can't be found out.
+pub(super) async fn find<T>(
+    app: &AppState,
+    id: &str,
+    get: impl FnOnce(JobId) -> Option<T>,
+) -> Result<T, Problem> {
+    let job = id.parse().map_err(|_| not_found(id))?;
+    app.engine.load(job).await?;
+    get(job).ok_or_else(|| not_found(id))
 }
 
 pub(super) fn not_found(id: &str) -> Problem {

@@ -55,7 +55,7 @@ pub(super) async fn image(
     query: Query,
 ) -> Result<Response, Problem> {
     let scale = scale(query)?;
-    let snapshot = find(&id, |id| app.engine.get(id))?;
+    let snapshot = find(&app, &id, |id| app.engine.get(id)).await?;
     let count = snapshot.request.count();
     let found = parse_indexed(&file, Format::from_name).filter(|&(index, _)| index < count);
     let Some((index, format)) = found else {
@@ -87,7 +87,7 @@ pub(super) async fn sheet_or_animation(
     Path((id, file)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response, Problem> {
-    let snapshot = find(&id, |id| app.engine.get(id))?;
+    let snapshot = find(&app, &id, |id| app.engine.get(id)).await?;
     if let Some(format) = file.strip_prefix("sheet.").and_then(Format::from_name) {
         sheet(&app, &budget, &file, &snapshot, format, query).await
     } else if let Some(format) = file.strip_prefix("animation.").and_then(AnimationFormat::from_name) {

@@ -1,7 +1,5 @@
 //! `POST /api/v1/tokenizations`: the forward side of the paper, for one image.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -101,13 +99,13 @@ pub(super) async fn create(
     upload: Upload,
 ) -> Result<Response, Problem> {
     query.finish()?;
-    let engine = Arc::clone(&app.engine);
+    let engine = app.engine.clone();
     let read = upload.read(move |headers, body| {
         if !has_media_type(headers, &MediaType::new(MULTIPART, FORM_DATA)) {
-            return Ok(TokenizationRequest::read(&engine, read_json_object(headers, body)?)?);
+            return Ok(TokenizationRequest::read(engine.models(), read_json_object(headers, body)?)?);
         }
         let mut form = read_multipart(headers, body.clone(), TOKENIZATION_FIELDS)?;
-        let mut request = TokenizationRequest::read(&engine, form.values)?;
+        let mut request = TokenizationRequest::read(engine.models(), form.values)?;
         request.file = form.images.remove("image").map(Vec::from).unwrap_or_default();
         Ok(request)
     });
