@@ -134,7 +134,7 @@ export class Gallery {
     this.exportButton.disabled = pictures.length === 0;
     const chosen = pictures.some(({ id }) => id === this.chosen) ? this.chosen : pictures[0]?.id ?? "";
     this.list.replaceChildren(...pictures.map((picture) => {
-      const { id, label, seed, png, starred } = picture;
+      const { id, label, subject = label, seed, png, starred } = picture;
       const input = document.createElement("input");
       Object.assign(input, { type: "radio", name: "gallery-picture", value: id, checked: id === chosen });
       const image = new Image(96, 96);
@@ -142,7 +142,7 @@ export class Gallery {
       image.alt = "";
       image.loading = "lazy";
       const item = document.createElement("label");
-      item.append(input, image, createElement("span", "", starred ? `★ ${label}` : label), createElement("span", "", `seed ${seed}`));
+      item.append(input, image, createElement("span", "", starred ? `★ ${subject}` : subject), createElement("span", "", `seed ${seed}`));
       return item;
     }));
     this.#choose(chosen);
@@ -158,9 +158,9 @@ export class Gallery {
       this.facts.textContent = "";
       return;
     }
-    const { label, seed, number, model, time, starred, settings } = picture;
+    const { label, subject = label, style, seed, number, model, time, starred, settings } = picture;
     const options = Object.entries(settings.options).map(([name, value]) => `${name} ${value}`);
-    this.facts.textContent = [label, `seed ${seed}`, ...(number ? [`no. ${number + 1}`] : []), model, ...options, new Date(time).toLocaleString()].join(" · ");
+    this.facts.textContent = [subject, ...(style ? [`${style} style`] : []), `seed ${seed}`, ...(number ? [`no. ${number + 1}`] : []), model, ...options, new Date(time).toLocaleString()].join(" · ");
     this.star.textContent = starred ? "Remove star" : "Star";
   }
 

@@ -118,11 +118,13 @@ export class History {
     this.empty.hidden = pictures.length > 0;
     this.clear.hidden = this.openGallery.hidden = pictures.length === 0;
     if (pictureStore.problem) this.note.textContent = pictureStore.problem;
-    this.list.replaceChildren(...[...runs].slice(0, MAX_RUNS).map(([run, [{ label, seed, png }, ...more]]) => {
+    this.list.replaceChildren(...[...runs].slice(0, MAX_RUNS).map(([run, [{ label, subject = label, style, seed, png }, ...more]]) => {
       const link = document.createElement("a");
       link.href = run;
-      const name = more.length ? `${label} +${more.length}` : label;
-      link.title = `${name}, seed ${seed}`;
+      // All styles of one prompt are named by the prompt.
+      const shown = more.length ? label : subject;
+      const name = more.length ? `${shown} +${more.length}` : shown;
+      link.title = `${name}${style && !more.length ? `, ${style} style` : ""}, seed ${seed}`;
       const image = new Image(64, 64);
       image.src = png;
       image.alt = "";

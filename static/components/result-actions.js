@@ -127,8 +127,8 @@ export class ResultActions {
   }
 
   get #fileName() {
-    const { label, seed } = /** @type {Run} */ (this.run).pictures[this.index];
-    return fileName(label, seed, /** @type {Run} */ (this.run).indexInJob(this.index));
+    const { description, seed } = /** @type {Run} */ (this.run).pictures[this.index];
+    return fileName(description, seed, /** @type {Run} */ (this.run).indexInJob(this.index));
   }
 
   /** @param {string} format @param {Run} run */
@@ -145,7 +145,7 @@ export class ResultActions {
     if (format === "link") return location.href;
     if (format === "tokens") return JSON.stringify(run.pictures[this.index].steps.slice(1).map(({ tokens }) => tokens));
     const { codeFor } = await import("../lib/code-examples.js");
-    const picture = { request: run.jobOf(this.index).request, index: run.indexInJob(this.index) };
+    const picture = { request: run.jobOf(this.index).request, index: run.indexInJob(this.index), drawn: run.pictures[this.index] };
     return codeFor(format, { pictures: [picture], scale: DEFAULT_SCALE });
   }
 
@@ -254,10 +254,11 @@ function describeError(what, status) {
 /** @param {Run} run @param {number} index */
 function describePicture(run, index) {
   const { request } = run.jobOf(index);
-  const { label, seed } = run.pictures[index];
+  const { label, subject, style, seed } = run.pictures[index];
   const count = run.pictures.length;
   return [
-    ...(count > 1 ? [`Picture\u00a0${index + 1}\u00a0of\u00a0${count}`, label] : []),
+    ...(count > 1 ? [`Picture\u00a0${index + 1}\u00a0of\u00a0${count}`] : []),
+    ...(style ? [subject, `${style}\u00a0style`] : count > 1 ? [label] : []),
     `Seed\u00a0${seed}`,
     ...(request.count > 1 ? [`no.\u00a0${run.indexInJob(index) + 1}`] : []),
     ...samplingOptions.filter(({ name }) => request[name] !== undefined).map(({ name, label }) => `${label.toLowerCase()}\u00a0${request[name]}`),

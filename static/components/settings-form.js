@@ -4,9 +4,10 @@ import { byId } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { readPreferences, writePreferences } from "../lib/preferences.js";
 import { optionValues, samplingOptions } from "../lib/sampling-options.js";
-import { parseSeeds, randomSeed } from "../lib/seeds.js";
-import { pictureCount } from "../lib/settings.js";
+import { parseSeeds, randomItem, randomSeed } from "../lib/seeds.js";
+import { pictureCount, settingsTitle } from "../lib/settings.js";
 import { clearError, field, numberValue, pairWithSlider, setValue, showError, validateNumber } from "./fields.js";
+import { PromptField } from "./prompt-field.js";
 
 /** @typedef {import("../lib/settings.js").Settings} Settings */
 
@@ -31,7 +32,23 @@ export class SettingsForm {
     /** The last submission failed: the next one keeps the seed. */
     this.seedKept = false;
     this.several = field("several");
-    this.classInputs = /** @type {HTMLInputElement[]} */ ([...this.root.querySelectorAll("input[name=class]")]);
+    const inputs = /** @type {HTMLInputElement[]} */ ([...this.root.querySelectorAll("input[name=class]")]);
+    this.classInputs = inputs.filter(({ value }) => value);
+    /** Leaves the class to the prompt. @type {HTMLInputElement | null} */
+    this.anyClass = inputs.find(({ value }) => !value) ?? null;
+    /** Drawn if neither a class nor a prompt is chosen: another one for each run, unless the seed is locked. */
+    this.surpriseClass = randomItem(this.classes);
+    /** Of a model that knows words. */
+    this.prompt = byId("prompt") && new PromptField({
+      // A prompt says what to draw, in the place of a class.
+      onText: () => this.#chooseAnyClass(),
+      onStyle: () => this.#changed(),
+      onDraw: onSubmit,
+      onExample: (address) => {
+        this.apply(address);
+        onSubmit();
+      },
+    });
     this.presets = /** @type {HTMLButtonElement[]} */ ([...this.root.querySelectorAll("[data-preset]")]);
     this.root.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -57,6 +74,7 @@ export class SettingsForm {
     for (const id of [...OPTIONS, "count", "from_step"]) pairWithSlider(id, changed);
     for (const input of this.classInputs) {
       input.addEventListener("change", () => {
+        this.prompt?.setText("");
         clearError("class");
         changed();
       });
@@ -87,6 +105,10 @@ export class SettingsForm {
     field("seed").addEventListener("input", () => {
       this.#setSeedLocked(field("seed").value.trim() !== "");
       clearError("seed");
+      changed();
+    });
+    this.anyClass?.addEventListener("change", () => {
+      clearError("class");
       changed();
     });
     this.several.addEventListener("change", () => this.#updateClassInputs());
@@ -152,8 +174,24 @@ export class SettingsForm {
       found ||= input.checked;
       input.type = several ? "checkbox" : "radio";
     }
+    if (this.anyClass) {
+      this.anyClass.type = several ? "checkbox" : "radio";
+      this.anyClass.checked = !several && !found;
+      /** @type {HTMLElement} */ (this.anyClass.closest(".tile")).hidden = several;
+    }
     byId("all-classes").hidden = !several;
     this.#changed();
+  }
+
+  #chooseAnyClass() {
+    for (const input of this.classInputs) input.checked = false;
+    this.#updateClassInputs();
+  }
+
+  /** Says what would be drawn. */
+  get title() {
+    const title = settingsTitle({ prompt: this.prompt?.text ?? "", classes: this.chosenClasses });
+    return title || (this.prompt ? "A surprise" : "No class chosen");
   }
 
   /** Names of all classes of the model. */
@@ -179,8 +217,14 @@ export class SettingsForm {
     const seedText = isRandom && !quiet ? String(randomSeed()) : seedField.value;
     /** @type {[string, string][]} */
     const errors = [...viewErrors];
-    const classes = single ? this.chosenClasses.slice(0, 1) : this.chosenClasses;
-    if (!classes.length) errors.push(["class", "Choose a class."]);
+    const prompt = this.prompt?.text ?? "";
+    const styles = this.prompt?.styles ?? [];
+    let classes = single ? this.chosenClasses.slice(0, 1) : this.chosenClasses;
+    if (!classes.length && this.prompt && !prompt) {
+      if (!quiet && !this.seedLocked) this.surpriseClass = randomItem(this.classes);
+      classes = [this.surpriseClass];
+    }
+    if (!classes.length && !prompt) errors.push(["class", "Choose a class."]);
     const noSeed = { seeds: /** @type {number[]} */ ([]), error: "" };
     const { seeds, error: seedError } = quiet && seedText.trim() === "" ? noSeed : parseSeeds(seedText, Number(seedField.dataset.max));
     if (seedError) errors.push(["seed", seedError]);
@@ -190,6 +234,8 @@ export class SettingsForm {
     }
     const settings = {
       classes,
+      prompt,
+      styles: single && styles.length > 1 ? [] : styles,
       seeds: single ? seeds.slice(0, 1) : seeds,
       count: single ? 1 : numberValue("count"),
       options: optionValues(({ name }) => numberValue(name)),
@@ -219,7 +265,7 @@ export class SettingsForm {
 
   /** Shows errors beside their fields and focuses the first field. @param {[string, string][]} errors field and error @returns {boolean} whether there are any */
   showErrors(errors) {
-    for (const id of ["class", "seed", "count", "to", "from_step", ...OPTIONS]) clearError(id);
+    for (const id of ["prompt", "style", "class", "seed", "count", "to", "from_step", ...OPTIONS]) clearError(id);
     for (const [id, error] of errors) showError(id, error);
     const [first] = errors[0] ?? [];
     if (first) (field(first) ?? this.classInputs[0]).focus();
@@ -228,7 +274,8 @@ export class SettingsForm {
 
   /** Shows the server's errors beside their fields. Returns those of fields that the form doesn't have. @param {import("../lib/api.js").FieldError[]} errors */
   showServerErrors(errors) {
-    return errors.filter(({ field: id, allowed }) => !showError(id, `Invalid value. Allowed: ${allowed}.`));
+    const sentence = (/** @type {import("../lib/api.js").FieldError} */ { field: id, allowed }) => (id === "prompt" ? `Use ${allowed}.` : `Invalid value. Allowed: ${allowed}.`);
+    return errors.filter((error) => !showError(error.field, sentence(error)));
   }
 
   /** What another model's page can take over: the locked seed, and the count and guidance that aren't the defaults. */
@@ -253,7 +300,8 @@ export class SettingsForm {
   apply(address) {
     const query = new URL(address, location.href).searchParams;
     const classes = query.getAll("class").filter((name) => this.classes.includes(name));
-    if (classes.length) {
+    this.prompt?.apply(query);
+    if (classes.length || this.prompt) {
       this.several.checked = classes.length > 1;
       for (const input of this.classInputs) input.type = "checkbox";
       for (const input of this.classInputs) input.checked = classes.includes(input.value);

@@ -65,6 +65,13 @@ export class Sheet {
     this.#showProgress();
   }
 
+  /** @param {string[]} labels */
+  setLabels(labels) {
+    this.list.querySelectorAll("label > span").forEach((span, index) => {
+      span.textContent = labels[index];
+    });
+  }
+
   /** Shows the last step of each picture. @param {number} [fadeMs] */
   showLatest(fadeMs = LIVE_FADE_MS) {
     this.step = 0;

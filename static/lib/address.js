@@ -22,10 +22,18 @@ export function viewAddress(view) {
 export function settingsAddress(view, settings, more = {}) {
   const query = viewQuery(view);
   for (const name of settings.classes) query.append("class", name);
+  if (settings.prompt) query.append("prompt", settings.prompt);
+  if (settings.styles.length) query.append("style", settings.styles.length > 1 ? "all" : settings.styles[0]);
   query.append("seed", settings.seeds.join(","));
   query.append("count", String(settings.count));
   for (const [name, value] of Object.entries({ ...samplingParameters(settings), ...more })) query.append(name, String(value));
   return `/?${query}`;
+}
+
+/** Whether an address says what to draw. @param {string} address */
+export function namesPicture(address) {
+  const { searchParams } = new URL(address, location.href);
+  return searchParams.has("class") || searchParams.has("prompt");
 }
 
 /** Adds which picture of several is shown, from 1; the first needs no mention. @param {string} address @param {number} index */

@@ -4,10 +4,10 @@
 import { clientToken } from "./client-token.js";
 
 /**
- * @typedef {{class: string, seed: number, count: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} GenerationRequest
+ * @typedef {{class?: string, prompt?: string, style?: string, seed: number, count: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} GenerationRequest
  * @typedef {{field: string, value: unknown, allowed: unknown}} FieldError
  * @typedef {{self: string, events: string}} Links
- * @typedef {{id: string, status: string, model: string, class: string, seed: number, links: Links}} Accepted
+ * @typedef {{id: string, status: string, model: string, class: string, seed: number, subjects?: string[], styles?: string[], unknown_words?: string[], links: Links}} Accepted
  * @typedef {{index: number, png_base64: string, url?: string}} GeneratedImage
  * @typedef {{id: string, status: string, class: string, seed: number, detail?: string, images?: GeneratedImage[]}} Generation
  */
@@ -75,6 +75,9 @@ export async function getPicture(url) {
 
 /** @param {{image: string, seed: number, model: string}} request `image` is a data URL @returns {Promise<Tokenization>} */
 export const createTokenization = (request) => post("/api/v1/tokenizations", request);
+
+/** What completes a prompt. @param {{model: string, prefix: string, limit: number}} query @param {AbortSignal} [signal] @returns {Promise<{words: string[], subjects: string[], similar: string[]}>} */
+export const getCompletions = ({ model, prefix, limit }, signal) => send(`/api/v1/words?${new URLSearchParams({ model, prefix, limit: String(limit) })}`, { signal });
 
 /** @param {string} url @param {object} body */
 const post = (url, body) =>

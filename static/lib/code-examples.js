@@ -1,15 +1,16 @@
 // @ts-check
 /** Requests as code that saves their pictures, in several languages. Loaded when code is first wanted. */
 import { GENERATIONS } from "./api.js";
-import { fileName } from "./files.js";
+import { fileName, nameOfLabel } from "./files.js";
 import { model } from "./model.js";
 
 /**
- * @typedef {{class: string, count: number, seed?: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} CodeRequest  without a seed: random
+ * @typedef {{class?: string, prompt?: string, style?: string, count: number, seed?: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} CodeRequest  without a seed: random
  *
  * @typedef {object} CodePicture
  * @property {CodeRequest} request  with `from_step`: the code reads the image from a file
  * @property {number} [index]       of the picture that is wanted among those of the request; all if omitted
+ * @property {{subject: string, style: string}} [drawn]  what it shows, once the server has chosen it
  *
  * @typedef {object} CodePlan
  * @property {CodePicture[]} pictures
@@ -40,14 +41,14 @@ export function codeFor(language, plan) {
 /** The request without the pictures after the one that is wanted, and without the image, which the code reads. @param {CodePicture} picture @returns {CodeRequest & {model: string}} */
 function bodyOf({ request, index }) {
   const { image: _, ...settings } = request;
-  return { model: model.name, ...settings, class: request.class, count: index === undefined ? request.count : index + 1 };
+  return { model: model.name, ...settings, count: index === undefined ? request.count : index + 1 };
 }
 
-/** @param {CodePicture} picture without extension */
-const nameOf = ({ request, index }) => fileName(request.class, request.seed, index ?? 0);
+/** What is asked for, in words. @param {CodeRequest} request */
+const labelOf = ({ prompt, class: name, style }) => [prompt ?? name ?? "picture", ...(style ? [style] : [])].join("-");
 
-/** What an image model is told: words, or the class. @param {CodeRequest} request */
-const promptOf = (request) => String(request.prompt ?? request.class);
+/** @param {CodePicture} picture without extension */
+const nameOf = ({ request, index }) => fileName(labelOf(request), request.seed, index ?? 0);
 
 /** @param {CodeRequest} request */
 const hasImage = (request) => request.from_step !== undefined;
@@ -124,21 +125,20 @@ with open("${file}", "wb") as file:
 print("${file}")
 `;
   }
-  const lines = pictures.map((one) => `    ${quotableJson(bodyOf(one))}`).join(",\n");
+  const lines = pictures.map((one) => `    ${quotableJson([nameOfLabel(labelOf(one.request)), bodyOf(one)])}`).join(",\n");
   return `${start}
 requests = json.loads(r'''[
 ${lines}
 ]''')
-for settings in requests:
+for name, settings in requests:
 ${hasImage(picture.request) ? `    settings["image"] = ${readImage}\n` : ""}${send("settings", `${GENERATIONS}?wait=true`, "    ")}
         generation = json.load(response)
-    name = re.sub(r"[^\\w-]+", "-", generation["class"]).lower()
     for image in generation["images"]:
         file_name = f"{name}-{generation['seed']}-{image['index'] + 1}.png"
         with open(file_name, "wb") as file:
             file.write(base64.b64decode(image["png_base64"]))
         print(file_name)
-`.replace("import base64, json, urllib", "import base64, json, re, urllib");
+`;
 }
 
 /** A program for Node.js that follows the steps as they are drawn. @param {CodePlan} plan */
@@ -167,12 +167,11 @@ for (const { step, tokens } of (await response.json()).steps) console.log(step, 
   const withImage = pictures.some(({ request }) => hasImage(request));
   const [first] = pictures;
   const one = pictures.length === 1 && first.index !== undefined;
-  const list = pictures.map((picture) => `  ${JSON.stringify(bodyOf(picture))},`).join("\n");
+  const list = pictures.map((picture) => `  ${JSON.stringify(one ? bodyOf(picture) : [nameOfLabel(labelOf(picture.request)), bodyOf(picture)])},`).join("\n");
   const save = one
     ? `await writeFile("${nameOf(first)}.png", Buffer.from(data.images[${first.index}].png_base64, "base64"));`
     : `for (const { index, png_base64 } of data.images) {
-          const name = data.class.replace(/[^\\w-]+/g, "-").toLowerCase();
-          await writeFile(\`\${name}-\${data.seed}-\${index + 1}.png\`, Buffer.from(png_base64, "base64"));
+          await writeFile(\`\${file}-\${data.seed}-\${index + 1}.png\`, Buffer.from(png_base64, "base64"));
         }`;
   return `// node draw.mjs
 import { ${withImage ? "readFile, " : ""}writeFile } from "node:fs/promises";
@@ -182,7 +181,7 @@ const requests = [
 ${list}
 ];
 
-for (const settings of requests) {
+for (const ${one ? "settings" : "[file, settings]"} of requests) {
 ${withImage ? `  settings.image = ${image};\n` : ""}${post(GENERATIONS, "settings", "  ")}
   const { links } = await response.json();
 
@@ -206,24 +205,26 @@ ${withImage ? `  settings.image = ${image};\n` : ""}${post(GENERATIONS, "setting
 `;
 }
 
-/** OpenAI's Python client. It sends no image with the steps to keep. @param {CodePlan} plan */
+/** OpenAI's Python client. It sends no image with the steps to keep, and no class to a model that is told words: there what the server chose of the class stands in its place. @param {CodePlan} plan */
 function openai({ pictures, scale, tokenize }) {
   if (tokenize || pictures.some(({ request }) => hasImage(request))) return "";
+  if (model.hasWords && pictures.some(({ request, drawn }) => request.class && (request.prompt || !drawn?.style))) return "";
   const side = scale * model.imageSize;
   const calls = pictures.map((picture) => {
-    const { class: _class, count: _count, prompt: _prompt, model: _model, ...options } = bodyOf(picture);
+    const { drawn, index, request } = picture;
+    const { class: name, count: _count, prompt = drawn?.subject ?? name, model: _model, ...others } = bodyOf(picture);
+    const options = { ...others, ...(drawn?.style && { style: drawn.style }) };
     const extra = Object.keys(options).length ? `\n    extra_body=${literal(options)},` : "";
-    const { index, request } = picture;
-    const name = nameOf(picture);
+    const file = nameOf(picture);
     const save = index === undefined
       ? `for number, image in enumerate(images.data, 1):
-    with open(f"${name}-{number}.png", "wb") as file:
+    with open(f"${file}-{number}.png", "wb") as file:
         file.write(base64.b64decode(image.b64_json))`
-      : `with open("${name}.png", "wb") as file:
+      : `with open("${file}.png", "wb") as file:
     file.write(base64.b64decode(images.data[${index}].b64_json))`;
     return `images = client.images.generate(
     model=${literal(model.name)},
-    prompt=${literal(promptOf(request))},
+    prompt=${literal(prompt)},
     n=${index === undefined ? request.count : index + 1},
     size="${side}x${side}",
     response_format="b64_json",${extra}
@@ -244,7 +245,7 @@ function shell({ pictures, scale, tokenize }) {
   if (tokenize) return `rdpm tokenize --model ${model.name} ${INPUT_FILE}`;
   if (pictures.some(({ request }) => hasImage(request))) return "";
   return pictures.map((picture) => {
-    const { class: name, count: _count, seed, model: modelName, ...options } = bodyOf(picture);
+    const { class: name, prompt, count: _count, seed, model: modelName, ...options } = bodyOf(picture);
     const { index, request } = picture;
     /** @type {[string, unknown][]} */
     const flags = [
@@ -257,6 +258,8 @@ function shell({ pictures, scale, tokenize }) {
       ["scale", scale],
       ["output", `${nameOf(picture)}.png`],
     ];
-    return `rdpm generate ${flags.filter(([, value]) => value !== undefined && value !== "").map(([flag, value]) => `--${flag.replaceAll("_", "-")} ${quote(String(value))}`).join(" ")}`;
+    // A prompt that begins with a hyphen is no flag.
+    const words = prompt === undefined ? "" : ` --prompt=${quote(prompt)}`;
+    return `rdpm generate${words} ${flags.filter(([, value]) => value !== undefined && value !== "").map(([flag, value]) => `--${flag.replaceAll("_", "-")} ${quote(String(value))}`).join(" ")}`;
   }).join("\n");
 }

@@ -31,9 +31,15 @@ export function encodeSheet(images, size, format) {
   return canvas.convertToBlob({ type: `image/${format}`, quality: format === "webp" ? 1 : 0.92 });
 }
 
+/** Longest label in a file's name, in characters. */
+const MAX_LABEL = 60;
+
 /** A file's name without extension. @param {string} label @param {number | undefined} seed undefined: random @param {number} index of the picture among those of its seed */
 export const fileName = (label, seed, index) =>
-  [label.replace(/[^\w-]+/g, "-").toLowerCase(), ...(seed === undefined ? [] : [seed]), ...(index ? [index + 1] : [])].join("-");
+  [nameOfLabel(label), ...(seed === undefined ? [] : [seed]), ...(index ? [index + 1] : [])].join("-");
+
+/** A label as part of a file's name, which no shell takes for a flag. @param {string} label */
+export const nameOfLabel = (label) => label.replace(/[^\w-]+/g, "-").toLowerCase().slice(0, MAX_LABEL).replace(/^-+|-+$/g, "") || "picture";
 
 /** @param {Blob} content @param {string} name */
 export function saveFile(content, name) {

@@ -25,6 +25,8 @@ export const model = {
   colors: (dataset.colors ?? "").split(" ").map(parseHex),
   /** Bits of a code: the largest possible entropy. */
   codeBits: Math.log2(Number(dataset.codes)),
+  /** It is told words: the page has a prompt line. */
+  hasWords: document.getElementById("prompt") !== null,
   /** Most pictures that one submission may ask for. */
   maxPictures: Number(dataset.maxCount),
 };

@@ -14,7 +14,9 @@
  * @property {number} index       among the pictures of the run
  * @property {number} number      among the pictures of its request
  * @property {string} model
- * @property {string} label       the class
+ * @property {string} label       the class, or the prompt
+ * @property {string} [subject]   what it shows, if the label doesn't say it
+ * @property {string} [style]     of the drawing
  * @property {number} seed
  * @property {GenerationRequest} request
  * @property {Settings} settings  of the run
@@ -234,6 +236,11 @@ export class PictureStore {
 /** The pictures of this browser. */
 export const pictureStore = new PictureStore();
 
+/** In characters. An address holds a prompt with up to nine characters for each of it. */
+const MAX_PROMPT = 2000;
+const MAX_ADDRESS = 4000 + 9 * MAX_PROMPT;
+const MAX_LABEL = 80;
+
 const PNG = /^data:image\/png;base64,[A-Za-z0-9+/]+=*$/;
 
 /** @param {any} value @param {number} length */
@@ -244,15 +251,23 @@ const isSettings = (settings) =>
   Array.isArray(settings?.classes) && settings.classes.every((/** @type {any} */ name) => isShortText(name, 80))
   && Array.isArray(settings.seeds) && settings.seeds.every(Number.isSafeInteger)
   && Number.isInteger(settings.count) && typeof settings.options === "object" && settings.options !== null
-  && Object.values(settings.options).every(Number.isFinite);
+  && Object.values(settings.options).every(Number.isFinite)
+  && isShortText(settings.prompt ?? "", MAX_PROMPT)
+  && (settings.styles === undefined || (Array.isArray(settings.styles) && settings.styles.every((/** @type {any} */ name) => isShortText(name, 80))));
+
+/** @param {any} request */
+const isRequest = (request) =>
+  typeof (request?.class ?? request?.prompt) === "string"
+  && isShortText(request.class ?? "", 80) && isShortText(request.prompt ?? "", MAX_PROMPT) && isShortText(request.style ?? "", 80);
 
 /** @param {any} picture @returns {picture is StoredPicture} */
 export const isStoredPicture = (picture) =>
   typeof picture === "object" && picture !== null
-  && isShortText(picture.id, 4000) && isShortText(picture.run, 4000) && /^\/\?[\w%&=.,+~*-]*$/.test(picture.run)
-  && isShortText(picture.model, 80) && isShortText(picture.label, 80)
+  && isShortText(picture.id, MAX_ADDRESS) && isShortText(picture.run, MAX_ADDRESS) && /^\/\?[\w%&=.,+~*-]*$/.test(picture.run)
+  && isShortText(picture.model, 80) && isShortText(picture.label, MAX_LABEL)
+  && isShortText(picture.subject ?? "", MAX_LABEL) && isShortText(picture.style ?? "", 80)
   && [picture.index, picture.number, picture.seed, picture.time, picture.size].every((number) => Number.isSafeInteger(number) && number >= 0)
-  && isShortText(picture.request?.class, 80) && Number.isInteger(picture.request.count) && Number.isSafeInteger(picture.request.seed)
+  && isRequest(picture.request) && Number.isInteger(picture.request.count) && Number.isSafeInteger(picture.request.seed)
   && isSettings(picture.settings) && typeof picture.starred === "boolean"
   && typeof picture.png === "string" && PNG.test(picture.png);
 
@@ -268,17 +283,22 @@ const isStep = (step) =>
 export const isEntry = (entry) =>
   isStoredPicture(entry?.picture) && Array.isArray(entry.steps) && entry.steps.length > 0 && entry.steps.every(isStep);
 
+/** @param {string} text */
+const shorten = (text) => (text.length > MAX_LABEL ? `${text.slice(0, MAX_LABEL - 1)}…` : text);
+
 /** What is kept of a run whose pictures are finished. @param {import("./run.js").Run} run @param {string} address without the picture that it picks @param {string} modelName @param {Settings} settings @returns {Entry[]} */
 export function toEntries(run, address, modelName, settings) {
   const time = Date.now();
   return run.pictures.flatMap((picture, index) => {
-    const { label, seed, png } = picture;
+    const { subject, style, seed, png } = picture;
+    const label = shorten(picture.label);
     const steps = picture.steps.slice(1, picture.lastStep + 1).map(({ tokens, entropy, probability, sources }) => ({ tokens, entropy, probability, ...sources }));
     if (!png || !steps.every(({ clean }) => clean)) return [];
     const size = png.length + steps.reduce((sum, { noisy = "", clean = "", tokens }) => sum + noisy.length + clean.length + 40 * tokens.length ** 2, 0);
     const entry = {
       picture: {
         id: `${address}#${index}`, run: address, index, number: run.indexInJob(index), model: modelName, label, seed,
+        ...(picture.style && { subject: shorten(subject), style }),
         request: run.jobOf(index).request, settings, png, time, starred: false, size,
       },
       steps,

@@ -22,15 +22,25 @@ export async function decodeStep(message) {
 }
 
 export class Picture {
-  /** @param {{label: string, seed: number, firstStep?: number}} options `firstStep`: later than 1 for variations */
-  constructor({ label, seed, firstStep = 1 }) {
+  /** @param {{label: string, subject?: string, style?: string, seed: number, firstStep?: number}} options `firstStep`: later than 1 for variations */
+  constructor({ label, subject = label, style = "", seed, firstStep = 1 }) {
+    /** What was asked for: the prompt, or the class. */
     this.label = label;
+    /** What it shows: the subject that was drawn of the class, or the label. */
+    this.subject = subject;
+    /** Its drawing style; "" if the model has none. */
+    this.style = style;
     this.seed = seed;
     this.firstStep = firstStep;
     /** @type {Step[]} by step number */
     this.steps = [];
     /** The finished picture: a PNG's data URL. */
     this.png = "";
+  }
+
+  /** Names what it shows. */
+  get description() {
+    return this.style ? `${this.subject}, ${this.style} style` : this.subject;
   }
 
   /** The last step up to which none is missing; 0 before the first. */

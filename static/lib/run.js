@@ -16,9 +16,12 @@ import { followGeneration } from "./stream.js";
  * @typedef {"submitting" | "queued" | "running" | "completed" | "failed" | "canceled" | "gone"} RunState `gone`: the server doesn't have it (any more)
  * @typedef {{position?: number, eta_seconds?: number}} QueueInfo
  *
+ * @typedef {{subjects?: string[], styles?: string[], unknown_words?: string[]}} Told what the server chose, by picture of the job; unknown words of the prompt
+ *
  * @typedef {object} Job
  * @property {GenerationRequest} request
  * @property {Links | null} links        once it is accepted
+ * @property {Told} told                once it is accepted
  * @property {number} firstIndex         index of its first picture among those of the run
  * @property {"waiting" | "queued" | "running" | "completed"} state `waiting`: not followed yet
  * @property {QueueInfo} [queue]         while it is queued
@@ -27,7 +30,7 @@ import { followGeneration } from "./stream.js";
  * @property {() => void} [onState]
  * @property {() => void} [onStep]
  *
- * @typedef {{jobs: {body: GenerationRequest, links: Links | null}[], ended: boolean}} SavedRun   jobs without links are still to be submitted
+ * @typedef {{jobs: {body: GenerationRequest, links: Links | null, told?: Told}[], ended: boolean}} SavedRun   jobs without links are still to be submitted
  */
 
 /** Browsers open at most six connections to a server, over all tabs. The events of a job can be read later, so the other jobs wait. */
@@ -66,9 +69,9 @@ export class Run {
     this.pictures = [];
     /** @type {Job[]} */
     this.jobs = requests.map((request) => {
-      const job = /** @type {Job} */ ({ request, links: null, firstIndex: this.pictures.length, state: "waiting" });
+      const job = /** @type {Job} */ ({ request, links: null, told: {}, firstIndex: this.pictures.length, state: "waiting" });
       for (let i = 0; i < request.count; i++) {
-        this.pictures.push(new Picture({ label: request.class, seed: request.seed, firstStep: (request.from_step ?? 0) + 1 }));
+        this.pictures.push(new Picture({ label: request.prompt ?? request.class ?? "", style: request.style, seed: request.seed, firstStep: (request.from_step ?? 0) + 1 }));
       }
       return job;
     });
@@ -83,6 +86,7 @@ export class Run {
     const run = new Run(saved.jobs.map(({ body }) => body));
     run.jobs.forEach((job, i) => {
       job.links = saved.jobs[i].links;
+      run.#tell(job, saved.jobs[i].told ?? {});
     });
     run.restored = true;
     run.endedBefore = saved.ended;
@@ -94,12 +98,12 @@ export class Run {
     const run = new Run([]);
     run.stored = run.restored = run.endedBefore = true;
     run.state = "completed";
-    run.jobs = entries.map(({ picture: { request } }, i) => ({ request, links: null, firstIndex: i, state: "completed" }));
+    run.jobs = entries.map(({ picture: { request } }, i) => ({ request, links: null, told: {}, firstIndex: i, state: "completed" }));
     run.positions = entries.map(({ picture }) => picture.index);
     run.numbers = entries.map(({ picture }) => picture.number);
-    run.pictures = await Promise.all(entries.map(async ({ picture: { label, seed, png, request }, steps }) => {
+    run.pictures = await Promise.all(entries.map(async ({ picture: { label, subject, style, seed, png, request }, steps }) => {
       const firstStep = (request.from_step ?? 0) + 1;
-      const picture = new Picture({ label, seed, firstStep: steps.length === model.stepCount ? 1 : firstStep });
+      const picture = new Picture({ label, subject, style, seed, firstStep: steps.length === model.stepCount ? 1 : firstStep });
       const decoded = await Promise.all(steps.map(decodeStep));
       decoded.forEach((step, i) => {
         picture.steps[picture.firstStep + i] = step;
@@ -144,7 +148,7 @@ export class Run {
 
   /** What {@link Run.restore} needs. @returns {SavedRun} */
   save() {
-    const jobs = this.jobs.filter(({ links }) => links || !this.ended).map(({ request, links }) => ({ body: request, links }));
+    const jobs = this.jobs.filter(({ links }) => links || !this.ended).map(({ request, links, told }) => ({ body: request, links, told }));
     return { jobs, ended: this.ended };
   }
 
@@ -173,6 +177,21 @@ export class Run {
     return this.numbers?.[index] ?? index - this.jobOf(index).firstIndex;
   }
 
+  /** Takes over what the server chose for the pictures of a job. @param {Job} job @param {Told} told */
+  #tell(job, told) {
+    job.told = told;
+    for (let i = 0; i < job.request.count; i++) {
+      const picture = this.pictures[job.firstIndex + i];
+      picture.subject = told.subjects?.[i] ?? picture.subject;
+      picture.style = told.styles?.[i] ?? picture.style;
+    }
+  }
+
+  /** Words of the prompt that the model doesn't know. @returns {string[]} */
+  get unknownWords() {
+    return this.jobs[0]?.told.unknown_words ?? [];
+  }
+
   /** Submits the jobs that the server doesn't have yet, and follows all of them. Says again how a run ended. */
   async start() {
     if (this.ended) {
@@ -182,7 +201,14 @@ export class Run {
     this.#setState("submitting");
     try {
       for (const job of this.jobs) {
-        job.links ??= await this.#submit({ model: model.name, alternatives: true, ...job.request });
+        if (!job.links) {
+          const accepted = await this.#submit({ model: model.name, alternatives: true, ...job.request });
+          if (accepted) {
+            const { links, subjects, styles, unknown_words } = accepted;
+            job.links = links;
+            this.#tell(job, { subjects, styles, unknown_words });
+          }
+        }
         // Canceled while it was submitted.
         if (this.ended) return this.#cancelJobs();
         if (this.state === "submitting") this.#setState("queued");
@@ -197,11 +223,11 @@ export class Run {
   }
 
   /** Submits a job. If the server refuses it for now but has accepted others of the run, waits and tries again.
-   * @param {object} request @returns {Promise<Links | null>} `null`: the run has ended meanwhile */
+   * @param {object} request @returns {Promise<import("./api.js").Accepted | null>} `null`: the run has ended meanwhile */
   async #submit(request) {
     while (!this.ended) {
       try {
-        return (await createGeneration(request)).links;
+        return await createGeneration(request);
       } catch (error) {
         const wait = error instanceof ApiError && error.status === 429 ? error.retryAfter : 0;
         if (!wait || !this.jobs.some(({ links }) => links)) throw error;

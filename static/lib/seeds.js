@@ -7,6 +7,9 @@ const RANDOM_SEEDS = 1_000_000;
 
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % RANDOM_SEEDS;
 
+/** A random entry of a list. @template T @param {T[]} list @returns {T} */
+export const randomItem = (list) => list[Math.floor(Math.random() * list.length)];
+
 /** Parses `7`, `7, 8, 12`, `7–10`. @param {string} text @param {number} max @returns {{seeds: number[], error: string}} */
 export function parseSeeds(text, max) {
   /** @type {number[]} */

@@ -4,19 +4,25 @@ import { activeOptions } from "./sampling-options.js";
 
 /**
  * @typedef {object} Settings
- * @property {string[]} classes
+ * @property {string[]} classes     empty: that of the prompt
+ * @property {string} prompt        "" without one
+ * @property {string[]} styles      empty: another style for each picture
  * @property {number[]} seeds
- * @property {number} count        pictures of each class and seed
+ * @property {number} count        pictures of each class, style and seed
  * @property {import("./sampling-options.js").OptionValues} options  of sampling
  */
 
 /** The sampling parameters to send: options that are off are omitted. @param {Settings} settings */
 export const samplingParameters = ({ options }) => Object.fromEntries(activeOptions(options).map(({ name }) => [name, options[name]]));
 
-/** One request for each class and seed, in the order of the contact sheet. @param {Settings} settings @returns {import("./api.js").GenerationRequest[]} */
+/** One request for each class, style and seed, in the order of the contact sheet. @param {Settings} settings @returns {import("./api.js").GenerationRequest[]} */
 export function toRequests(settings) {
-  const { classes, seeds, count } = settings;
-  return classes.flatMap((name) => seeds.map((seed) => ({ class: name, seed, count, ...samplingParameters(settings) })));
+  const { classes, prompt, styles, seeds, count } = settings;
+  /** A value that is undefined is not sent. @param {string[]} list @returns {(string | undefined)[]} */
+  const orNone = (list) => (list.length ? list : [undefined]);
+  return orNone(classes).flatMap((name) => orNone(styles).flatMap((style) => seeds.map((seed) => ({
+    ...(name && { class: name }), ...(prompt && { prompt }), ...(style && { style }), seed, count, ...samplingParameters(settings),
+  }))));
 }
 
 /** The same, without a seed as long as none is chosen. @param {Settings} settings @returns {import("./code-examples.js").CodeRequest[]} */
@@ -25,5 +31,8 @@ export function toCodeRequests(settings) {
   return toRequests({ ...settings, seeds: [0] }).map(({ seed: _, ...request }) => request);
 }
 
-/** @param {Pick<Settings, "classes" | "seeds" | "count">} settings */
-export const pictureCount = ({ classes, seeds, count }) => classes.length * seeds.length * count;
+/** @param {Pick<Settings, "classes" | "styles" | "seeds" | "count">} settings */
+export const pictureCount = ({ classes, styles, seeds, count }) => Math.max(1, classes.length) * Math.max(1, styles.length) * seeds.length * count;
+
+/** Says what is drawn, in short: the prompt, or the classes. @param {Pick<Settings, "classes" | "prompt">} settings */
+export const settingsTitle = ({ classes, prompt }) => prompt || classes.join(", ");

@@ -4,7 +4,7 @@ import { clearError, field, parseNumber, setValue, showError, validateNumber } f
 import { Matrix, MAX_CELLS, parseAxis, suggestedValues } from "../components/matrix.js";
 import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
-import { settingsAddress } from "../lib/address.js";
+import { namesPicture, settingsAddress } from "../lib/address.js";
 import { byId, part, parts } from "../lib/dom.js";
 import { fileName } from "../lib/files.js";
 import { model, tokensPerStep } from "../lib/model.js";
@@ -135,7 +135,7 @@ export class CompareView extends RunView {
   }
 
   get #leftValue() {
-    return this.#comparesClasses ? this.page.form.chosenClasses[0] ?? "none" : field(this.setting.value).value;
+    return this.#comparesClasses ? this.page.form.chosenClasses[0] ?? (model.hasWords ? "any" : "none") : field(this.setting.value).value;
   }
 
   get #rightValue() {
@@ -252,7 +252,7 @@ export class CompareView extends RunView {
 
   /** Back and Forward: shows the comparison of an address. @param {string} address */
   async onAddress(address) {
-    if (!new URL(address, location.href).searchParams.has("class")) return;
+    if (!namesPicture(address)) return;
     const isShown = address === this.address;
     if (!isShown) this.cancel();
     this.page.form.apply(address);

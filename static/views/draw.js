@@ -4,12 +4,12 @@ import { History } from "../components/history.js";
 import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
-import { pickedIndex, settingsAddress, withoutPick, withPick } from "../lib/address.js";
+import { namesPicture, pickedIndex, settingsAddress, withoutPick, withPick } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { Run } from "../lib/run.js";
 import { optionValues } from "../lib/sampling-options.js";
-import { pictureCount, toCodeRequests, toRequests } from "../lib/settings.js";
+import { pictureCount, settingsTitle, toCodeRequests, toRequests } from "../lib/settings.js";
 import { read, write } from "../lib/storage.js";
 import { RunView } from "./run-view.js";
 
@@ -49,7 +49,7 @@ export class DrawView extends RunView {
 
   /** Names the classes that would be drawn. */
   onFormChange() {
-    if (!this.run) this.title.textContent = this.page.form.chosenClasses.join(", ") || "No class chosen";
+    if (!this.run) this.title.textContent = this.page.form.title;
   }
 
   /** The picture that is shown, if it was drawn with these settings, else the first; and all. */
@@ -58,8 +58,9 @@ export class DrawView extends RunView {
     if (!settings) return null;
     const requests = toCodeRequests(settings);
     const { run } = this;
-    const shown = run && JSON.stringify(run.requests) === JSON.stringify(requests) ? this.index : 0;
-    const picture = shown && run ? { request: run.jobOf(shown).request, index: run.indexInJob(shown) } : { request: requests[0], index: 0 };
+    const drawn = run && JSON.stringify(run.requests) === JSON.stringify(requests);
+    const shown = drawn ? this.index : 0;
+    const picture = drawn ? { request: run.jobOf(shown).request, index: run.indexInJob(shown), drawn: run.pictures[shown] } : { request: requests[0], index: 0 };
     const count = requests.reduce((sum, request) => sum + request.count, 0);
     const scopes = [{ name: "picture", label: count > 1 ? `Picture ${shown + 1}` : "This picture", plan: { pictures: [picture], scale: DEFAULT_SCALE } }];
     if (count > 1) scopes.push({ name: "all", label: `All ${count}`, plan: { pictures: requests.map((request) => ({ request, index: /** @type {any} */ (undefined) })), scale: DEFAULT_SCALE } });
@@ -107,7 +108,7 @@ export class DrawView extends RunView {
       if (this.run && index !== this.index && index < this.run.pictures.length) this.#showPicture(index);
       return;
     }
-    if (!new URL(address, location.href).searchParams.has("class")) return;
+    if (!namesPicture(address)) return;
     this.cancel();
     if (await this.#show(address)) return;
     this.page.form.apply(address);
@@ -185,9 +186,9 @@ export class DrawView extends RunView {
     this.index = index;
     this.setRun(run);
     const { pictures } = run;
-    this.title.textContent = settings.classes.join(", ");
+    this.title.textContent = settingsTitle(settings);
     this.actions.begin(run, index);
-    this.sheet.setPictures(pictures, pictures.map((_, index) => sheetLabel(run, settings, index)));
+    this.sheet.setPictures(pictures, sheetLabels(run, settings));
     this.sheet.check(index);
     this.startRun([pictures[index]]);
     this.page.updateTitle();
@@ -195,9 +196,9 @@ export class DrawView extends RunView {
 
   get pictureName() {
     if (!this.run) return "";
-    const { label, seed } = this.run.pictures[this.index];
+    const { description, seed } = this.run.pictures[this.index];
     const number = this.run.indexInJob(this.index) + 1;
-    return `${label}, seed ${seed}${number > 1 ? `, no. ${number}` : ""}`;
+    return `${description}, seed ${seed}${number > 1 ? `, no. ${number}` : ""}`;
   }
 
   /** @param {Run} run */
@@ -250,6 +251,11 @@ export class DrawView extends RunView {
       return this.status.show("idle", "Press Draw to draw with these settings.");
     }
     super.onRunState(run);
+    // Once the server has accepted the jobs, it has told what it draws.
+    this.page.form.prompt?.showUnknown(run.unknownWords);
+    this.sheet.setLabels(sheetLabels(run, settings));
+    this.actions.choose(this.index);
+    this.page.updateTitle();
   }
 
   runningText() {
@@ -268,7 +274,7 @@ export class DrawView extends RunView {
   get #subject() {
     const settings = /** @type {Settings} */ (this.settings);
     const count = pictureCount(settings);
-    return count > 1 ? `${count} pictures` : settings.classes[0];
+    return count > 1 ? `${count} pictures` : this.run?.pictures[0].description ?? settingsTitle(settings);
   }
 
   /** Shows another picture of the sheet in the viewer. @param {number} index */
@@ -290,11 +296,16 @@ export class DrawView extends RunView {
   }
 }
 
-/** Names what distinguishes a picture from the others of the sheet. @param {Run} run @param {Settings} settings @param {number} index */
+/** Names what distinguishes each picture from the others of the sheet. @param {Run} run @param {Settings} settings */
+const sheetLabels = (run, settings) => run.pictures.map((_, index) => sheetLabel(run, settings, index));
+
+/** @param {Run} run @param {Settings} settings @param {number} index */
 function sheetLabel(run, settings, index) {
-  const { label, seed } = run.pictures[index];
+  const { label, subject, style, seed } = run.pictures[index];
+  const name = settings.prompt ? run.jobOf(index).request.class ?? label : subject;
   return [
-    ...(settings.classes.length > 1 ? [label] : []),
+    ...(settings.classes.length > 1 || (!settings.prompt && style) ? [name] : []),
+    ...(style && settings.styles.length !== 1 ? [style] : []),
     ...(settings.seeds.length > 1 ? [String(seed)] : []),
     ...(settings.count > 1 ? [`no. ${run.indexInJob(index) + 1}`] : []),
   ].join(" · ");
@@ -307,7 +318,8 @@ function readSavedView() {
   const saved = stored?.session ? { ...stored, run: stored.session } : stored;
   if (!isSavedView(saved)) return undefined;
   const { settings } = saved;
-  return { ...saved, settings: { ...settings, options: storedOptions(settings.options ?? settings) } };
+  const { prompt = "", styles = [] } = settings;
+  return { ...saved, settings: { ...settings, prompt, styles, options: storedOptions(settings.options ?? settings) } };
 }
 
 /** The stored options; the defaults of those that were not stored. @param {any} stored */
@@ -322,10 +334,10 @@ function isSavedView(saved) {
   /** @param {any} link */
   const isLink = (link) => typeof link === "string" && GENERATION_LINK.test(link);
   return Array.isArray(jobs) && jobs.length > 0
-    && jobs.every((job) => typeof job?.body?.class === "string"
+    && jobs.every((job) => typeof (job?.body?.prompt ?? job?.body?.class) === "string"
       && Number.isInteger(job.body.count) && job.body.count >= 1 && job.body.count <= model.maxPictures
       && (job.links === null || (isLink(job.links?.self) && isLink(job.links?.events))))
-    && Array.isArray(settings?.classes) && Array.isArray(settings.seeds) && Number.isInteger(settings.count)
-    && pictureCount({ classes: settings.classes, seeds: settings.seeds, count: settings.count })
+    && Array.isArray(settings?.classes) && Array.isArray(settings.styles ?? []) && typeof (settings.prompt ?? "") === "string" && Array.isArray(settings.seeds) && Number.isInteger(settings.count)
+    && pictureCount({ classes: settings.classes, styles: settings.styles ?? [], seeds: settings.seeds, count: settings.count })
       === jobs.reduce((sum, { body }) => sum + body.count, 0);
 }

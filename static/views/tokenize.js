@@ -152,7 +152,7 @@ export class TokenizeView extends RunView {
     picture.steps.forEach(({ tokens }, step) => this.strip.show(step, tokenImage(tokens)));
     this.viewer.follow([picture]);
     this.viewer.update();
-    this.status.show("completed", `Encoded with the noise of seed ${seed}. Choose a class, then press Draw variations.`);
+    this.status.show("completed", `Encoded with the noise of seed ${seed}. Choose ${model.hasWords ? "a class or type a prompt" : "a class"}, then press Draw variations.`);
     this.page.updateButtons();
   }
 
@@ -227,6 +227,6 @@ export class TokenizeView extends RunView {
 /** Whether what was stored is a run of variations. @param {any} run @returns {run is import("../lib/run.js").SavedRun} */
 const isSavedRun = (run) =>
   Array.isArray(run?.jobs) && run.jobs.length > 0
-  && run.jobs.every((/** @type {any} */ { body, links }) => typeof body?.class === "string" && Number.isInteger(body.count) && body.count >= 1
+  && run.jobs.every((/** @type {any} */ { body, links }) => typeof (body?.class ?? body?.prompt) === "string" && Number.isInteger(body.count) && body.count >= 1
     && body.count <= model.maxPictures && Number.isInteger(body.from_step) && body.from_step < model.stepCount && PNG.test(body.image)
     && GENERATION_LINK.test(links?.self) && GENERATION_LINK.test(links?.events));

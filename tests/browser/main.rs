@@ -12,6 +12,7 @@ mod inspector;
 mod models;
 #[path = "../program/mod.rs"]
 mod program;
+mod prompt;
 mod recovery;
 mod results;
 mod settings;

@@ -119,11 +119,15 @@ async fn models_list_styles_and_words_and_prompts_are_completed() {
         ("?prefix=face%20wi", json!(["with"]), json!(["face with eyes"])),
         ("?prefix=HAPPY%20", json!(["cat", "red"]), json!(["happy face"])),
         ("?prefix=dragon", json!([]), json!([])),
+        ("?prefix=red%20hart", json!([]), json!([])),
         ("?prefix=he&model=fashion-mnist", json!([]), json!([])),
     ] {
         let limited = if query.ends_with("%20") { "&limit=2" } else { "" };
         let found = server.json(&format!("/api/v1/words{query}{limited}")).await;
         assert_eq!((&found["words"], &found["subjects"]), (&words, &subjects), "{query}");
+        // What is misspelt is offered, and only then.
+        let similar = if query.ends_with("hart") { json!(["heart"]) } else { json!([]) };
+        assert_eq!(found["similar"], similar, "{query}");
     }
     for query in ["?limit=0", "?limit=101", "?model=none", "?text=a", &format!("?prefix={}", "a".repeat(201))]
     {

@@ -252,7 +252,7 @@ export interface paths {
         };
         /**
          * Complete a prompt
-         * @description Both lists are empty where the model is told classes only.
+         * @description All lists are empty where the model is told classes only.
          */
         get: operations["completePrompt"];
         put?: never;
@@ -457,6 +457,8 @@ export interface components {
         Completions: {
             /** @description The model's name. */
             model: string;
+            /** @description Words that resemble the last word of the text, the nearest first, if none begins with it: it may be misspelt. */
+            similar: string[];
             /** @description Names of subjects that have all words of the text, the shortest first. */
             subjects: string[];
             /** @description Words that begin with the last word of the text, the shortest first. */

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelHandle, ModelInfo, Request, SEED_MAX};
-use crate::model::{ModelError, SamplingSettings};
+use crate::model::{ModelError, SamplingOptions, SamplingSettings};
 use crate::queue::AnyEngine;
 use crate::request::{
     COUNT, Field, FieldError, GenerationDraft, MAX_ERRORS, Reader, numeric_sampling_fields, sampling_fields,
@@ -19,6 +19,9 @@ const MAX_QUOTED: usize = 40;
 /// The field of classes, which a comparison may vary beside the options of sampling.
 const CLASS: &str = "class";
 
+/// The value of `style` that asks for each style of the model.
+pub(super) const ALL_STYLES: &str = "all";
+
 /// The state of the form.
 #[derive(Debug)]
 pub(super) struct Form {
@@ -30,6 +33,10 @@ pub(super) struct Form {
     pub seeds: Vec<u64>,
     /// The number of images, and the options of sampling.
     pub draft: GenerationDraft,
+    /// The prompt as it was typed.
+    pub prompt: String,
+    /// Each picture is asked for in all styles of the model.
+    pub all_styles: bool,
     /// Comparison: the setting that differs, and its value in the second run.
     pub vary: &'static str,
     pub to: String,
@@ -42,6 +49,8 @@ pub(super) struct Form {
     /// Invalid values beyond those that `problems` names.
     omitted_problems: usize,
     class_is_named: bool,
+    /// A class is named itself, not only by the prompt.
+    pub class_is_chosen: bool,
 }
 
 impl Form {
@@ -61,6 +70,9 @@ impl Form {
             problems: Vec::new(),
             omitted_problems: 0,
             class_is_named: false,
+            class_is_chosen: false,
+            prompt: String::new(),
+            all_styles: false,
         };
         if let Some(name) = &unknown_model {
             let names: Vec<&str> = engine.models().iter().map(|model| model.config.name.as_str()).collect();
@@ -76,7 +88,10 @@ impl Form {
         if form.to.is_empty() {
             form.to = comparison_value(form.vary);
         }
-        form.class_is_named = !form.classes.is_empty();
+        form.class_is_chosen = !form.classes.is_empty();
+        // In the order of the page, whatever the order in the address: `pick` means the same picture for both.
+        form.classes.sort_unstable();
+        form.class_is_named = form.class_is_chosen;
         if !form.class_is_named {
             let named = form.draft.options.class(&form.model.config);
             form.class_is_named = named.is_some();
@@ -103,39 +118,77 @@ impl Form {
     pub fn picked(&self) -> Picked {
         let count = self.draft.count.max(1);
         let seeds = self.seeds.len().max(1) as u64;
-        let total = self.classes.len() as u64 * seeds * count;
+        let styles = self.styles().len() as u64;
+        let total = self.classes.len() as u64 * styles * seeds * count;
         let index = if self.pick <= total { self.pick.saturating_sub(1) } else { 0 };
         let job = index / count;
         let at = |position: u64| usize::try_from(position).unwrap_or(0);
         Picked {
-            class: self.classes.get(at(job / seeds)).copied().unwrap_or(0),
+            class: self.classes.get(at(job / seeds / styles)).copied().unwrap_or(0),
+            style: self.styles().get(at(job / seeds % styles)).copied().unwrap_or_default(),
             seed: self.seeds.get(at(job % seeds)).copied().unwrap_or(0),
             number: (index % count) as u32 + 1,
         }
     }
 
-    /// Names the picture that a complete address shows: `Bag, seed 7`.
-    pub fn picture_name(&self) -> Option<String> {
-        let Picked { class, seed, number } = self.picked();
-        let class = self.model.config.classes.get(class).filter(|_| self.is_complete())?;
-        let number = if number > 1 { format!(", no. {number}") } else { String::new() };
-        Some(format!("{class}, seed {seed}{number}"))
+    /// For each style that is asked for its index, or `None` for what the options say.
+    fn styles(&self) -> Vec<Option<usize>> {
+        match self.all_styles {
+            true => (0..self.model.config.styles.len()).map(Some).collect(),
+            false => vec![None],
+        }
     }
 
-    /// One request for each class and seed, in the order of the contact sheet.
+    /// Settings of a class in a style.
+    fn settings(&self, class: usize, style: Option<usize>) -> Result<SamplingSettings, ModelError> {
+        let config = &self.model.config;
+        let mut options = self.draft.options.clone();
+        if let Some(style) = style.and_then(|style| config.styles.get(style)) {
+            options.style = Some(style.clone());
+        }
+        SamplingSettings::with_options(config, class, options)
+    }
+
+    /// Settings of the [picked](Self::picked) picture.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`], which the values of a form never cause.
+    pub fn picked_settings(&self) -> Result<SamplingSettings, ModelError> {
+        let Picked { class, style, .. } = self.picked();
+        self.settings(class, style)
+    }
+
+    /// Names the picture that a complete address shows: `Bag, seed 7`.
+    pub fn picture_name(&self) -> Option<String> {
+        let Picked { seed, number, .. } = self.picked();
+        let settings = self.picked_settings().ok().filter(|_| self.is_complete())?;
+        let shown = settings.describe(&self.model.config, seed, number - 1);
+        let number = if number > 1 { format!(", no. {number}") } else { String::new() };
+        Some(format!("{shown}, seed {seed}{number}"))
+    }
+
+    /// The words of the prompt that the model doesn't know.
+    pub fn unknown_words(&self) -> Vec<String> {
+        let prompt = self.draft.options.prompt.as_ref();
+        let unknown = prompt.map(|prompt| self.model.config.vocabulary.encode(prompt).unknown);
+        unknown.unwrap_or_default()
+    }
+
+    /// One request for each class, style and seed, in the order of the contact sheet.
     ///
     /// # Errors
     /// [`ModelError::Setting`], which the values of a form never cause.
     pub fn requests(&self) -> Result<Vec<Request>, ModelError> {
-        let config = &self.model.config;
         let mut requests = Vec::new();
         for &class in &self.classes {
-            let settings = SamplingSettings::with_options(config, class, self.draft.options.clone())?;
-            for &seed in &self.seeds {
-                let request =
-                    Request::new(&self.model, settings.clone(), seed)?.with_count(self.draft.count)?;
-                // The page shows no steps without scripts.
-                requests.push(request.with_previews(false));
+            for style in self.styles() {
+                let settings = self.settings(class, style)?;
+                for &seed in &self.seeds {
+                    let request =
+                        Request::new(&self.model, settings.clone(), seed)?.with_count(self.draft.count)?;
+                    // The page shows no steps without scripts.
+                    requests.push(request.with_previews(false));
+                }
             }
         }
         Ok(requests)
@@ -154,6 +207,7 @@ impl Form {
                 Some(class) => self.classes.push(class),
                 None => self.reject(CLASS, value, &config.classes.join(", ")),
             },
+            "style" if value == ALL_STYLES && !config.styles.is_empty() => self.all_styles = true,
             "seed" => self.read_seeds(value),
             "count" => self.read_field(&COUNT, value),
             "vary" => match variable_settings().find(|setting| *setting == value) {
@@ -167,6 +221,9 @@ impl Form {
             // The scripts ignore an invalid one, too.
             "pick" => self.pick = value.parse().unwrap_or(1).max(1),
             key => {
+                if key == "prompt" {
+                    self.prompt = value.chars().take(SamplingOptions::MAX_PROMPT).collect();
+                }
                 if let Some(field) = sampling_fields().find(|field| field.name == key) {
                     self.read_field(field, value);
                 }
@@ -209,14 +266,16 @@ impl Form {
     /// Keeps the first pictures where there are too many.
     fn limit_pictures(&mut self) {
         let seeds = self.seeds.len().max(1) as u64;
-        let pictures = self.classes.len() as u64 * seeds * self.draft.count;
+        let styles = self.styles().len() as u64;
+        let pictures = self.classes.len() as u64 * styles * seeds * self.draft.count;
         if pictures <= MAX_PICTURES {
             return;
         }
-        self.seeds.truncate(MAX_PICTURES as usize);
+        let jobs = (MAX_PICTURES / styles).max(1);
+        self.seeds.truncate(jobs as usize);
         let seeds = self.seeds.len().max(1) as u64;
-        self.classes.truncate((MAX_PICTURES / seeds) as usize);
-        self.draft.count = (MAX_PICTURES / seeds / self.classes.len() as u64).max(1);
+        self.classes.truncate((jobs / seeds) as usize);
+        self.draft.count = (jobs / seeds / self.classes.len() as u64).max(1);
         self.problems.push(format!(
             "That would be {pictures} pictures or more; {MAX_PICTURES} can be drawn together."
         ));
@@ -248,6 +307,8 @@ impl Form {
 pub(super) struct Picked {
     /// Index.
     pub class: usize,
+    /// Index, where all styles are asked for.
+    pub style: Option<usize>,
     pub seed: u64,
     /// Among those of its class and seed, from 1.
     pub number: u32,

@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use super::form::{Form, Input};
 use super::link_preview;
 use super::pictures::{self, Picture};
+use super::prompt::{Example, Style, examples, styles};
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
 use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH};
@@ -28,7 +29,10 @@ struct Page<'a> {
     inputs: Vec<Input>,
     classes: Vec<Class<'a>>,
     class_sheet: Option<ClassSheet>,
-    /// The names of the selected classes.
+    /// The drawing styles of a model that is told words.
+    styles: Vec<Style>,
+    examples: Vec<Example>,
+    /// What is asked for: the names of the selected classes, or the prompt.
     title: String,
     form: Form,
     link: Link,
@@ -181,7 +185,7 @@ fn render(
         picture: app.class_pictures.url(&info.config.name, index).unwrap_or_default(),
         left: index % columns * config.image.size,
         top: index / columns * config.image.size,
-        checked: form.classes.contains(&index),
+        checked: form.classes.contains(&index) && (form.class_is_chosen || !config.has_words()),
     };
     let class_sheet = app.class_pictures.sheet(&config.name).map(|_| ClassSheet {
         source: format!("/classes/{}.jpeg", config.name),
@@ -189,8 +193,13 @@ fn render(
         height: config.classes.len().div_ceil(columns) * config.image.size,
     });
     let selected: Vec<&str> = form.classes.iter().map(|&class| config.classes[class].as_str()).collect();
+    let title = match &form.draft.options.prompt {
+        Some(prompt) => prompt.clone(),
+        None if form.class_is_chosen || !config.has_words() => selected.join(", "),
+        None => "A surprise".to_owned(),
+    };
     let page = Page {
-        title: selected.join(", "),
+        title,
         model: Model {
             name: &config.name,
             title: &config.title,
@@ -211,6 +220,8 @@ fn render(
         inputs: form.inputs(),
         classes: config.classes.iter().map(String::as_str).enumerate().map(class).collect(),
         class_sheet,
+        styles: styles(&form),
+        examples: examples(config),
         form,
         link,
         pictures,

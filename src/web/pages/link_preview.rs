@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::form::{Form, Picked};
 use crate::engine::Request;
-use crate::model::SamplingSettings;
 use crate::picture::{Format, MAX_SCALE};
 use crate::web::access::{Budget, Client, RequestQuota, is_cross_site};
 use crate::web::files::{JPEG_QUALITY, PictureDigest, RenderOptions, encode_image};
@@ -61,9 +60,9 @@ async fn draw_picked(
     form: &Form,
 ) -> Result<Bytes, Problem> {
     let config = &form.model.config;
-    let Picked { class, seed, number } = form.picked();
-    let settings = SamplingSettings::with_options(config, class, form.draft.options.clone());
-    let request = settings
+    let Picked { seed, number, .. } = form.picked();
+    let request = form
+        .picked_settings()
         .and_then(|settings| Request::new(&form.model, settings, seed)?.with_count(number.into()))
         .map_err(|error| Problem::not_found(format!("{error}.")))?;
     let snapshot = draw(&app.engine, client, budget, request.with_previews(false)).await?;

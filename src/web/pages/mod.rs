@@ -5,6 +5,7 @@ mod form;
 mod index;
 mod link_preview;
 mod pictures;
+mod prompt;
 mod static_files;
 mod view;
 

@@ -15,7 +15,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A finished picture with its label.
 pub(super) struct Picture {
-    pub class: String,
+    /// What it shows.
+    pub label: String,
     pub seed: u64,
     /// From 1.
     pub number: u32,
@@ -100,9 +101,8 @@ impl Drop for Jobs<'_> {
 }
 
 fn labelled(snapshot: &Snapshot) -> Vec<Picture> {
-    let class = &snapshot.request.model().config.classes[snapshot.request.settings().class()];
     let picture = |image: &crate::engine::FinishedImage| Picture {
-        class: class.clone(),
+        label: snapshot.request.describe_image(image.index),
         seed: snapshot.request.seed(),
         number: image.index + 1,
         source: format!("data:image/png;base64,{}", STANDARD.encode(&image.png)),

@@ -24,6 +24,12 @@ use crate::web::problem::Problem;
 #[folder = "static/"]
 struct Embedded;
 
+/// All style sheets of the pages as one file: one request, and together they compress better.
+const PAGE_STYLE: &str = "styles/page.css";
+/// Its parts; later ones override earlier ones.
+const PAGE_STYLES: [&str; 9] =
+    ["base", "controls", "settings", "viewer", "results", "layout", "views", "prompt", "dialogs"];
+
 /// Cached forever: other contents have another address.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
@@ -57,6 +63,10 @@ pub(super) async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result
         Some((first, rest)) if is_hash(first) => (rest, REVALIDATE),
         _ => (path.as_str(), REVALIDATE),
     };
+    if path == PAGE_STYLE {
+        let bytes = page_style().into_bytes().into();
+        return Ok(CachedFile::new(bytes, "text/css").with_cache_control(cache).response(&headers));
+    }
     let Some(file) = Embedded::get(path) else {
         return Err(Problem::not_found(format!("There is no file /static/{path}.")));
     };
@@ -68,6 +78,11 @@ pub(super) async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result
         Cow::Owned(bytes) => Bytes::from(bytes),
     };
     Ok(CachedFile::new(bytes, file.metadata.mimetype()).with_cache_control(cache).response(&headers))
+}
+
+fn page_style() -> String {
+    let parts = PAGE_STYLES.iter().filter_map(|name| Embedded::get(&format!("styles/{name}.css")));
+    parts.map(|part| without_comments(&String::from_utf8_lossy(&part.data))).collect()
 }
 
 /// Leaves out block comments that begin a line and end one. Lines keep their numbers. No string of the sources contains a

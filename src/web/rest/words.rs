@@ -13,6 +13,8 @@ use crate::web::state::AppState;
 
 /// Completions of each kind, unless the request says another number.
 const DEFAULT_LIMIT: u32 = 10;
+/// Similar words at most: the others resemble it little.
+const MAX_SIMILAR: usize = 5;
 /// The longest text to complete, in characters.
 const MAX_TEXT: usize = 200;
 
@@ -25,11 +27,13 @@ pub(super) struct Completions {
     words: Vec<String>,
     /// Names of subjects that have all words of the text, the shortest first.
     subjects: Vec<String>,
+    /// Words that resemble the last word of the text, the nearest first, if none begins with it: it may be misspelt.
+    similar: Vec<String>,
 }
 
 /// Complete a prompt
 ///
-/// Both lists are empty where the model is told classes only.
+/// All lists are empty where the model is told classes only.
 #[utoipa::path(
     get, path = "/api/v1/words", operation_id = "completePrompt", tag = "Models",
     params(
@@ -56,9 +60,13 @@ pub(super) async fn complete(
     let ends_in_word = text.chars().next_back().is_some_and(char::is_alphanumeric);
     let last = split_words(&text).pop().filter(|_| ends_in_word).unwrap_or_default();
     let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+    let words = vocabulary.complete_word(&last, limit);
+    let similar =
+        if words.is_empty() { vocabulary.similar(&last, limit.min(MAX_SIMILAR)) } else { Vec::new() };
     Ok(Json(Completions {
         model: info.config.name.clone(),
-        words: owned(vocabulary.complete_word(&last, limit)),
+        words: owned(words),
+        similar: owned(similar),
         subjects: owned(vocabulary.complete_subject(&text, limit)),
     }))
 }

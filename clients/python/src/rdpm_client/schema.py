@@ -389,6 +389,9 @@ class Completions(TypedDict):
 
     # The model's name.
     model: str
+    # Words that resemble the last word of the text, the nearest first, if none begins with it: it may be
+    # misspelt.
+    similar: list[str]
     # Names of subjects that have all words of the text, the shortest first.
     subjects: list[str]
     # Words that begin with the last word of the text, the shortest first.
