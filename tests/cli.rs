@@ -229,6 +229,33 @@ fn tokenize_prints_ten_grids_and_writes_a_reconstruction_near_the_image() {
 }
 
 #[test]
+fn caption_prints_names_with_their_probabilities() {
+    let folder = TestFolder::new();
+    image::RgbImage::from_fn(16, 16, |x, y| image::Rgb([16 * x as u8, 16 * y as u8, 90]))
+        .save(folder.path("in.png"))
+        .unwrap();
+    let words = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/words");
+    let arguments = ["caption", "in.png", "--weights", words.to_str().unwrap()];
+    let said = folder.succeed(&arguments);
+    let json: Value = serde_json::from_str(&folder.succeed(&[&arguments[..], &["--json"]].concat())).unwrap();
+    let names = json["names"].as_array().unwrap();
+    assert_eq!(names.len(), 5);
+    for (line, name) in said.lines().zip(names) {
+        let percent = 100.0 * name["probability"].as_f64().unwrap();
+        assert_eq!(line.trim(), format!("{percent:.1} %  {}", name["text"].as_str().unwrap()));
+    }
+    let probabilities: Vec<f64> = names.iter().map(|name| name["probability"].as_f64().unwrap()).collect();
+    assert!(probabilities.is_sorted_by(|a, b| a >= b));
+    // The fixture has five names in all.
+    assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-4);
+    let first_word = json["words"][0]["text"].as_str().unwrap();
+    assert!(said.lines().last().unwrap().starts_with(&format!("words: {first_word}, ")), "{said}");
+
+    let refused = folder.fail(&["caption", "in.png"]);
+    assert!(refused.contains("fashion-mnist can't name images"), "{refused}");
+}
+
+#[test]
 fn tokenize_scales_an_image_of_another_size_and_says_so() {
     let folder = TestFolder::new();
     image::RgbaImage::new(60, 40).save(folder.path("wide.png")).unwrap();
@@ -355,7 +382,7 @@ fn a_port_in_use_is_said_before_the_model_is_loaded() {
 #[test]
 fn every_flag_has_an_environment_variable_and_a_sentence() {
     let folder = TestFolder::new();
-    for command in ["serve", "health", "generate", "tokenize", "info"] {
+    for command in ["serve", "health", "generate", "caption", "tokenize", "info"] {
         let help = folder.succeed(&[command, "--help"]);
         // A flag begins a line near its start; its sentence and its variable follow, wrapped.
         let mut flags: Vec<String> = Vec::new();

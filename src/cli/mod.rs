@@ -1,6 +1,7 @@
 //! The command line. `--help` prints the doc comments of the flags.
 
 mod bench;
+mod caption;
 mod config_file;
 mod escape;
 mod generate;
@@ -44,6 +45,8 @@ enum Command {
     Health(health::Health),
     /// Generate images of a class.
     Generate(generate::Generate),
+    /// Name what an image shows.
+    Caption(caption::Caption),
     /// Encode an image into its token grids and decode them again.
     Tokenize(tokenize::Tokenize),
     /// Measure how many images per second this machine draws, in each precision and for several batch sizes, and suggest flags.
@@ -83,6 +86,7 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Serve(command)) => command.run(),
         Some(Command::Health(command)) => command.run(),
         Some(Command::Generate(command)) => command.run(),
+        Some(Command::Caption(command)) => command.run(),
         Some(Command::Tokenize(command)) => command.run(),
         Some(Command::Bench(command)) => command.run(),
         Some(Command::Info(command)) => command.run(),

@@ -177,7 +177,7 @@ fn encode_step(published: PublishedStep) -> Result<EncodedStep, Fault> {
 }
 
 fn encode_tokenization(tokenization: Tokenization) -> Result<Tokenized, Fault> {
-    let Tokenization { input, resized_from, tokens, previews } = tokenization;
+    let Tokenization { input, resized_from, tokens, previews, caption } = tokenization;
     let steps: Result<Vec<_>, Fault> = tokens
         .into_par_iter()
         .zip(previews)
@@ -187,7 +187,7 @@ fn encode_tokenization(tokenization: Tokenization) -> Result<Tokenized, Fault> {
             Ok(TokenizedStep { tokens, preview })
         })
         .collect();
-    Ok(Tokenized { input: png(&input, None)?, resized_from, steps: steps? })
+    Ok(Tokenized { input: png(&input, None)?, resized_from, steps: steps?, caption })
 }
 
 /// An image as a PNG file, which records what the image was made from if that is given.

@@ -9,7 +9,7 @@ use super::backend::Backend;
 use super::error::TokenizeError;
 use super::event::StepPreview;
 use super::fault::Fault;
-use crate::model::Tokenization;
+use crate::model::{Caption, Tokenization};
 
 /// The token grids of an image and what they decode to.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Tokenized {
     pub resized_from: Option<(u32, u32)>,
     /// C_1 … C_T. The last preview is the reconstruction: no noise is left then.
     pub steps: Vec<TokenizedStep>,
+    /// What the image shows; `None` if the model has no captioner.
+    pub caption: Option<Caption>,
 }
 
 /// One step of the recurrent tokenization.

@@ -14,6 +14,8 @@ use super::vocabulary::Vocabulary;
 pub const FORMAT_VERSION: u32 = 1;
 /// The format version of a model that is told styles and words, too; such a folder has a `vocabulary.json`.
 pub const WORDS_FORMAT_VERSION: u32 = 2;
+/// The name of the captioner's file in a weights folder.
+pub const CAPTIONER_FILE: &str = "captioner.safetensors";
 /// The file's name in a weights folder.
 pub const CONFIG_FILE: &str = "config.json";
 
@@ -41,6 +43,9 @@ pub struct Config {
     /// The words that the model knows, from `vocabulary.json`; empty in format 1.
     #[serde(skip)]
     pub vocabulary: Arc<Vocabulary>,
+    /// Whether the folder has a captioner, so that the model can name what an image shows.
+    #[serde(skip)]
+    pub captions: bool,
 }
 
 /// The images that the model generates.
@@ -129,6 +134,7 @@ impl Config {
         config.validate().map_err(|reason| ModelError::Config { path, reason })?;
         if config.has_words() {
             config.vocabulary = Vocabulary::read(folder, &config.classes, config.styles.len())?.into();
+            config.captions = folder.join(CAPTIONER_FILE).is_file();
         }
         Ok(config)
     }

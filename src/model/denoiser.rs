@@ -182,11 +182,32 @@ impl Denoiser {
     /// z = z_{t−1} (b, n, c), the timestep t in 1..=T and the condition y of each image, to logits (b, n, V) for C_t, in the
     /// number format of the weights.
     pub fn forward(&self, z: &Tensor, t: &[usize], y: &[Condition]) -> Result<Tensor> {
+        let (x, condition) = self.embed(z, t, y)?;
+        let modulation = self.modulation.forward(&condition)?; // (b, 6d)
+        let x = self.blocks.iter().try_fold(x, |x, block| block.forward(&x, &modulation))?;
+        let last = self.last.forward(&condition)?.unsqueeze(1)?.chunk(2, D::Minus1)?; // two of (b, 1, d)
+        self.output.forward(&self.norm.forward(&x, &last[0], &last[1])?)
+    }
+
+    /// The residual stream (b, n, d) after each block, of the same arguments.
+    pub fn residual_streams(&self, z: &Tensor, t: &[usize], y: &[Condition]) -> Result<Vec<Tensor>> {
+        let (mut x, condition) = self.embed(z, t, y)?;
+        let modulation = self.modulation.forward(&condition)?; // (b, 6d)
+        let mut streams = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            x = block.forward(&x, &modulation)?;
+            streams.push(x.clone());
+        }
+        Ok(streams)
+    }
+
+    /// The embeddings of the positions (b, n, d) and of the condition and the timestep (b, d).
+    fn embed(&self, z: &Tensor, t: &[usize], y: &[Condition]) -> Result<(Tensor, Tensor)> {
         let (b, device) = (z.dim(0)?, z.device());
         let scale: Vec<f32> = t.iter().map(|&t| self.input_scale[t - 1]).collect();
         let z =
             z.broadcast_mul(&Tensor::from_vec(scale, (b, 1, 1), device)?)?.to_dtype(self.position.dtype())?;
-        let mut x = self.input.forward(&z)?.broadcast_add(&self.position)?; // (b, n, d)
+        let x = self.input.forward(&z)?.broadcast_add(&self.position)?; // (b, n, d)
 
         let t: Vec<u32> = t.iter().map(|&t| t as u32 - 1).collect();
         let timestep = self.timestep.index_select(&Tensor::from_vec(t, b, device)?, 0)?;
@@ -196,12 +217,6 @@ impl Denoiser {
         if let Some(words) = &self.words {
             condition = (condition + words.forward(y)?)?;
         }
-        let condition = self.condition.forward(&condition)?.silu()?; // (b, d)
-        let modulation = self.modulation.forward(&condition)?; // (b, 6d)
-        for block in &self.blocks {
-            x = block.forward(&x, &modulation)?;
-        }
-        let last = self.last.forward(&condition)?.unsqueeze(1)?.chunk(2, D::Minus1)?; // two of (b, 1, d)
-        self.output.forward(&self.norm.forward(&x, &last[0], &last[1])?)
+        Ok((x, self.condition.forward(&condition)?.silu()?))
     }
 }

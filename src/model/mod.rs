@@ -57,13 +57,14 @@
 //!
 //! Reading order. Each file imports only files named before it:
 //!
-//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), `guidance_steps`, [`config`] (`config.json`), [`condition`], `weights` (`model.safetensors`), `discovery` (folders of models), `device`
+//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), `guidance_steps`, [`config`] (`config.json`), [`condition`], `captioner`, `weights` (`model.safetensors`), `discovery` (folders of models), `device`
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
 //!    `version`, `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
 //! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
 //! 5. [`precision`](Precision), `networks`, `image_processor`, `rdpm` ([`Model`]), `precision_setting`, [`sampler`] ([`Sampler`]: from noise to images)
 
+mod captioner;
 pub mod code_sampling;
 pub mod condition;
 pub mod config;
@@ -97,6 +98,7 @@ mod version;
 mod vocabulary;
 mod weights;
 
+pub use captioner::{Caption, Guess};
 pub use condition::Condition;
 pub use config::Config;
 pub use device::{device_name, open_device};

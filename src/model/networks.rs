@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Error, Result, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
+use super::condition::Condition;
 use super::config::Config;
 use super::cpu::{self, Arithmetic};
 use super::denoiser;
@@ -83,6 +84,28 @@ impl Networks {
             Self::Candle(candle) => candle.logits(batch)?.flatten_all()?.to_vec1()?,
         };
         Ok(batch.split(&mut logits).into_iter().map(|image| image.guide().to_vec()).collect())
+    }
+
+    /// The denoiser's residual stream (n, d) after each of these blocks, numbered from 1 and sorted, for one image with the
+    /// running latent z_{t−1} (n, c), at timestep t in 1..=T and condition y.
+    pub fn residual_streams(
+        &self,
+        z: &[f32],
+        t: usize,
+        y: &Condition,
+        blocks: &[usize],
+    ) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Cpu(cpu) => cpu.denoiser.residual_streams(z, t, y, blocks),
+            Self::Candle(candle) => {
+                let (n, c) = candle.latent;
+                let z = Tensor::from_slice(z, (1, n, c), &candle.device)?;
+                let streams = candle.denoiser.residual_streams(&z, &[t], std::slice::from_ref(y))?;
+                let of_block =
+                    |&number: &usize| streams[number - 1].to_dtype(DType::F32)?.flatten_all()?.to_vec1();
+                blocks.iter().map(of_block).collect()
+            }
+        }
     }
 
     /// Samples C_t for each image. `batch` must have been made from these states, in this order.

@@ -7,6 +7,7 @@ use candle_core::Device;
 use candle_nn::VarBuilder;
 use image::DynamicImage;
 
+use super::captioner::{Caption, Captioner};
 use super::condition::Condition;
 use super::config::Config;
 use super::cpu::Avx512Bf16;
@@ -45,6 +46,8 @@ pub struct Tokenization {
     pub previews: Vec<Preview>,
     /// Width and height in pixels before preprocessing, if it changed them.
     pub resized_from: Option<(u32, u32)>,
+    /// What the image shows; `None` if the model has no captioner.
+    pub caption: Option<Caption>,
 }
 
 /// A running latent, from which previews are decoded.
@@ -63,6 +66,7 @@ pub struct Model {
     schedule: Schedule,
     codebook: Codebook,
     networks: Networks,
+    captioner: Option<Captioner>,
     /// The condition that says nothing, of classifier-free guidance.
     null: Condition,
     palette: Vec<[u8; 3]>,
@@ -134,9 +138,21 @@ impl Model {
         };
         let (codebook, networks) = build().map_err(|error| weights.error(error))?;
         let weight_count = weights.finish()?;
+        let captioner = Captioner::open(folder, &config)?;
         let (palette, device) = (palette::colors(&codebook), device.clone());
         let null = Condition::null(&config);
-        Ok(Self { config, schedule, codebook, networks, null, palette, device, precision, weight_count })
+        Ok(Self {
+            config,
+            schedule,
+            codebook,
+            networks,
+            captioner,
+            null,
+            palette,
+            device,
+            precision,
+            weight_count,
+        })
     }
 
     /// The configuration from `config.json`.
@@ -402,8 +418,21 @@ impl Model {
         let v = self.encode(&input)?;
         let eps = random::standard_normal(&mut random::generator(seed, 0), v.len());
         let (tokens, latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
+        let caption = self.caption(latents.iter().rev().nth(1).unwrap_or(&eps))?;
         let latents: Vec<_> = (1..).zip(&latents).map(|(t, z)| RunningLatent { z, eps: &eps, t }).collect();
-        Ok(Tokenization { input, tokens, previews: self.decode_previews(&latents)?, resized_from })
+        Ok(Tokenization { input, tokens, previews: self.decode_previews(&latents)?, resized_from, caption })
+    }
+
+    /// Names what an image shows whose running latent before the last step, z_{T−1}, is `z` (n · c numbers). `None` if the
+    /// model has no captioner.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn caption(&self, z: &[f32]) -> Result<Option<Caption>, ModelError> {
+        let Some(captioner) = &self.captioner else { return Ok(None) };
+        let streams =
+            self.networks.residual_streams(z, self.config.steps(), &self.null, &captioner.layers)?;
+        Ok(Some(captioner.caption(&streams, &self.config)?))
     }
 
     /// Encodes an image, which is [preprocessed](preprocess), to its standardized latent v: n · c numbers.

@@ -70,7 +70,8 @@ export async function getPicture(url) {
 
 /**
  * @typedef {{step: number, tokens: number[][], noisy: string, clean: string}} TokenizedStep
- * @typedef {{model: string, seed: number, steps: TokenizedStep[], input: {png_base64: string}, reconstruction: {png_base64: string}}} Tokenization
+ * @typedef {{names: {text: string, probability: number}[], words: {text: string, probability: number}[]}} Caption  the most probable first
+ * @typedef {{model: string, seed: number, steps: TokenizedStep[], input: {png_base64: string}, reconstruction: {png_base64: string}, caption: Caption | null}} Tokenization
  */
 
 /** @param {{image: string, seed: number, model: string}} request `image` is a data URL @returns {Promise<Tokenization>} */

@@ -44,6 +44,7 @@ export class TokenizeView extends RunView {
     this.viewer.describe = (step, picture) => (picture.steps[step]?.entropy ? describeDrawnStep(step, picture) : describeEncodedStep(step));
     this.input = /** @type {HTMLImageElement} */ (part(root, "input"));
     this.inputNote = /** @type {HTMLElement} */ (part(root, "input-note"));
+    this.caption = part(root, "caption");
     this.reconstruction = /** @type {HTMLImageElement} */ (part(root, "reconstruction"));
     this.reconstructionNote = /** @type {HTMLElement} */ (part(root, "reconstruction-note"));
     this.imageInput = new ImageInput(part(root, "image-input"), {
@@ -128,12 +129,26 @@ export class TokenizeView extends RunView {
         picture.steps[step] = steps[i];
       });
       this.encoded = { dataUrl, seed, picture, errors: picture.steps.map(({ clean }) => rmsDifference(clean, bitmap)) };
+      this.#showCaption(tokenization.caption);
       this.#showEncoded(this.encoded, inputImage.note, pngDataUrl(tokenization.reconstruction.png_base64));
     } catch (error) {
       if (inputImage !== this.inputImage) return;
       const { message, retryAfter } = error instanceof ApiError ? error : new ApiError("The server’s response can’t be read.");
       this.status.showError(message, retryAfter);
     }
+  }
+
+  /** Names what the picture shows, with links that draw it. @param {import("../lib/api.js").Caption | null} caption */
+  #showCaption(caption) {
+    this.caption.hidden = !caption;
+    if (!caption) return;
+    const names = caption.names.slice(0, 3).flatMap(({ text, probability }, i) => {
+      const link = document.createElement("a");
+      link.href = `/?${new URLSearchParams({ model: model.name, prompt: text })}`;
+      link.textContent = text;
+      return [i ? ", " : "", link, ` ${Math.round(100 * probability)} %`];
+    });
+    this.caption.replaceChildren("Looks like: ", ...names);
   }
 
   /** @param {EncodedImage} encoded @param {string} note @param {string} reconstruction a PNG's data URL */

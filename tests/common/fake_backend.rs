@@ -181,6 +181,7 @@ impl Backend for FakeBackend {
             tokens: steps.clone().map(|step| vec![step as u32; self.positions()]).collect(),
             previews: steps.map(preview).collect(),
             resized_from: Some((image.width(), image.height())),
+            caption: None,
         })
     }
 }

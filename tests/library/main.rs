@@ -1,5 +1,6 @@
 //! Tests of the library's model and picture layers, without a server.
 
+mod captioner;
 mod cpu;
 mod given;
 mod guidance_steps;

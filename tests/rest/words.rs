@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::Device;
 use rdpm::engine::{Engine, FolderLoader, Options};
-use rdpm::model::ModelInfo;
+use rdpm::model::{Model, ModelInfo};
 use rdpm::web::ClassPictures;
 use serde_json::{Value, json};
 
@@ -134,4 +135,39 @@ async fn models_list_styles_and_words_and_prompts_are_completed() {
         assert_eq!(server.get(&format!("/api/v1/words{query}")).await.status(), 422, "{query}");
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_tokenization_names_the_image_if_the_model_has_a_captioner() {
+    let server = server().await;
+    let models = server.json("/api/v1/models").await;
+    let captions: Vec<&Value> =
+        models["models"].as_array().unwrap().iter().map(|model| &model["captions"]).collect();
+    assert_eq!(captions, [&json!(false), &json!(true)]);
+
+    let picture = image::RgbImage::from_fn(16, 16, |x, y| image::Rgb([16 * x as u8, 16 * y as u8, 90]));
+    let mut file = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    let image = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(file.get_ref())
+    };
+    let tokenize = async |model: &str| -> Value {
+        let body = json!({"model": model, "image": image, "seed": 7});
+        let request = server.client.post(server.url("/api/v1/tokenizations")).json(&body);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    };
+    assert_eq!(tokenize("fashion-mnist").await["caption"], Value::Null);
+    let caption = tokenize("words").await["caption"].clone();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/words");
+    let model = Model::load(&folder, &Device::Cpu).unwrap();
+    let expected = model.tokenize(&picture.into(), 7).unwrap().caption.unwrap();
+    for (found, expected) in [(&caption["names"], expected.names), (&caption["words"], expected.words)] {
+        let texts: Vec<&str> =
+            found.as_array().unwrap().iter().map(|guess| guess["text"].as_str().unwrap()).collect();
+        assert_eq!(texts, expected.iter().map(|guess| guess.text.as_str()).collect::<Vec<_>>());
+        assert_eq!(texts.len(), 5);
+        let first = found[0]["probability"].as_f64().unwrap();
+        assert!((first - f64::from(expected[0].probability)).abs() < 1e-6);
+    }
 }

@@ -1,5 +1,6 @@
 """Stage `export`: writes `weights/NAME` for the server: `config.json`, `model.safetensors` and, for a model that knows
-words, `vocabulary.json`; beside them the model card and the stages' reports, which `restore` reads."""
+words, `vocabulary.json` and, if it was trained, `captioner.safetensors`; beside them the model card and the stages'
+reports, which `restore` reads."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import codebook_stage, data, denoiser_stage, model_card, runs, tokenizer_stage, trajectory
+from . import captioner, codebook_stage, data, denoiser_stage, model_card, runs, tokenizer_stage, trajectory
 from .config import Config, ConfigError
 from .dataset import Dataset
 from .denoiser import Denoiser
@@ -101,6 +102,25 @@ def write(
     (target / "config.json").write_text(json.dumps(describe(config, classes, styles), indent=2) + "\n")
 
 
+def copy_captioner(folder: Path, target: Path) -> None:
+    """Copies the captioner, if the run has one, and removes one of an older denoiser from the weights folder.
+
+    Raises ConfigError if the run's captioner was trained for another state of its denoiser.
+    """
+    trained = runs.read_report(folder, "captioner")
+    if not trained:
+        (target / captioner.FILE).unlink(missing_ok=True)
+        return
+    if trained["update"] != runs.load(folder / "denoiser.pt").get("update"):
+        raise ConfigError(
+            f"{folder / captioner.FILE} was trained for update {trained['update']} of the denoiser, which has changed:"
+            " run stage `captioner` again"
+        )
+    new = target / f"{captioner.FILE}.new"
+    new.write_bytes((folder / captioner.FILE).read_bytes())
+    new.replace(target / captioner.FILE)
+
+
 def export(config: Config, folder: Path, to: Path | None = None) -> None:
     """Writes `weights/NAME/`, or the folder `to`.
 
@@ -121,6 +141,7 @@ def export(config: Config, folder: Path, to: Path | None = None) -> None:
     write(config, classes, tensors(tokenizer, codebook_stage.trained(folder), denoiser), target, dataset.styles)
     if dataset.styles:
         write_vocabulary(target / VOCABULARY, describe_words(dataset))
+    copy_captioner(folder, target)
     reports = {stage: runs.read_report(folder, stage) for stage in model_card.TRAINING_STAGES}
     runs.write_report(target, REPORTS, {stage: report for stage, report in reports.items() if report})
     model_card.write(config, folder, target)

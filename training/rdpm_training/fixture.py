@@ -6,19 +6,31 @@ images from given noise and uniform numbers, and the latents and tokens of two t
 
 `three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for
 the logits of one that is told styles and words, for a run in which some of its codes are given, and for one that is
-guided in some steps only.
+guided in some steps only. `captions` gives the latter a captioner with random weights.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from . import codebook_stage, data, denoiser_stage, export, runs, sampler, tokenizer_stage, trajectory
+from . import (
+    captioner,
+    codebook_stage,
+    data,
+    denoiser_stage,
+    export,
+    runs,
+    sampler,
+    tokenizer_stage,
+    trajectory,
+    weights_folder,
+)
 from .conditions import Condition, Vocabulary
 from .config import Config
 from .denoiser import Denoiser
@@ -71,6 +83,7 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     print(f"{to}: {to.stat().st_size / 1e3:.0f} kB")
     three_levels(config, FIXTURES / "eighth")
     with_words(config, FIXTURES / "words")
+    captions(FIXTURES / "words")
 
 
 def small(
@@ -184,3 +197,28 @@ def with_words(config: Config, to: Path) -> None:
         "z": run[-1].z,
     }
     save_file({name: tensor.contiguous() for name, tensor in guided.items()}, to / "guidance_steps.safetensors")
+
+
+@torch.no_grad()
+def captions(folder: Path) -> None:
+    """Writes a captioner with random weights beside the model of `with_words`, and what it says of two latents."""
+    torch.manual_seed(RANDOM_STREAM)
+    info, _, denoiser, _ = weights_folder.load(folder)
+    vocabulary = json.loads((folder / export.VOCABULARY).read_text())
+    words, steps = vocabulary["words"], len(info["trajectory"]["schedule"]) - 1
+    depth = info["denoiser"]["layers"]
+    read = (2 * depth // 3, depth)
+    head = captioner.Captioner(2 * 5 * info["denoiser"]["width"], len(words), width=12).eval()
+    perturb(head)
+    captioner.save(head, read, 3.5, folder / captioner.FILE)
+
+    z = torch.randn(2, info["latent"]["grid"] ** 2, info["latent"]["channels"])
+    logits = head(captioner.features(denoiser, z, steps, read))
+    names = [name.split() for subjects in vocabulary["subjects"].values() for name in subjects]
+    encoded = captioner.one_hot(Vocabulary(words).encode(names), len(words))
+    expected = {
+        "z": z,
+        "words": logits.softmax(-1),  # (2, words)
+        "names": (3.5 * captioner.score_names(logits, encoded)).softmax(-1),  # (2, names), in the vocabulary's order
+    }
+    save_file({name: tensor.contiguous() for name, tensor in expected.items()}, folder / "captions.safetensors")

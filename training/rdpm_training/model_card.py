@@ -8,7 +8,7 @@ from typing import Any
 from . import runs
 from .config import Config
 
-TRAINING_STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser"]
+TRAINING_STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser", "captioner"]
 STAGES = [*TRAINING_STAGES, "evaluate"]
 
 
@@ -20,6 +20,8 @@ def write(config: Config, folder: Path, target: Path) -> None:
         parts.append(_data(config, reports["data"]))
     if all(reports[stage] for stage in ("codebook", "denoiser")):
         parts.append(_networks(reports))
+    if reports["captioner"]:
+        parts.append(_captioner(reports["captioner"]))
     if reports["evaluate"]:
         parts.append(_evaluation(config, reports["evaluate"]))
     parts.append(_limits(config, reports["evaluate"]))
@@ -157,6 +159,19 @@ reduces the distance to all images.
 such a table, with the same test images:
 
 {markdown_table(["guidance", "temperature", "accuracy", "Fréchet distance"], sweep)}"""
+
+
+def _captioner(report: dict[str, Any]) -> str:
+    rows: list[list[object]] = [
+        [name.replace("_", " "), figures["name"], figures["name_in_5"]] for name, figures in report["figures"].items()
+    ]
+    return f"""## Captioner
+
+`captioner.safetensors` is a second head on the denoiser's trunk, which was not trained with it: {report["parameters"] / 1e6:.1f} million
+parameters that predict the words of an image's name from its tokens. How often the right one of {report["names"]:,} names has
+the highest score, and is among the first five:
+
+{markdown_table(["images", "first", "in first five"], rows)}"""
 
 
 def _limits(config: Config, report: dict[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from . import checkpoint, export, runs, weights_folder
+from . import captioner, checkpoint, export, runs, weights_folder
 from .config import Config, ConfigError
 
 REPORT = "restored"
@@ -47,6 +47,8 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         state = checkpoint.read(path)
         print(f"using the denoiser of {path.name}, update {state['update']:,}")
     runs.save(folder / "denoiser.pt", state)
+    if (head := source / captioner.FILE).exists():
+        (folder / captioner.FILE).write_bytes(head.read_bytes())
     for stage, values in reports.items():
         if not runs.read_report(folder, stage):
             runs.write_report(folder, stage, values)

@@ -193,9 +193,33 @@ impl Denoiser {
             .try_for_each(|((logits, z), (t, y))| {
                 let modulations: Vec<_> =
                     t.iter().zip(y).map(|(&t, y)| self.modulation(t, y)).collect::<Result<_>>()?;
-                self.buffers.with(|buffers| self.forward_sequences(z, t, &modulations, buffers, logits))
+                self.buffers.with(|buffers| {
+                    self.forward_blocks(z, t, &modulations, buffers, |_, _| {})?;
+                    self.forward_output(&modulations, buffers, logits)
+                })
             })?;
         Ok(logits)
+    }
+
+    /// The residual stream (n, d) after each of these blocks, numbered from 1, for one image: z_{t−1} (n, c), t and y as in
+    /// [`Denoiser::forward`].
+    pub fn residual_streams(
+        &self,
+        z: &[f32],
+        t: usize,
+        y: &Condition,
+        blocks: &[usize],
+    ) -> Result<Vec<Vec<f32>>> {
+        let modulation = self.modulation(t, y)?;
+        let mut streams = Vec::with_capacity(blocks.len());
+        self.buffers.with(|buffers| {
+            self.forward_blocks(z, &[t], &[modulation], buffers, |number, x| {
+                if blocks.contains(&number) {
+                    streams.push(x.to_vec());
+                }
+            })
+        })?;
+        Ok(streams)
     }
 
     /// The modulation of timestep t and condition y, from the cache if it has no style and no words.
@@ -236,31 +260,22 @@ impl Denoiser {
         Ok(all)
     }
 
-    /// Applies all layers to a thread's sequences, each with its own timestep and modulation.
-    fn forward_sequences(
+    /// Applies the blocks to a thread's sequences, each with its own timestep and modulation. The result is in `buffers.x`;
+    /// `after_block` sees it after each block, with the block's number from 1.
+    fn forward_blocks(
         &self,
         z: &[f32],
         t: &[usize],
         modulations: &[Cow<'_, [f32]>],
         buffers: &mut Buffers,
-        logits: &mut [f32],
+        mut after_block: impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         let (d, n, gemm) = (self.width, self.positions, &self.gemm);
         let m = t.len() * n;
-        fn row(modulation: &[f32], number: usize, d: usize) -> &[f32] {
-            &modulation[number * d..][..d]
-        }
-        let normalize = |x: &[f32], h: &mut Vec<f32>, first: usize| {
-            h.clear();
-            for (x, modulation) in x.chunks_exact(n * d).zip(modulations) {
-                let (shift, scale) = (row(modulation, first, d), row(modulation, first + 1, d));
-                layer_norm(x, h, scale, shift, NORM_EPS);
-            }
-        };
         let add_gated = |x: &mut [f32], h: &[f32], number: usize| {
             for ((x, h), modulation) in x.chunks_exact_mut(n * d).zip(h.chunks_exact(n * d)).zip(modulations)
             {
-                let gate = row(modulation, number, d);
+                let gate = modulation_row(modulation, number, d);
                 for (x, h) in x.chunks_exact_mut(d).zip(h.chunks_exact(d)) {
                     for ((x, h), gate) in x.iter_mut().zip(h).zip(gate) {
                         *x += h * gate;
@@ -281,7 +296,7 @@ impl Denoiser {
 
         for (number, block) in self.blocks.iter().enumerate() {
             let first = number * MODULATION_ROWS;
-            normalize(x, h, first);
+            self.normalize(x, h, modulations, first);
             let qkv = scratch(wide, m * 3 * d);
             block.qkv.forward(gemm, h, qkv, rounded)?;
             self.attention(qkv, scratch(scores, n * n), scratch(head, n * d / self.heads), &mut h[..m * d])?;
@@ -289,15 +304,39 @@ impl Denoiser {
             block.proj.forward(gemm, h, attended, rounded)?;
             add_gated(x, attended, first + 2);
 
-            normalize(x, h, first + 3);
+            self.normalize(x, h, modulations, first + 3);
             let up = scratch(wide, m * 4 * d);
             block.up.forward(gemm, h, up, rounded)?;
             Silu {}.map_mut(up);
             block.down.forward(gemm, up, h, rounded)?;
             add_gated(x, h, first + 5);
+            after_block(number + 1, x);
         }
-        normalize(x, h, self.blocks.len() * MODULATION_ROWS);
-        self.output.forward(gemm, h, logits, rounded)
+        Ok(())
+    }
+
+    /// Applies the last layer to `buffers.x`: the logits (m, V).
+    fn forward_output(
+        &self,
+        modulations: &[Cow<'_, [f32]>],
+        buffers: &mut Buffers,
+        logits: &mut [f32],
+    ) -> Result<()> {
+        let Buffers { x, h, rounded, .. } = buffers;
+        self.normalize(x, h, modulations, self.blocks.len() * MODULATION_ROWS);
+        self.output.forward(&self.gemm, h, logits, rounded)
+    }
+
+    /// Layer norm of each sequence of x (m, d) into h, with the shift and the scale in the rows `first` and `first + 1` of its
+    /// modulation.
+    fn normalize(&self, x: &[f32], h: &mut Vec<f32>, modulations: &[Cow<'_, [f32]>], first: usize) {
+        let d = self.width;
+        h.clear();
+        for (x, modulation) in x.chunks_exact(self.positions * d).zip(modulations) {
+            let (shift, scale) =
+                (modulation_row(modulation, first, d), modulation_row(modulation, first + 1, d));
+            layer_norm(x, h, scale, shift, NORM_EPS);
+        }
     }
 
     /// Self-attention of each sequence: qkv (m, 3d) to `out` (m, d).
@@ -320,6 +359,11 @@ impl Denoiser {
         }
         Ok(())
     }
+}
+
+/// A row of d numbers of a modulation.
+fn modulation_row(modulation: &[f32], number: usize, d: usize) -> &[f32] {
+    &modulation[number * d..][..d]
 }
 
 /// A linear layer of one vector.

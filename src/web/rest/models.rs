@@ -34,6 +34,8 @@ struct Model {
     styles: Vec<String>,
     /// Number of words that it knows.
     words: usize,
+    /// Whether the model names what an image shows: `caption` in the answer to a tokenization.
+    captions: bool,
     /// Timesteps T of a generation.
     steps: usize,
     /// The token grid's width and height.
@@ -127,6 +129,7 @@ impl Model {
             classes: config.classes.clone(),
             styles: config.styles.clone(),
             words: config.vocabulary.words().len(),
+            captions: config.captions,
             steps: config.steps(),
             grid: config.latent.grid,
             image: ImageSize { size: config.image.size, channels: config.image.channels },

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::generation_events::data_url;
 use super::generations::NO_STORE;
 use crate::engine::{ModelInfo, Tokenized, TokenizedStep};
+use crate::model;
 use crate::request::{TOKENIZATION_FIELDS, TokenizationRequest};
 use crate::web::access::{Budget, Cost};
 use crate::web::problem::Problem;
@@ -49,6 +50,35 @@ pub(super) struct Tokenization {
     reconstruction: Picture,
     /// The size that was sent, where the image was cropped and scaled.
     resized_from: Option<Size>,
+    /// What the image shows, if the model can name it.
+    caption: Option<Caption>,
+}
+
+/// What an image shows, as far as the model can tell.
+#[derive(Debug, Serialize, ToSchema)]
+struct Caption {
+    /// Names of what the model can draw, the most probable first. Each is a prompt.
+    names: Vec<Guess>,
+    /// Words of the vocabulary, the most probable first.
+    words: Vec<Guess>,
+}
+
+/// A name or a word with its probability.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CaptionGuess)]
+struct Guess {
+    text: String,
+    /// 0 to 1, among all names or all words.
+    probability: f32,
+}
+
+impl From<&model::Caption> for Caption {
+    fn from(caption: &model::Caption) -> Self {
+        let guess = |guess: &model::Guess| Guess { text: guess.text.clone(), probability: guess.probability };
+        let [names, words] =
+            [&caption.names, &caption.words].map(|guesses| guesses.iter().map(guess).collect());
+        Self { names, words }
+    }
 }
 
 /// One step of the recurrence.
@@ -139,6 +169,7 @@ impl Tokenization {
             input: picture(&tokenized.input),
             reconstruction: picture(last.unwrap_or_default()),
             resized_from: tokenized.resized_from.map(|(width, height)| Size { width, height }),
+            caption: tokenized.caption.as_ref().map(Caption::from),
         }
     }
 }

@@ -294,6 +294,8 @@ ModelPrecision = Literal["f32", "bf16", "f16"]
 class Model(TypedDict):
     """A model, its defaults and its limits."""
 
+    # Whether the model names what an image shows: `caption` in the answer to a tokenization.
+    captions: bool
     classes: list[str]
     codebook: Codebook
     # Of sampling.
@@ -348,6 +350,23 @@ class TokenizationForm(TypedDict):
     seed: NotRequired[int]
 
 
+class CaptionGuess(TypedDict):
+    """A name or a word with its probability."""
+
+    # 0 to 1, among all names or all words.
+    probability: float
+    text: str
+
+
+class Caption(TypedDict):
+    """What an image shows, as far as the model can tell."""
+
+    # Names of what the model can draw, the most probable first. Each is a prompt.
+    names: list[CaptionGuess]
+    # Words of the vocabulary, the most probable first.
+    words: list[CaptionGuess]
+
+
 class TokenizationPicture(TypedDict):
     """A picture of the model's own size."""
 
@@ -376,6 +395,7 @@ class TokenizationStep(TypedDict):
 class Tokenization(TypedDict):
     """An image's token grids, and what they decode to."""
 
+    caption: NotRequired[Caption | None]
     input: TokenizationPicture
     model: str
     reconstruction: TokenizationPicture
