@@ -1,8 +1,8 @@
 //! Reads an image that a user supplies, in the API and on the command line alike.
 //!
 //! The file may be hostile: a small one can hold many pixels. [`InputImage::open`] reads the header and refuses what would
-//! take too much memory; [`InputImage::decode`] decodes to 8 bits, lays transparency on white, crops and scales to the
-//! model's size, and rotates the small result as EXIF says.
+//! take too much memory; [`InputImage::decode`] decodes to 8 bits, lays transparency on white, converts colour profiles to sRGB,
+//! crops and scales to the model's size, and rotates the small result as EXIF says.
 
 use std::io::Cursor;
 
@@ -10,6 +10,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, RgbImage, Rgba};
 use png::{BitDepth, ColorType, Transformations};
 
+use super::color_profile;
 use super::jpeg;
 use crate::model::{Config, preprocess_oriented};
 
@@ -114,7 +115,10 @@ impl InputImage {
             ImageFormat::Jpeg if !jpeg::has_end(&self.file) => None,
             format => decode(&self.file, format),
         };
-        let pixels = pixels.ok_or(damaged)?;
+        let mut pixels = pixels.ok_or(damaged)?;
+        if let DynamicImage::ImageRgb8(image) = &mut pixels {
+            color_profile::to_srgb(image, &self.file, self.format);
+        }
         Ok(preprocess_oriented(&pixels, self.orientation, &config.image))
     }
 }

@@ -34,9 +34,11 @@
 //! | `png_metadata`, `exif` | the provenance in PNG files, and in WebP and JPEG files |
 //! | `metadata` | reads the provenance from a file of any of these formats |
 //! | `input` | reads an image that a user supplies |
+//! | `color_profile` | conversion of its colours to sRGB |
 //! | `jpeg` | segments of JPEG files |
 
 mod animation;
+mod color_profile;
 mod error;
 mod exif;
 mod format;

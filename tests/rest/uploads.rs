@@ -4,7 +4,14 @@ use std::io::Cursor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::{
+    DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage, Rgba,
+    RgbaImage,
+};
+use moxcms::ColorProfile;
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -333,6 +340,44 @@ async fn image_files_are_read_as_viewers_show_them() {
         let [red, green, _] = first.get_pixel(4, 4).0;
         assert!(red > 150 && green < 100, "{name}: {:?}", first.get_pixel(4, 4));
     }
+}
+
+/// Expected values: the profiles' published primaries and transfer functions, computed apart from the program.
+#[tokio::test]
+async fn color_profiles_are_converted_to_srgb() {
+    let (server, _) = Server::with_two_models(options()).await;
+    let (p3, adobe) = (ColorProfile::new_display_p3(), ColorProfile::new_adobe_rgb());
+    let damaged = p3.encode().unwrap()[..100].to_vec();
+    for (profile, color, expected) in [
+        (Some(p3.encode().unwrap()), [200, 100, 50], [215, 93, 31]),
+        (Some(p3.encode().unwrap()), [60, 180, 90], [0, 183, 78]),
+        (Some(adobe.encode().unwrap()), [200, 100, 50], [227, 100, 42]),
+        (Some(ColorProfile::new_srgb().encode().unwrap()), [200, 100, 50], [200, 100, 50]),
+        (Some(damaged), [200, 100, 50], [200, 100, 50]),
+        (None, [200, 100, 50], [200, 100, 50]),
+    ] {
+        let pixels = RgbImage::from_pixel(24, 24, Rgb(color));
+        for kind in ["png", "jpeg", "webp"] {
+            let mut file = Vec::new();
+            match kind {
+                "png" => write(PngEncoder::new(&mut file), &pixels, profile.clone()),
+                "jpeg" => write(JpegEncoder::new_with_quality(&mut file, 100), &pixels, profile.clone()),
+                _ => write(WebPEncoder::new_lossless(&mut file), &pixels, profile.clone()),
+            }
+            for pixel in received(&server, &file).await.pixels() {
+                let is_near =
+                    pixel.0.iter().zip(expected).all(|(found, expected)| found.abs_diff(expected) <= 3);
+                assert!(is_near, "{kind} {color:?}: {:?}, not {expected:?}", pixel.0);
+            }
+        }
+    }
+}
+
+fn write(mut encoder: impl ImageEncoder, pixels: &RgbImage, profile: Option<Vec<u8>>) {
+    if let Some(profile) = profile {
+        encoder.set_icc_profile(profile).unwrap();
+    }
+    encoder.write_image(pixels, pixels.width(), pixels.height(), ExtendedColorType::Rgb8).unwrap();
 }
 
 #[tokio::test]
