@@ -200,6 +200,13 @@ fn generate_writes_every_step_and_an_animation() {
 }
 
 #[test]
+fn generate_writes_a_grey_picture_as_gif() {
+    let folder = TestFolder::new();
+    folder.succeed(&["generate", "--class", "Dress", "--seed", "3", "--output", "dress.gif"]);
+    assert_eq!(folder.image("dress.gif").width(), 28);
+}
+
+#[test]
 fn tokenize_prints_ten_grids_and_writes_a_reconstruction_near_the_image() {
     let folder = TestFolder::new();
     // A bright rectangle on black: near enough to trousers.

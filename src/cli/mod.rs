@@ -19,7 +19,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use image::DynamicImage;
+use image::{DynamicImage, ImageFormat};
 
 use self::config_file::Defaults;
 pub use self::escape::Escaped;
@@ -96,5 +96,10 @@ pub fn run() -> anyhow::Result<()> {
 
 /// Writes a picture in the format of the file's extension.
 fn save(picture: &DynamicImage, path: &Path) -> anyhow::Result<()> {
-    picture.save(path).with_context(|| format!("{} can't be written", path.display()))
+    let saved = match ImageFormat::from_path(path) {
+        // It has no grey pixels.
+        Ok(ImageFormat::Gif) => picture.to_rgb8().save(path),
+        _ => picture.save(path),
+    };
+    saved.with_context(|| format!("{} can't be written", path.display()))
 }

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,11 @@ WITH_COMMANDS = [REPOSITORY / "README.md", REPOSITORY / "docs/api.md"]
 COMMAND = re.compile(r"^    ((?:echo .*\|\n *)?curl (?:.*\\\n)*.*)$", re.MULTILINE)
 COMMANDS = [command for path in WITH_COMMANDS for command in COMMAND.findall(path.read_text())]
 # The first bytes of each kind of file.
-SIGNATURES = {".png": b"\x89PNG", ".webp": b"RIFF", ".jpeg": b"\xff\xd8", ".gif": b"GIF8"}
+SIGNATURES = {".png": b"\x89PNG", ".webp": b"RIFF", ".jpeg": b"\xff\xd8", ".jpg": b"\xff\xd8", ".gif": b"GIF8"}
+# Addresses of pictures; capitals and braces stand for any name.
+PICTURE = re.compile(r"/api/v1/pictures/[a-z0-9-]+/[^\s/`\"'?<>{}()]+\.[a-z]+(?:\?[^\s`\"'<>)]*)?")
+WITH_PICTURES = [*DOCUMENTS, *sorted(REPOSITORY.glob("examples/*")), REPOSITORY / "docs/openapi.json"]
+PICTURES = sorted({address for path in WITH_PICTURES for address in PICTURE.findall(path.read_text())})
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,17 @@ def test_command_succeeds(command: str, folder: Path, server: str) -> None:
         # It may be queued, running or completed by now.
         if {"id", "status", "links"} <= response.keys() and not id_file.exists():
             id_file.write_text(response["id"])
+
+
+def test_api_document_has_addresses_of_pictures() -> None:
+    assert PICTURE.search((REPOSITORY / "docs/api.md").read_text())
+
+
+@pytest.mark.parametrize("address", PICTURES)
+def test_address_of_picture_leads_to_it(address: str, server: str) -> None:
+    with urllib.request.urlopen(server + address, timeout=600) as response:
+        suffix = Path(urllib.parse.urlsplit(address).path).suffix
+        assert response.read().startswith(SIGNATURES[suffix])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))

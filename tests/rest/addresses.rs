@@ -39,6 +39,8 @@ async fn name_of_a_model_redirects_to_its_version() {
     let path = "/api/v1/pictures/toy/ankle%20boot.png?scale=4&seed=a+b";
     let redirect = get_once(&server, path).await;
     assert_eq!(redirect.status(), 307);
+    assert_eq!(header(&redirect, "cross-origin-resource-policy"), "cross-origin");
+    assert_eq!(header(&redirect, "access-control-allow-origin"), "*");
     assert_eq!(header(&redirect, "cache-control"), "no-cache");
     assert_eq!(header(&redirect, "location"), "../toy@0123456789abcdef/ankle%20boot.png?scale=4&seed=a+b");
     let response = server.get(path).await;

@@ -93,7 +93,7 @@ pub(super) async fn show(
     let query = uri.query().unwrap_or_default();
     let address = PictureAddress::read(model, &file, query)?;
     let (Some(_), Some(seed)) = (version, address.seed) else {
-        return Ok(redirect(model, &uri, query, address.seed.is_none()));
+        return Ok(redirect(&app, model, &uri, query, address.seed.is_none()));
     };
     check_site(&app, &headers)?;
     let digest = address.digest(model, seed);
@@ -139,7 +139,7 @@ fn gone(model: &ModelHandle, version: &str) -> Problem {
 }
 
 /// 307 to the same picture at the current version of its model, or to one with a random seed.
-fn redirect(model: &ModelHandle, uri: &Uri, query: &str, is_random: bool) -> Response {
+fn redirect(app: &AppState, model: &ModelHandle, uri: &Uri, query: &str, is_random: bool) -> Response {
     // As it was sent: decoding and encoding again could change it.
     let file = uri.path().rsplit('/').next().unwrap_or_default();
     let (query, caching) = if is_random {
@@ -152,7 +152,19 @@ fn redirect(model: &ModelHandle, uri: &Uri, query: &str, is_random: bool) -> Res
     };
     // Relative, so that it holds below any path of a proxy.
     let location = format!("../{}@{}/{file}?{query}", model.config.name, model.version);
-    (StatusCode::TEMPORARY_REDIRECT, [caching, (header::LOCATION, header_value(&location))]).into_response()
+    let headers = [caching, (header::LOCATION, header_value(&location))];
+    (StatusCode::TEMPORARY_REDIRECT, sharing(app), headers).into_response()
+}
+
+/// Which sites may use an answer. Browsers check it of redirects, too.
+fn sharing(app: &AppState) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let policy = if app.public_pictures { "cross-origin" } else { "same-origin" };
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static(policy));
+    if app.public_pictures {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    headers
 }
 
 /// Pages of other sites can only embed what is public: their visitors' browsers may know a key.
@@ -166,19 +178,11 @@ fn check_site(app: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
 
 /// The headers of an answer that caches may keep.
 fn cached(app: &AppState, etag: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = sharing(app);
     headers.insert(header::ETAG, header_value(etag));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let (caching, policy) = if app.public_pictures {
-        (IMMUTABLE, "cross-origin")
-    } else {
-        ("private, max-age=31536000, immutable", "same-origin")
-    };
+    let caching = if app.public_pictures { IMMUTABLE } else { "private, max-age=31536000, immutable" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-    headers.insert(RESOURCE_POLICY, HeaderValue::from_static(policy));
-    if app.public_pictures {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    }
     headers
 }
 
