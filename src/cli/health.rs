@@ -10,9 +10,11 @@ use axum::http::{Request, StatusCode, header};
 use clap::Args;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::output::print;
+use super::serve::{UNIX, plain};
 
 const PATH: &str = "/health/ready";
 
@@ -21,7 +23,7 @@ pub struct Health {
     /// Configuration file of the server, for its address and port.
     #[arg(long, env = "RDPM_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address that the server listens on.
+    /// Address or Unix socket that the server listens on.
     #[arg(long, env = "RDPM_HOST", default_value = "127.0.0.1")]
     host: String,
     /// Port that the server listens on.
@@ -48,20 +50,34 @@ impl Health {
     }
 
     async fn ask(&self) -> anyhow::Result<StatusCode> {
+        #[cfg(unix)]
+        if let (None, Some(path)) = (self.admin_listen, self.host.strip_prefix(UNIX)) {
+            let stream = tokio::net::UnixStream::connect(path).await;
+            let stream = stream.with_context(|| format!("{path} can't be reached"))?;
+            return status(stream, "localhost".into()).await;
+        }
         let address = match self.admin_listen {
             Some(address) => (reachable(&address.ip().to_string()), address.port()),
-            None => (reachable(&self.host), self.port),
+            None => (reachable(plain(&self.host)), self.port),
         };
         let stream = TcpStream::connect(&address)
             .await
             .with_context(|| format!("{}:{} can't be reached", address.0, address.1))?;
         // An address is allowed by every server, unlike the name that leads to it.
         let host = stream.peer_addr()?.to_string();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::get(PATH).header(header::HOST, host).body(Body::empty())?;
-        Ok(sender.send_request(request).await?.status())
+        status(stream, host).await
     }
+}
+
+/// The status that the server answers with.
+async fn status(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    host: String,
+) -> anyhow::Result<StatusCode> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get(PATH).header(header::HOST, host).body(Body::empty())?;
+    Ok(sender.send_request(request).await?.status())
 }
 
 /// The address to connect to: a server that listens on all addresses is reached by the loopback address.

@@ -3,6 +3,7 @@
 mod bench;
 mod caption;
 mod config_file;
+mod environment;
 mod escape;
 mod generate;
 mod health;
@@ -59,17 +60,21 @@ impl Arguments {
     /// Reads the command line, the environment and the configuration file that they name, if any. Exits on errors in the
     /// first two, and on `--help`.
     pub fn read() -> anyhow::Result<Self> {
-        let arguments = Self::parse();
-        let line: Vec<OsString> = match arguments.command {
-            Some(_) => std::env::args_os().collect(),
-            None => vec!["rdpm".into(), "serve".into()],
+        let mut command = environment::ignore_foreign(Self::command());
+        let parse = |line: &[OsString]| {
+            let matches = command.clone().try_get_matches_from(line);
+            let arguments = matches.and_then(|matches| Self::from_arg_matches(&matches));
+            arguments.unwrap_or_else(|error| environment::exit(error, &command))
         };
-        let path = match Self::parse_from(&line).command {
+        let mut line: Vec<OsString> = std::env::args_os().collect();
+        if parse(&line).command.is_none() {
+            line = vec!["rdpm".into(), "serve".into()];
+        }
+        let path = match parse(&line).command {
             Some(Command::Serve(serve)) => serve.config,
             Some(Command::Health(health)) => health.config,
             _ => None,
         };
-        let mut command = Self::command();
         if let (Some(path), Some(serve)) = (path, command.find_subcommand("serve")) {
             let defaults = Defaults::read(&path, serve)?;
             for name in ["serve", "health"] {

@@ -16,15 +16,16 @@
 //! | `access` | API keys, clients, rate limits, origins, body timeouts |
 //! | `problem` | errors and their shapes |
 //!
-//! Files at this level: `site` (the router), `middleware` (what every request passes), `server` (connections), `state`
-//! (what handlers share), `options` (an operator's settings), `memory` (what pictures take at most),
-//! `model_alias` (further names of models), `http_metrics`.
+//! Files at this level: `site` (the router), `middleware` (what every request passes), `listener` (where clients connect to),
+//! `server` (connections), `state` (what handlers share), `options` (an operator's settings), `memory` (what pictures take at
+//! most), `model_alias` (further names of models), `http_metrics`.
 
 mod access;
 mod events;
 mod files;
 mod http_metrics;
 mod jobs;
+mod listener;
 mod memory;
 mod middleware;
 mod model_alias;
@@ -45,6 +46,7 @@ pub use access::{
 };
 pub use files::ClassPictures;
 pub use memory::MAX_IMAGE_MEMORY;
+pub use listener::Listener;
 pub use model_alias::{ModelAlias, ModelAliasError};
 pub use options::Options;
 pub use server::{serve, serve_with_admin};

@@ -11,8 +11,10 @@ pub(super) const MAX_ANSWER_MEMORY: usize = 64 << 20;
 /// How the site is served.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Time in which a request's headers must arrive, and that a connection may be idle between two requests.
+    /// Time in which the headers of a connection's first request must arrive.
     pub header_timeout: Duration,
+    /// Time between two requests of a connection, until the headers of the second have arrived.
+    pub keep_alive_timeout: Duration,
     /// Time in which a request's body must arrive.
     pub body_timeout: Duration,
     /// A connection is closed when its client reads nothing for this time while there is something to send.
@@ -56,6 +58,7 @@ impl Default for Options {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(90),
             max_connections: 1024,
             max_connections_per_address: Some(256),
             max_streams: 512,

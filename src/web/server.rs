@@ -3,13 +3,14 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::IntoResponse;
-use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,13 +18,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::access::{ClientPermits, LocalAddress, network};
 use super::files::ClassPictures;
 use super::http_metrics::{GaugeGuard, HttpMetrics};
+use super::listener::{Connection, Listener};
 use super::options::Options;
 use super::problem::Problem;
 use super::site;
@@ -50,7 +53,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// # Errors
 /// Those of the listener.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     engine: impl Into<AnyEngine>,
     pictures: ClassPictures,
     options: &Options,
@@ -65,17 +68,20 @@ pub async fn serve(
 /// # Errors
 /// Those of the listeners.
 pub async fn serve_with_admin(
-    mut listener: TcpListener,
-    mut admin: Option<TcpListener>,
+    listener: impl Into<Listener>,
+    admin: Option<TcpListener>,
     engine: impl Into<AnyEngine>,
     pictures: ClassPictures,
     options: &Options,
     signal: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let (mut listener, mut admin) = (listener.into(), admin.map(Listener::Tcp));
     let engine = engine.into();
     let metrics = HttpMetrics::default();
     let site = site::with_metrics(engine.clone(), pictures, options, &metrics);
-    let per_address = options.max_connections_per_address.filter(|_| options.trust_proxy.is_none());
+    // Behind a proxy, and on a Unix socket, all connections have one address.
+    let has_addresses = options.trust_proxy.is_none() && matches!(listener, Listener::Tcp(_));
+    let per_address = options.max_connections_per_address.filter(|_| has_addresses);
     let limit = ConnectionPermits::new(options.max_connections, per_address.unwrap_or(usize::MAX));
     let refusals_per_address = if per_address.is_some() { MAX_REFUSALS_PER_ADDRESS } else { MAX_REFUSALS };
     let refusals = ConnectionPermits::new(MAX_REFUSALS, refusals_per_address);
@@ -86,8 +92,8 @@ pub async fn serve_with_admin(
     let mut stop = pin!(stop(engine, signal, options.drain));
     loop {
         tokio::select! {
-            (connection, peer) = accept(Some(&mut listener)) => server.accept(connection, peer, connections.watcher()),
-            (connection, peer) = accept(admin.as_mut()) => admin_server.accept(connection, peer, connections.watcher()),
+            connection = accept(Some(&mut listener)) => server.accept(connection, connections.watcher()),
+            connection = accept(admin.as_mut()) => admin_server.accept(connection, connections.watcher()),
             () = &mut stop => break,
         }
     }
@@ -97,10 +103,10 @@ pub async fn serve_with_admin(
     Ok(())
 }
 
-/// The next connection; never, where there is no listener. Errors are handled: it waits where too many files are open.
-async fn accept(listener: Option<&mut TcpListener>) -> (TcpStream, SocketAddr) {
+/// The next connection; never, where there is no listener.
+async fn accept(listener: Option<&mut Listener>) -> Connection {
     match listener {
-        Some(listener) => Listener::accept(listener).await,
+        Some(listener) => listener.accept().await,
         None => std::future::pending().await,
     }
 }
@@ -115,8 +121,8 @@ async fn stop(engine: AnyEngine, signal: impl Future<Output = ()>, drain: Durati
     }
 }
 
-/// Permits for connections that may be open, by network.
-type ConnectionPermits = ClientPermits<IpAddr>;
+/// Permits for connections that may be open, by network. Unix sockets have none.
+type ConnectionPermits = ClientPermits<Option<IpAddr>>;
 
 struct Server {
     app: Router,
@@ -124,6 +130,7 @@ struct Server {
     refusals: ConnectionPermits,
     open: Gauge,
     http: http1::Builder,
+    header_timeout: Duration,
     write_timeout: Duration,
 }
 
@@ -137,42 +144,74 @@ impl Server {
     ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(options.header_timeout)
+            // It also runs between two requests.
+            .header_read_timeout(options.keep_alive_timeout.max(options.header_timeout))
             .max_header_size(MAX_HEAD)
             .max_buf_size(BUFFER);
-        Self { app, limit, refusals, open, http, write_timeout: options.write_timeout }
+        let (header_timeout, write_timeout) = (options.header_timeout, options.write_timeout);
+        Self { app, limit, refusals, open, http, header_timeout, write_timeout }
     }
 
     /// Serves a connection on its own task; where too many are open, answers one request: 503, or a health check.
-    fn accept(&self, connection: TcpStream, peer: SocketAddr, watcher: Watcher) {
-        // Step events are small messages that should not be delayed.
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
+    fn accept(&self, connection: Connection, watcher: Watcher) {
+        match connection {
+            Connection::Tcp(connection, peer) => {
+                // Step events are small messages that should not be delayed.
+                if let Err(error) = connection.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY");
+                }
+                let local = connection.local_addr().ok().map(LocalAddress);
+                self.serve(connection, Some(peer), local, watcher);
+            }
+            #[cfg(unix)]
+            Connection::Unix(connection) => self.serve(connection, None, None, watcher),
         }
-        let local = connection.local_addr().ok().map(LocalAddress);
+    }
+
+    fn serve(
+        &self,
+        connection: impl AsyncRead + AsyncWrite + Send + 'static,
+        peer: Option<SocketAddr>,
+        local: Option<LocalAddress>,
+        watcher: Watcher,
+    ) {
+        let begun = Arc::new(AtomicBool::new(false));
+        let has_begun = Arc::clone(&begun);
         let with_addresses = move |request: hyper::Request<Incoming>| {
+            begun.store(true, Ordering::Relaxed);
             let mut request: Request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
+            peer.and_then(|peer| request.extensions_mut().insert(ConnectInfo(peer)));
             local.and_then(|local| request.extensions_mut().insert(local));
             request
         };
         let mut io = TimeoutStream::new(connection);
         io.set_write_timeout(Some(self.write_timeout));
         let io = TokioIo::new(Box::pin(io));
-        if let Some(permit) = self.limit.try_acquire(network(peer.ip())) {
+        let client = peer.map(|peer| network(peer.ip()));
+        if let Some(permit) = self.limit.try_acquire(client) {
             let service = self.app.clone().map_request(with_addresses);
             let served = watcher.watch(self.http.serve_connection(io, TowerToHyperService::new(service)));
             let open = GaugeGuard::new(&self.open);
+            let header_timeout = self.header_timeout;
+            let is_silent = async move {
+                tokio::time::sleep(header_timeout).await;
+                if has_begun.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::spawn(async move {
-                if let Err(error) = served.await {
-                    tracing::debug!(%peer, %error, "connection ended");
+                tokio::select! {
+                    served = served => if let Err(error) = served {
+                        tracing::debug!(?peer, %error, "connection ended");
+                    },
+                    () = is_silent => tracing::debug!(?peer, "no request in time"),
                 }
                 drop((permit, open));
             });
-        } else if let Some(permit) = self.refusals.try_acquire(network(peer.ip())) {
+        } else if let Some(permit) = self.refusals.try_acquire(client) {
             let app = self.app.clone();
             let answer = move |request: hyper::Request<Incoming>| {
-                let app = app.clone();
+                let (app, with_addresses) = (app.clone(), with_addresses.clone());
                 async move {
                     if request.uri().path().starts_with("/health/") {
                         return app.oneshot(with_addresses(request)).await;

@@ -92,7 +92,8 @@ async fn slow_loris_is_cut_off_and_disturbs_nobody() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_time() {
-    let (server, _script) = Server::with_web_options(Options { header_timeout: SHORT, ..site() }).await;
+    let timeouts = Options { header_timeout: SHORT, keep_alive_timeout: SHORT, ..site() };
+    let (server, _script) = Server::with_web_options(timeouts).await;
     let mut silent = connect(server.address).await;
     assert_eq!(rest(&mut silent).await, "");
     let mut once = connect(server.address).await;

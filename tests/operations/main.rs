@@ -22,6 +22,8 @@ mod pictures;
 mod restart;
 mod settings;
 mod traces;
+#[cfg(unix)]
+mod start;
 
 use std::time::Duration;
 

@@ -48,5 +48,9 @@ pub fn rdpm() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rdpm"));
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
     command.env("RDPM_WEIGHTS", weights).env("RDPM_DEVICE", "cpu").env("RDPM_LOG", "warn");
+    // The tests' own; the program would warn of them.
+    for name in ["RDPM_SOAK_SEED", "RDPM_SOAK_SECONDS", "RDPM_PROGRAM"] {
+        command.env_remove(name);
+    }
     command
 }

@@ -1,5 +1,6 @@
 //! `rdpm serve`: the page and the API.
 
+mod listen;
 mod log;
 mod settings;
 mod supervisor;
@@ -18,6 +19,8 @@ use rdpm::web::{self, ClassPictures};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use self::listen::Listening;
+pub use self::listen::{UNIX, plain};
 use self::log::LogArguments;
 use self::settings::{ClientArguments, ConnectionArguments, EngineArguments};
 use super::escape::Escaped;
@@ -43,7 +46,8 @@ pub struct Serve {
     #[arg(long)]
     #[serde(skip)]
     check: bool,
-    /// Address to listen on; 0.0.0.0 is all addresses of the machine.
+    /// Address to listen on; 0.0.0.0 is all addresses of the machine. Or a Unix socket, as in unix:/run/rdpm.sock. A socket that
+    /// systemd passes goes before it.
     #[arg(long, env = "RDPM_HOST", default_value = "127.0.0.1")]
     host: String,
     /// Port to listen on; 0 chooses a free one.
@@ -132,11 +136,7 @@ impl Serve {
         let (step_timeout, drain) = (self.engine.step_timeout(), self.engine.drain());
         let options = self.web_options()?;
         // Bind the port first, so that a port in use is reported before the models are loaded.
-        let address = (self.host.as_str(), self.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("{}:{} can't be listened on", self.host, self.port))?;
-        let address = listener.local_addr()?;
+        let Listening { listener, address, file: _file } = listen::listen(&self.host, self.port).await?;
         let admin = match self.connections.admin_listen {
             Some(address) => Some(
                 TcpListener::bind(address)
@@ -168,7 +168,7 @@ impl Serve {
         let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
         tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
         // The server works without the line, too.
-        let _ = print(format!("http://{address}\n"));
+        let _ = print(format!("{address}\n"));
         if let Some(address) = admin_address {
             let _ = print(format!("http://{address} (health and metrics)\n"));
         }

@@ -180,7 +180,7 @@ pub struct ConnectionArguments {
     /// Open event streams at most; further ones are answered with 503.
     #[arg(long, env = "RDPM_MAX_STREAMS", default_value_t = 512, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     max_streams: u32,
-    /// Seconds in which a request's headers must arrive; also the time that a connection may be idle.
+    /// Seconds in which the headers of a connection's first request must arrive.
     #[arg(long, env = "RDPM_HEADER_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     header_timeout: u32,
     /// Seconds in which a request's body must arrive; otherwise the answer is 408.
@@ -188,6 +188,9 @@ pub struct ConnectionArguments {
     body_timeout: u32,
     /// Seconds after which a connection is closed whose client reads nothing.
     #[arg(long, env = "RDPM_WRITE_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Seconds that a connection may be idle between two requests. A proxy in front must close its idle connections earlier.
+    #[arg(long, env = "RDPM_KEEP_ALIVE_TIMEOUT", default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_alive_timeout: u32,
     write_timeout: u32,
 }
 
@@ -229,6 +232,7 @@ impl ConnectionArguments {
             max_connections: self.max_connections as usize,
             max_connections_per_address: (self.max_connections_per_address > 0)
                 .then_some(self.max_connections_per_address as usize),
+            keep_alive_timeout: seconds(self.keep_alive_timeout),
             max_streams: self.max_streams as usize,
             rate_limit: limit(clients.rate_limit, clients.rate_burst),
             cost_limit: limit(clients.cost_limit, clients.cost_burst),
