@@ -3,6 +3,7 @@
 import { SettingsForm } from "./components/settings-form.js";
 import { Shortcuts } from "./components/shortcuts.js";
 import { viewAddress } from "./lib/address.js";
+import { ROOT } from "./lib/api.js";
 import { byId } from "./lib/dom.js";
 import { model } from "./lib/model.js";
 import { Run } from "./lib/run.js";
@@ -189,7 +190,7 @@ function connectModelSelect(select, button) {
   const open = () => {
     const view = currentView();
     const query = new URLSearchParams({ ...(view !== "draw" && { view }), model: select.value, ...page.form.portableSettings });
-    location.assign(`/?${query}`);
+    location.assign(`${ROOT}/?${query}`);
   };
   select.addEventListener("pointerdown", () => {
     byKeyboard = false;

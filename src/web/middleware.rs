@@ -19,8 +19,8 @@ use tower_http::trace::TraceLayer;
 use tracing::{Level, Span, field};
 
 use super::access::{
-    AnswerMemory, ClientAddress, HostCheck, KeyCheck, RateLimiter, check_host, check_key, cors,
-    limit_answers, limit_body_time, limit_rate, same_origin, with_client_address,
+    AnswerMemory, ClientAddress, HostCheck, KeyCheck, Origin, ProxyRules, RateLimiter, check_host, check_key,
+    cors, limit_answers, limit_body_time, limit_rate, read_proxy_headers, same_origin, trust_origins,
 };
 use super::http_metrics::{HttpMetrics, measure};
 use super::options::Options;
@@ -42,6 +42,7 @@ pub(super) fn apply(
     http_metrics: &HttpMetrics,
     rate_limiter: RateLimiter,
 ) -> Router {
+    let origins: Arc<[Origin]> = options.cors_origins.clone().into();
     let mut routes = routes
         // Handlers limit the size of what comes out.
         .layer(RequestDecompressionLayer::new())
@@ -55,7 +56,8 @@ pub(super) fn apply(
         routes = routes.layer(from_fn_with_state(check, check_key));
     }
     routes = routes
-        .layer(same_origin(&options.cors_origins))
+        .layer(same_origin())
+        .layer(from_fn_with_state(Arc::clone(&origins), trust_origins))
         .layer(from_fn_with_state(host_check(options), check_host))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(AnswerMemory::new(options.answer_memory), limit_answers))
@@ -63,13 +65,13 @@ pub(super) fn apply(
         // Event streams and pictures are not compressed.
         .layer(CompressionLayer::new());
     if !options.cors_origins.is_empty() {
-        routes = routes.layer(cors(&options.cors_origins));
+        routes = routes.layer(cors(origins));
     }
     let default_header = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
     let measured = from_fn_with_state(http_metrics.clone(), measure);
-    let trust_proxy = options.trust_proxy;
+    let rules = ProxyRules { trusted: options.trust_proxy, root_path: options.root_path.clone() };
     let trace = TraceLayer::new_for_http()
         .make_span_with(span)
         .on_request(())
@@ -77,7 +79,7 @@ pub(super) fn apply(
         .on_body_chunk(())
         .on_eos(())
         .on_failure(());
-    routes
+    let routes = routes
         .layer(default_header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(default_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(default_header(header::REFERRER_POLICY, "same-origin"))
@@ -86,8 +88,9 @@ pub(super) fn apply(
         .layer(trace)
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(map_request(remove_invalid_request_id))
-        .layer(map_request(move |request| async move { with_client_address(request, trust_proxy) }))
+        .layer(map_request(remove_invalid_request_id));
+    // Outside of the router, which would otherwise have chosen the route by the path that the proxy uses.
+    Router::new().fallback_service(routes).layer(from_fn_with_state(Arc::new(rules), read_proxy_headers))
 }
 
 /// Adds the middleware of the operator's listener, which needs no keys and limits.

@@ -43,10 +43,11 @@ mod unix_time;
 
 pub use access::{
     ApiKey, ApiKeyError, HostName, HostNameError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit,
+    RootPath, RootPathError,
 };
 pub use files::ClassPictures;
-pub use memory::MAX_IMAGE_MEMORY;
 pub use listener::Listener;
+pub use memory::MAX_IMAGE_MEMORY;
 pub use model_alias::{ModelAlias, ModelAliasError};
 pub use options::Options;
 pub use server::{serve, serve_with_admin};

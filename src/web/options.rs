@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::access::{ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit};
+use super::access::{ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit, RootPath};
 use super::model_alias::ModelAlias;
 
 /// The default of [`Options::answer_memory`].
@@ -35,6 +35,8 @@ pub struct Options {
     pub cost_limit: Option<RateLimit>,
     /// The header with the client's address where a proxy is in front; `None` takes the connection's.
     pub trust_proxy: Option<ProxyHeader>,
+    /// The path below which a proxy serves the site, unless the trusted proxy names another.
+    pub root_path: RootPath,
     /// The keys that the API accepts; without any, it needs none.
     pub keys: Vec<ApiKey>,
     /// What needs no key where there are keys.
@@ -56,9 +58,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(90),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
-            keep_alive_timeout: Duration::from_secs(90),
             max_connections: 1024,
             max_connections_per_address: Some(256),
             max_streams: 512,
@@ -66,6 +68,7 @@ impl Default for Options {
             rate_limit: None,
             cost_limit: None,
             trust_proxy: None,
+            root_path: RootPath::default(),
             keys: Vec::new(),
             public_paths: PublicPaths::default(),
             allowed_hosts: Vec::new(),

@@ -1,5 +1,6 @@
 // @ts-check
 /** The page's address holds the view, the model and the settings, so that a link draws the same picture. */
+import { ROOT } from "./api.js";
 import { model } from "./model.js";
 import { samplingParameters } from "./settings.js";
 
@@ -15,7 +16,7 @@ export function isForThisModel(address) {
 /** The address of a view without settings. @param {string} view */
 export function viewAddress(view) {
   const query = viewQuery(view).toString();
-  return query ? `/?${query}` : "/";
+  return query ? `${ROOT}/?${query}` : `${ROOT}/`;
 }
 
 /** The address of a view with settings. @param {string} view @param {import("./settings.js").Settings} settings @param {Record<string, string>} [more] */
@@ -27,7 +28,7 @@ export function settingsAddress(view, settings, more = {}) {
   query.append("seed", settings.seeds.join(","));
   query.append("count", String(settings.count));
   for (const [name, value] of Object.entries({ ...samplingParameters(settings), ...more })) query.append(name, String(value));
-  return `/?${query}`;
+  return `${ROOT}/?${query}`;
 }
 
 /** Whether an address says what to draw. @param {string} address */

@@ -12,7 +12,10 @@ import { clientToken } from "./client-token.js";
  * @typedef {{id: string, status: string, class: string, seed: number, detail?: string, images?: GeneratedImage[]}} Generation
  */
 
-export const GENERATIONS = "/api/v1/generations";
+/** The path below which the server is reached, which a proxy decides: empty, or as "/draw". */
+export const ROOT = document.querySelector('meta[name="rdpm-root"]')?.getAttribute("content") ?? "";
+
+export const GENERATIONS = `${ROOT}/api/v1/generations`;
 
 const UNREACHABLE = "The server can’t be reached. Check that it is running, then try again.";
 
@@ -75,10 +78,10 @@ export async function getPicture(url) {
  */
 
 /** @param {{image: string, seed: number, model: string}} request `image` is a data URL @returns {Promise<Tokenization>} */
-export const createTokenization = (request) => post("/api/v1/tokenizations", request);
+export const createTokenization = (request) => post(`${ROOT}/api/v1/tokenizations`, request);
 
 /** What completes a prompt. @param {{model: string, prefix: string, limit: number}} query @param {AbortSignal} [signal] @returns {Promise<{words: string[], subjects: string[], similar: string[]}>} */
-export const getCompletions = ({ model, prefix, limit }, signal) => send(`/api/v1/words?${new URLSearchParams({ model, prefix, limit: String(limit) })}`, { signal });
+export const getCompletions = ({ model, prefix, limit }, signal) => send(`${ROOT}/api/v1/words?${new URLSearchParams({ model, prefix, limit: String(limit) })}`, { signal });
 
 /** @param {string} url @param {object} body */
 const post = (url, body) =>

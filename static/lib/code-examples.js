@@ -1,6 +1,6 @@
 // @ts-check
 /** Requests as code that saves their pictures, in several languages. Loaded when code is first wanted. */
-import { GENERATIONS } from "./api.js";
+import { GENERATIONS, ROOT } from "./api.js";
 import { fileName, nameOfLabel } from "./files.js";
 import { model } from "./model.js";
 
@@ -25,7 +25,7 @@ export const LANGUAGES = [["curl", "curl"], ["python", "Python"], ["javascript",
 
 /** The picture that the code reads. */
 const INPUT_FILE = "picture.png";
-const TOKENIZATIONS = "/api/v1/tokenizations";
+const TOKENIZATIONS = `${ROOT}/api/v1/tokenizations`;
 
 /** The code; empty if the language can't do it. @param {string} language @param {CodePlan} plan */
 export function codeFor(language, plan) {
@@ -236,7 +236,7 @@ ${save}
 import base64
 from openai import OpenAI
 
-client = OpenAI(base_url="${location.origin}/v1", api_key="none")
+client = OpenAI(base_url="${location.origin}${ROOT}/v1", api_key="none")
 ${calls.join("\n")}`;
 }
 

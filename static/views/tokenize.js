@@ -7,7 +7,7 @@ import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
 import { StepStrip } from "../components/step-strip.js";
-import { ApiError, createTokenization } from "../lib/api.js";
+import { ApiError, createTokenization, GENERATIONS, ROOT } from "../lib/api.js";
 import { settingsAddress } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
 import { decodePng, pngDataUrl, rmsDifference, tokenImage } from "../lib/images.js";
@@ -32,7 +32,10 @@ import { RunView } from "./run-view.js";
 /** The tab's storage keeps the encoded picture and its variations here, so that a reload loses nothing. */
 const STORAGE_KEY = `rdpm.tokenize.${model.name}`;
 const PNG = /^data:image\/png;base64,[A-Za-z0-9+/]+=*$/;
-const GENERATION_LINK = /^\/api\/v1\/generations\/[\w-]+(\/events)?$/;
+const GENERATION_LINK = /^\/[\w-]+(\/events)?$/;
+
+/** @param {unknown} link */
+const isGenerationLink = (link) => typeof link === "string" && link.startsWith(GENERATIONS) && GENERATION_LINK.test(link.slice(GENERATIONS.length));
 
 export class TokenizeView extends RunView {
   /** @param {import("./view.js").Page} page */
@@ -144,7 +147,7 @@ export class TokenizeView extends RunView {
     if (!caption) return;
     const names = caption.names.slice(0, 3).flatMap(({ text, probability }, i) => {
       const link = document.createElement("a");
-      link.href = `/?${new URLSearchParams({ model: model.name, prompt: text })}`;
+      link.href = `${ROOT}/?${new URLSearchParams({ model: model.name, prompt: text })}`;
       link.textContent = text;
       return [i ? ", " : "", link, ` ${Math.round(100 * probability)} %`];
     });
@@ -244,4 +247,4 @@ const isSavedRun = (run) =>
   Array.isArray(run?.jobs) && run.jobs.length > 0
   && run.jobs.every((/** @type {any} */ { body, links }) => typeof (body?.class ?? body?.prompt) === "string" && Number.isInteger(body.count) && body.count >= 1
     && body.count <= model.maxPictures && Number.isInteger(body.from_step) && body.from_step < model.stepCount && PNG.test(body.image)
-    && GENERATION_LINK.test(links?.self) && GENERATION_LINK.test(links?.events));
+    && isGenerationLink(links?.self) && isGenerationLink(links?.events));

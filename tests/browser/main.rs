@@ -6,6 +6,7 @@
 mod accessibility;
 mod code;
 mod compare;
+mod embedding;
 mod gallery;
 mod how;
 mod inspector;

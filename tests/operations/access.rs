@@ -180,6 +180,23 @@ async fn behind_a_proxy_each_of_its_clients_counts() {
     }
     assert_limited(post_as(&server, "x-forwarded-for", "2001:db8:0:1::4").await).await;
     assert_eq!(post_as(&server, "x-forwarded-for", "2001:db8:0:2::1").await.status(), 202);
+    // Some proxies add ports, and brackets.
+    for client in ["203.0.113.7:51234", "203.0.113.7:51235", "203.0.113.7"] {
+        assert_eq!(post_as(&server, "x-forwarded-for", client).await.status(), 202, "{client}");
+    }
+    assert_limited(post_as(&server, "x-forwarded-for", "203.0.113.7:1").await).await;
+    assert_eq!(post_as(&server, "x-forwarded-for", "203.0.113.8:51234").await.status(), 202);
+    assert_limited(post_as(&server, "x-forwarded-for", "[2001:db8:0:1::9]:443").await).await;
+
+    let trust_proxy = Some(ProxyHeader::Forwarded);
+    let (server, _script) = Server::with_web_options(Options { trust_proxy, ..limited() }).await;
+    for client in
+        ["for=192.0.2.1", "for=10.0.0.1, for=\"192.0.2.1:4711\";proto=http", "For=192.0.2.1;by=10.0.0.9"]
+    {
+        assert_eq!(post_as(&server, "forwarded", client).await.status(), 202, "{client}");
+    }
+    assert_limited(post_as(&server, "forwarded", "for=192.0.2.1").await).await;
+    assert_eq!(post_as(&server, "forwarded", "for=\"[2001:db8::1]:443\"").await.status(), 202);
 }
 
 #[tokio::test]
@@ -222,6 +239,34 @@ async fn scripts_of_other_sites_are_kept_out_by_default() {
     let fetched = [("origin", own.as_str()), ("sec-fetch-site", "same-origin")];
     assert_eq!(from_site(&server, Method::POST, &fetched).await.status(), 202);
     assert_eq!(from_site(&server, Method::POST, &[]).await.status(), 202);
+}
+
+#[tokio::test]
+async fn origins_of_programs_and_of_sub_domains_can_be_named() {
+    let named = ["tauri://localhost", "chrome-extension://abcdef", "null", "https://*.friend.example"];
+    let cors_origins = named.iter().map(|origin| origin.parse().unwrap()).collect();
+    let (server, _script) = Server::with_web_options(Options { cors_origins, ..site() }).await;
+    for (origin, is_named) in [
+        ("tauri://localhost", true),
+        ("chrome-extension://abcdef", true),
+        ("null", true),
+        ("https://a.friend.example", true),
+        ("https://a.b.friend.example", true),
+        ("https://friend.example", false),
+        ("https://a.friend.example.evil.example", false),
+        ("chrome-extension://other", false),
+    ] {
+        let headers = [("origin", origin), ("sec-fetch-site", "cross-site")];
+        let response = from_site(&server, Method::POST, &headers).await;
+        assert_eq!(response.status().as_u16(), if is_named { 202 } else { 403 }, "{origin}");
+        let allowed =
+            response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, is_named.then_some(origin));
+        if !is_named {
+            let refused = problem(response, 403).await;
+            assert!(refused["detail"].as_str().unwrap().contains("--cors-origin"), "{refused}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -18,12 +18,13 @@ mod log;
 mod metrics;
 mod output;
 mod pictures;
+mod proxies;
 #[cfg(unix)]
 mod restart;
 mod settings;
-mod traces;
 #[cfg(unix)]
 mod start;
+mod traces;
 
 use std::time::Duration;
 

@@ -148,7 +148,15 @@ fn what_is_wrong_with_a_file_is_said_with_its_name_and_the_key() {
 
 #[test]
 fn origins_are_written_as_browsers_send_them() {
-    for good in ["https://a.example", "http://127.0.0.1:3000", "http://[::1]:8080", "http://localhost"] {
+    for good in [
+        "https://a.example",
+        "http://127.0.0.1:3000",
+        "http://[::1]:8080",
+        "http://localhost",
+        "https://*.a.example",
+        "tauri://localhost",
+        "null",
+    ] {
         settings(check(None).args(["--cors-origin", good]));
     }
     for bad in [
@@ -159,7 +167,6 @@ fn origins_are_written_as_browsers_send_them() {
         "http://a.example:80",
         "ftp://a.example",
         "https://u@a.example",
-        "null",
         "",
     ] {
         let said = failed(check(None).arg(format!("--cors-origin={bad}")));

@@ -336,7 +336,7 @@ async fn previews_are_streamed_before_the_image() {
         let body = json!({"prompt": "square", "seed": 4, "stream": true, "partial_images": partial_images, "size": "24x24"});
         let response = post(&server, &body).await;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["cache-control"], "no-store, no-transform");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
         let text = with_timeout(response.text()).await.unwrap();
         let events: Vec<(&str, Value)> = text

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rdpm::engine::{self, Batching, ModelLoading};
-use rdpm::web::{self, ApiKey, HostName, ModelAlias, Origin, ProxyHeader, PublicPaths, RateLimit};
+use rdpm::web::{self, ApiKey, HostName, ModelAlias, Origin, ProxyHeader, PublicPaths, RateLimit, RootPath};
 use serde::{Serialize, Serializer};
 
 /// The engine's settings.
@@ -150,11 +150,16 @@ pub struct ClientArguments {
     /// reached except through the proxy, since other clients could forge the header.
     #[arg(long, env = "RDPM_TRUST_PROXY", value_name = "HEADER")]
     trust_proxy: Option<ProxyHeader>,
+    /// Path below which a proxy serves the site, as in /draw. The proxy may remove it from requests or not. A trusted proxy can
+    /// name it instead, in X-Forwarded-Prefix.
+    #[arg(long, env = "RDPM_ROOT_PATH", value_name = "PATH")]
+    root_path: Option<RootPath>,
     /// Host names by which clients may reach the server, separated by commas, beside localhost and IP addresses. Without any,
     /// all names are allowed, except on loopback addresses without --trust-proxy: there a foreign name is an attack.
     #[arg(long, env = "RDPM_ALLOWED_HOST", value_name = "HOSTS", value_delimiter = ',')]
     allowed_host: Vec<HostName>,
-    /// Other sites whose scripts may use the API, separated by commas, as in https://example.org.
+    /// Other sites whose scripts may use the API, separated by commas, as in https://example.org, https://*.example.org,
+    /// tauri://localhost or null.
     #[arg(long, env = "RDPM_CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     cors_origin: Vec<Origin>,
     /// Further names of models in the OpenAI-compatible API, separated by commas, as in dall-e-3=emoji.
@@ -183,14 +188,14 @@ pub struct ConnectionArguments {
     /// Seconds in which the headers of a connection's first request must arrive.
     #[arg(long, env = "RDPM_HEADER_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     header_timeout: u32,
+    /// Seconds that a connection may be idle between two requests. A proxy in front must close its idle connections earlier.
+    #[arg(long, env = "RDPM_KEEP_ALIVE_TIMEOUT", default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_alive_timeout: u32,
     /// Seconds in which a request's body must arrive; otherwise the answer is 408.
     #[arg(long, env = "RDPM_BODY_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     body_timeout: u32,
     /// Seconds after which a connection is closed whose client reads nothing.
     #[arg(long, env = "RDPM_WRITE_TIMEOUT", default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    /// Seconds that a connection may be idle between two requests. A proxy in front must close its idle connections earlier.
-    #[arg(long, env = "RDPM_KEEP_ALIVE_TIMEOUT", default_value_t = 90, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    keep_alive_timeout: u32,
     write_timeout: u32,
 }
 
@@ -227,16 +232,17 @@ impl ConnectionArguments {
         };
         Ok(web::Options {
             header_timeout: seconds(self.header_timeout),
+            keep_alive_timeout: seconds(self.keep_alive_timeout),
             body_timeout: seconds(self.body_timeout),
             write_timeout: seconds(self.write_timeout),
             max_connections: self.max_connections as usize,
             max_connections_per_address: (self.max_connections_per_address > 0)
                 .then_some(self.max_connections_per_address as usize),
-            keep_alive_timeout: seconds(self.keep_alive_timeout),
             max_streams: self.max_streams as usize,
             rate_limit: limit(clients.rate_limit, clients.rate_burst),
             cost_limit: limit(clients.cost_limit, clients.cost_burst),
             trust_proxy: clients.trust_proxy,
+            root_path: clients.root_path.clone().unwrap_or_default(),
             keys: clients.keys()?,
             public_paths: PublicPaths {
                 health: clients.open_health,

@@ -64,8 +64,8 @@ impl StreamPermit {
         });
         let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // Otherwise nginx buffers events.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+        // Otherwise nginx buffers events, and others compress them.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         response
     }

@@ -38,6 +38,13 @@ impl CachedFile {
         }
     }
 
+    /// A text with each `from` replaced.
+    pub fn replacing(&self, from: &str, to: &str) -> Self {
+        let text = String::from_utf8_lossy(&self.bytes).replace(from, to);
+        let kind = self.media_type.split(';').next().unwrap_or_default();
+        Self::new(text.into(), kind).with_cache_control(self.cache_control)
+    }
+
     /// The same with another `Cache-Control`.
     pub fn with_cache_control(self, cache_control: &'static str) -> Self {
         Self { cache_control, ..self }

@@ -19,7 +19,7 @@ use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
 use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
-use crate::web::request::{Query, SmallBody, server_origin};
+use crate::web::request::{Query, SmallBody, base_url};
 use crate::web::state::AppState;
 use crate::web::unix_time::unix_time;
 
@@ -130,10 +130,7 @@ async fn images(
         let (mut url, mut b64_json) = (None, None);
         if request.urls {
             let link = signed_link(app, snapshot.id, image.index, own, request.options);
-            url = Some(format!(
-                "{}{link}",
-                server_origin(headers).unwrap_or_else(|| "http://localhost".into())
-            ));
+            url = Some(format!("{}{link}", base_url(headers).unwrap_or_else(|| "http://localhost".into())));
         } else {
             let file = render_image(&app.renderer, paid, snapshot, image.index, request.options).await?;
             b64_json = Some(STANDARD.encode(file));

@@ -1,6 +1,8 @@
 //! The API described, for programs (`/openapi.json`) and for people (`/docs`). The page is made from the document once, at
 //! startup; it needs no script and loads nothing from other sites.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use pulldown_cmark::{Parser, html::push_html};
 use serde_json::{Map, Value};
@@ -15,8 +17,8 @@ const MAX_EXAMPLE_LENGTH: usize = 100;
 /// The document and the page.
 #[derive(Debug)]
 pub(in crate::web) struct ApiDescription {
-    pub json: CachedFile,
-    pub html: CachedFile,
+    json: CachedFile,
+    html: CachedFile,
 }
 
 impl ApiDescription {
@@ -31,6 +33,21 @@ impl ApiDescription {
             html: CachedFile::new(html.into(), "text/html"),
         }
     }
+
+    /// The document for clients that reach the server below a path.
+    pub fn json(&self, root: &str) -> Cow<'_, CachedFile> {
+        below(&self.json, root, r#""url":"/""#, &format!(r#""url":"{root}""#))
+    }
+
+    /// The page for clients that reach the server below a path.
+    pub fn html(&self, root: &str) -> Cow<'_, CachedFile> {
+        // Of the attributes, only addresses begin with a slash.
+        below(&self.html, root, r#"="/"#, &format!(r#"="{root}/"#))
+    }
+}
+
+fn below<'a>(file: &'a CachedFile, root: &str, from: &str, to: &str) -> Cow<'a, CachedFile> {
+    if root.is_empty() { Cow::Borrowed(file) } else { Cow::Owned(file.replacing(from, to)) }
 }
 
 #[derive(Template)]

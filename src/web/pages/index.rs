@@ -12,15 +12,17 @@ use super::pictures::{self, Picture};
 use super::prompt::{Example, Style, examples, styles};
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
-use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH};
+use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH, root_path};
 use crate::web::files::sheet_columns;
 use crate::web::problem::Problem;
-use crate::web::request::{SmallBody, server_origin};
+use crate::web::request::{SmallBody, base_url};
 use crate::web::state::AppState;
 
 #[derive(Template)]
 #[template(path = "index.html")]
 struct Page<'a> {
+    /// The path below which the browser reaches the server: empty, or as `/draw`.
+    root: &'a str,
     model: Model<'a>,
     /// All served models.
     models: Vec<ModelOption<'a>>,
@@ -126,7 +128,8 @@ impl Page<'_> {
         let pairs = [("view", view), ("model", model)];
         let pairs = pairs.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
         let query = pairs.collect::<Vec<_>>().join("&");
-        if query.is_empty() { "/".into() } else { format!("/?{query}") }
+        let root = self.root;
+        if query.is_empty() { format!("{root}/") } else { format!("{root}/?{query}") }
     }
 
     fn has_pictures(&self) -> bool {
@@ -148,8 +151,8 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
     let form = Form::read(&app.engine, query.as_bytes());
-    let link = Link::new(&form, server_origin(&headers).as_deref(), &query);
-    render(&app, form, link, Vec::new(), false)
+    let link = Link::new(&form, base_url(&headers).as_deref(), &query);
+    render(&app, root_path(&headers), form, link, Vec::new(), false)
 }
 
 /// `POST /`: the form, sent without scripts.
@@ -157,6 +160,7 @@ pub(super) async fn submit(
     State(app): State<AppState>,
     client: Client,
     budget: Budget,
+    headers: HeaderMap,
     SmallBody(body): SmallBody,
 ) -> Result<Response, Problem> {
     let mut form = Form::read(&app.engine, &body);
@@ -166,11 +170,12 @@ pub(super) async fn submit(
         Vec::new()
     };
     let link = Link::new(&form, None, "");
-    render(&app, form, link, pictures, true)
+    render(&app, root_path(&headers), form, link, pictures, true)
 }
 
 fn render(
     app: &AppState,
+    root: &str,
     form: Form,
     link: Link,
     pictures: Vec<Picture>,
@@ -182,13 +187,17 @@ fn render(
     let class = |(index, name)| Class {
         index,
         name,
-        picture: app.class_pictures.url(&info.config.name, index).unwrap_or_default(),
+        picture: app
+            .class_pictures
+            .url(&info.config.name, index)
+            .map(|url| format!("{root}{url}"))
+            .unwrap_or_default(),
         left: index % columns * config.image.size,
         top: index / columns * config.image.size,
         checked: form.classes.contains(&index) && (form.class_is_chosen || !config.has_words()),
     };
     let class_sheet = app.class_pictures.sheet(&config.name).map(|_| ClassSheet {
-        source: format!("/classes/{}.jpeg", config.name),
+        source: format!("{root}/classes/{}.jpeg", config.name),
         width: columns * config.image.size,
         height: config.classes.len().div_ceil(columns) * config.image.size,
     });
@@ -199,6 +208,7 @@ fn render(
         None => "A surprise".to_owned(),
     };
     let page = Page {
+        root,
         title,
         model: Model {
             name: &config.name,
@@ -221,7 +231,7 @@ fn render(
         classes: config.classes.iter().map(String::as_str).enumerate().map(class).collect(),
         class_sheet,
         styles: styles(&form),
-        examples: examples(config),
+        examples: examples(config, root),
         form,
         link,
         pictures,

@@ -61,8 +61,8 @@ pub(super) fn styles(form: &Form) -> Vec<Style> {
     choices
 }
 
-/// The examples that this model can draw.
-pub(super) fn examples(config: &Config) -> Vec<Example> {
+/// The examples that this model can draw, with addresses below a path.
+pub(super) fn examples(config: &Config, root: &str) -> Vec<Example> {
     let is_known = |(prompt, style, _): &(&str, &str, u64)| {
         let encoded = config.vocabulary.encode(prompt);
         encoded.unknown.is_empty() && config.style_index(style).is_some()
@@ -71,7 +71,7 @@ pub(super) fn examples(config: &Config) -> Vec<Example> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("model", &config.name).append_pair("prompt", prompt).append_pair("style", style);
         let query = query.append_pair("seed", &seed.to_string()).finish();
-        Example { prompt, address: format!("/?{query}") }
+        Example { prompt, address: format!("{root}/?{query}") }
     };
     EXAMPLES.into_iter().filter(is_known).map(example).collect()
 }

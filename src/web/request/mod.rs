@@ -1,16 +1,16 @@
-//! Reading requests over HTTP: queries (`query`), JSON bodies (`body`), forms (`form`), uploaded images (`upload`), and what
-//! the client accepts (`accept`). The fields are defined in `crate::request`.
+//! Reading requests over HTTP: queries (`query`), JSON bodies (`body`), forms (`form`), uploaded images (`upload`), what
+//! the client accepts (`accept`), and the address that it used (`base_url`). The fields are defined in `crate::request`.
 
 mod accept;
+mod base_url;
 mod body;
 mod form;
 mod query;
-mod server_origin;
 mod upload;
 
 pub(super) use accept::{Representation, negotiate};
+pub(super) use base_url::base_url;
 pub(super) use body::{SmallBody, has_media_type, read_json_object};
 pub(super) use form::read_multipart;
 pub(super) use query::Query;
-pub(super) use server_origin::server_origin;
 pub(super) use upload::{MAX_UPLOADS, UPLOAD_LIMIT, Upload, UploadPermits, open_image};

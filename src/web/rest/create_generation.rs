@@ -10,7 +10,7 @@ use super::generation::{Accepted, Generation};
 use super::generations::{NO_STORE, not_found};
 use super::pictures::respond_with_picture;
 use crate::request::{GenerationRequest, InitImageFile};
-use crate::web::access::{Budget, Client, Cost};
+use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::jobs::{CancelOnDrop, IdempotencyKey, wait_until_completed};
 use crate::web::problem::Problem;
@@ -108,6 +108,7 @@ pub(super) async fn create(
         }
         None => budget.charge(cost)?,
     }
+    let root = root_path(headers).to_owned();
     drop(upload);
 
     let id = app.jobs.submit(&app.engine, job, client, pictures, idempotency_key).await?;
@@ -116,14 +117,14 @@ pub(super) async fn create(
         let accepted = Accepted::new(&snapshot);
         let location = accepted.location().to_owned();
         let headers = [NO_STORE, (header::LOCATION, header_value(location))];
-        return Ok((StatusCode::ACCEPTED, headers, Json(accepted)).into_response());
+        return Ok((StatusCode::ACCEPTED, headers, Json(accepted.below(&root))).into_response());
     }
 
     let _guard = (!may_retry).then(|| CancelOnDrop::new(&app.engine, id));
     let snapshot = wait_until_completed(&app.engine, id).await?;
     match representation {
         Representation::Json => {
-            let generation = Generation::new(&snapshot, pictures);
+            let generation = Generation::new(&snapshot, pictures).below(&root);
             Ok(([NO_STORE], Json(generation)).into_response())
         }
         Representation::Picture(format) => {

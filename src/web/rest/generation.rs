@@ -176,6 +176,17 @@ impl Generation {
     }
 }
 
+impl Generation {
+    /// The same with addresses below a path.
+    pub fn below(mut self, root: &str) -> Self {
+        self.links = self.links.below(root);
+        for image in &mut self.images {
+            image.url.insert_str(0, root);
+        }
+        self
+    }
+}
+
 impl Accepted {
     pub fn new(snapshot: &Snapshot) -> Self {
         Self {
@@ -191,6 +202,12 @@ impl Accepted {
         }
     }
 
+    /// The same with addresses below a path.
+    pub fn below(mut self, root: &str) -> Self {
+        self.links = self.links.below(root);
+        self
+    }
+
     /// The job's own URL.
     pub fn location(&self) -> &str {
         &self.links.own
@@ -198,9 +215,10 @@ impl Accepted {
 }
 
 impl Summary {
-    pub fn new(snapshot: &Snapshot) -> Self {
+    /// A job, with addresses below a path.
+    pub fn new(snapshot: &Snapshot, root: &str) -> Self {
         Self {
-            accepted: Accepted::new(snapshot),
+            accepted: Accepted::new(snapshot).below(root),
             count: snapshot.request.count(),
             created: rfc_3339(snapshot.created),
         }
@@ -211,6 +229,10 @@ impl Links {
     fn new(snapshot: &Snapshot) -> Self {
         let own = format!("/api/v1/generations/{}", snapshot.id);
         Self { events: format!("{own}/events"), own }
+    }
+
+    fn below(self, root: &str) -> Self {
+        Self { own: format!("{root}{}", self.own), events: format!("{root}{}", self.events) }
     }
 }
 

@@ -23,7 +23,7 @@ use super::generation::{Generation, Status};
 use super::generations::find;
 use crate::engine::{Event, Progress, StepImage, Subscription};
 use crate::model::Alternatives;
-use crate::web::access::LimitKey;
+use crate::web::access::{LimitKey, root_path};
 use crate::web::events::last_event_id;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
@@ -60,10 +60,11 @@ pub(super) async fn stream(
     if subscription.is_exhausted() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let events = stream::unfold((app, subscription), |(app, mut subscription)| async move {
+    let state = (app, subscription, root_path(&headers).to_owned());
+    let events = stream::unfold(state, |(app, mut subscription, root)| async move {
         let (number, event) = subscription.next().await?;
-        let message = message(&app, &subscription, number, &event);
-        Some((message, (app, subscription)))
+        let message = message(&app, &subscription, number, &event, &root);
+        Some((message, (app, subscription, root)))
     });
     Ok(permit.stream(events))
 }
@@ -73,6 +74,7 @@ fn message(
     subscription: &Subscription,
     number: u64,
     event: &Event,
+    root: &str,
 ) -> Result<sse::Event, axum::Error> {
     let config = &subscription.model().config;
     let message = sse::Event::default().id(number.to_string());
@@ -91,7 +93,7 @@ fn message(
         Event::Completed | Event::Failed { .. } | Event::Canceled => {
             let snapshot = subscription.snapshot();
             let format = app.jobs.format(snapshot.id);
-            message.event(snapshot.status.as_str()).json_data(Generation::new(&snapshot, format))
+            message.event(snapshot.status.as_str()).json_data(Generation::new(&snapshot, format).below(root))
         }
     }
 }

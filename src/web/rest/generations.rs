@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::generation::{Generation, Summary};
 use crate::engine::{JobId, Snapshot};
 use crate::request::shorten;
-use crate::web::access::{CLIENT_HEADER, Client, invalid_header};
+use crate::web::access::{CLIENT_HEADER, Client, invalid_header, root_path};
 use crate::web::problem::Problem;
 use crate::web::request::Query;
 use crate::web::state::AppState;
@@ -50,6 +50,7 @@ pub(super) struct Generations {
 pub(super) async fn list(
     State(app): State<AppState>,
     client: Client,
+    headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, Problem> {
     let limit = query.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
@@ -60,7 +61,7 @@ pub(super) async fn list(
     }
     let jobs = app.jobs.jobs_of(&client);
     let known = jobs.into_iter().filter_map(|id| app.engine.get(id)).take(limit as usize);
-    let generations = known.map(|snapshot| Summary::new(&snapshot)).collect();
+    let generations = known.map(|snapshot| Summary::new(&snapshot, root_path(&headers))).collect();
     Ok(([NO_STORE], Json(Generations { generations })).into_response())
 }
 
@@ -76,9 +77,13 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "The generation's id")),
     responses((status = 200, description = "The generation", body = Generation)),
 )]
-pub(super) async fn show(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let snapshot = find(&app, &id, |id| app.engine.get(id)).await?;
-    Ok(respond_with(&app, &snapshot))
+    Ok(respond_with(&app, &snapshot, &headers))
 }
 
 /// Cancel a generation
@@ -104,6 +109,7 @@ pub(super) async fn cancel(
     State(app): State<AppState>,
     client: Client,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = find(&app, &id, |id| app.engine.contains(id).then_some(id)).await?;
     if !app.jobs.may_cancel(&client, job) {
@@ -111,12 +117,12 @@ pub(super) async fn cancel(
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     let snapshot = app.engine.cancel(job).await?.ok_or_else(|| not_found(&id))?;
-    Ok(respond_with(&app, &snapshot))
+    Ok(respond_with(&app, &snapshot, &headers))
 }
 
 /// The current state of a generation.
-fn respond_with(app: &AppState, snapshot: &Snapshot) -> Response {
-    let generation = Generation::new(snapshot, app.jobs.format(snapshot.id));
+fn respond_with(app: &AppState, snapshot: &Snapshot, headers: &HeaderMap) -> Response {
+    let generation = Generation::new(snapshot, app.jobs.format(snapshot.id)).below(root_path(headers));
     ([NO_STORE], Json(generation)).into_response()
 }
 

@@ -12,6 +12,7 @@ use super::pictures::parse_indexed;
 use crate::engine::ModelInfo;
 use crate::model::{Config, SamplingOptions};
 use crate::request::{limits, model_names};
+use crate::web::access::root_path;
 use crate::web::problem::Problem;
 use crate::web::request::Query;
 use crate::web::state::AppState;
@@ -158,15 +159,20 @@ fn defaults(config: &Config) -> Value {
     params(("model" = Option<String>, Query, description = "The model's name; the default model if omitted.")),
     responses((status = 200, description = "The classes", body = Classes)),
 )]
-pub(super) async fn classes(State(app): State<AppState>, mut query: Query) -> Result<Json<Classes>, Problem> {
+pub(super) async fn classes(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Result<Json<Classes>, Problem> {
     let models = app.engine.models();
     let info = query.take("model", &model_names(models), |name| app.engine.model(name));
     query.finish()?;
     let info = info.unwrap_or_else(|| app.engine.default_model());
+    let root = root_path(&headers);
     let class = |(index, name): (usize, &String)| Class {
         index,
         name: name.clone(),
-        picture: app.class_pictures.url(&info.config.name, index),
+        picture: app.class_pictures.url(&info.config.name, index).map(|url| format!("{root}{url}")),
     };
     let classes = info.config.classes.iter().enumerate().map(class).collect();
     Ok(Json(Classes { model: info.config.name.clone(), classes }))
