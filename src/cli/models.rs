@@ -40,7 +40,7 @@ pub struct Chosen<T> {
     pub models: Vec<(PathBuf, T)>,
     pub bad: Vec<(PathBuf, anyhow::Error)>,
     /// Whether the models were named: then each must be usable.
-    named: bool,
+    pub named: bool,
 }
 
 impl ModelArguments {

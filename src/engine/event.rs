@@ -133,8 +133,10 @@ pub struct StepImage {
 impl StepImage {
     fn byte_size(&self) -> usize {
         let numbers = self.tokens.len() + self.entropy.len() + self.probability.len();
-        let alternatives =
-            self.alternatives.as_ref().map_or(0, |found| found.codes.len() + found.probabilities.len());
+        let alternatives = self
+            .alternatives
+            .as_ref()
+            .map_or(0, |found| found.codes.len() + found.probabilities.len() + found.ranks.len());
         let preview = self.preview.as_ref().map_or(0, |preview| preview.noisy.len() + preview.clean.len());
         size_of::<Self>() + size_of::<u32>() * (numbers + alternatives) + preview
     }

@@ -71,26 +71,29 @@ pub(super) fn sample(logits: &Tensor, uniforms: &Tensor, specs: &[SampleSpec]) -
     let sampled = (&logits + gumbel)?.argmax_keepdim(D::Minus1)?; // (b, n, 1)
     let probability = (weights.gather(&sampled, D::Minus1)? / &total)?;
 
-    // Two copies to the host: integers (code, alternatives) and floats (entropy, probability, that of the given code,
+    // Two copies to the host: integers (code, alternatives, rank of the code, that of the given code) and floats (entropy, probability, that of the given code,
     // alternatives').
     let count = Alternatives::COUNT.min(logits.dim(D::Minus1)?);
-    let of_given = match given_codes(specs, logits.dim(1)?, device)? {
-        Some(codes) => {
-            let at = match &order {
-                // The rank of each code.
-                Some(order) => order.broadcast_eq(&codes)?.to_dtype(DType::F32)?.argmax_keepdim(D::Minus1)?,
-                None => codes,
-            };
-            (weights.gather(&at, D::Minus1)? / &total)?
-        }
+    let given = match given_codes(specs, logits.dim(1)?, device)? {
+        Some(codes) => Some(match &order {
+            // The rank of each code.
+            Some(order) => order.broadcast_eq(&codes)?.to_dtype(DType::F32)?.argmax_keepdim(D::Minus1)?,
+            None => codes,
+        }),
+        None => None,
+    };
+    let of_given = match &given {
+        Some(at) => (weights.gather(at, D::Minus1)? / &total)?,
         None => probability.clone(),
     };
     let (mut integers, mut floats) = (vec![sampled.clone()], vec![entropy, probability, of_given]);
     if let Some(order) = &order {
-        integers = vec![order.gather(&sampled, D::Minus1)?, order.narrow(D::Minus1, 0, count)?];
+        let rank_of_given = given.unwrap_or_else(|| sampled.clone());
+        let codes = [order.gather(&sampled, D::Minus1)?, order.narrow(D::Minus1, 0, count)?];
+        integers = codes.into_iter().chain([sampled, rank_of_given]).collect();
         floats.push(weights.narrow(D::Minus1, 0, count)?.broadcast_div(&total)?);
     }
-    let integers = Tensor::cat(&integers, D::Minus1)?.flatten_to(1)?.to_vec2::<u32>()?; // (b · n, 1 + count)
+    let integers = Tensor::cat(&integers, D::Minus1)?.flatten_to(1)?.to_vec2::<u32>()?; // (b · n, 3 + count)
     let floats = Tensor::cat(&floats, D::Minus1)?.flatten_to(1)?.to_vec2::<f32>()?; // (b · n, 3 + count)
 
     let n = integers.len() / specs.len().max(1);
@@ -127,20 +130,24 @@ fn mask_improbable(sorted: &Tensor, top_k: &Tensor, top_p: &Tensor) -> Result<Te
     before.broadcast_lt(top_p)?.where_cond(&sorted, &masked)
 }
 
-/// One image's step from its n rows of integers (code, alternatives) and floats (entropy, probability, that of the given
-/// code, alternatives').
+/// One image's step from its n rows of integers (code, alternatives, rank of the code, that of the given code) and floats
+/// (entropy, probability, that of the given code, alternatives'). Ranks begin with 0.
 fn step(spec: &SampleSpec, integers: &[Vec<u32>], floats: &[Vec<f32>]) -> Step {
     let is_greedy = spec.settings.is_greedy();
     let one_hot = |rank: usize| f32::from(u8::from(rank == 0));
+    let given_at = |position: usize| spec.given.and_then(|given| given[position]);
+    let rank = |(position, row): (usize, &Vec<u32>)| {
+        row[row.len() - if given_at(position).is_some() { 1 } else { 2 }] + 1
+    };
     let alternatives = spec.alternatives.then(|| Alternatives {
-        codes: integers.iter().flat_map(|row| &row[1..]).copied().collect(),
+        codes: integers.iter().flat_map(|row| &row[1..row.len() - 2]).copied().collect(),
+        ranks: integers.iter().enumerate().map(rank).collect(),
         probabilities: floats
             .iter()
             .flat_map(|row| row[3..].iter().enumerate())
             .map(|(rank, &probability)| if is_greedy { one_hot(rank) } else { probability })
             .collect(),
     });
-    let given_at = |position: usize| spec.given.and_then(|given| given[position]);
     let probability = |(position, row): (usize, &Vec<f32>)| match given_at(position) {
         Some(code) if is_greedy => f32::from(u8::from(integers[position][0] == code)),
         Some(_) => row[2],

@@ -195,6 +195,7 @@ impl SamplerState {
             if let Some(all) = &mut step.alternatives {
                 all.codes.extend(alternatives.codes);
                 all.probabilities.extend(alternatives.probabilities);
+                all.ranks.extend(alternatives.ranks);
             }
         }
         step
@@ -225,7 +226,7 @@ impl SamplerState {
                 sampled.probability = sampled.probability_of(logits[code as usize]);
             }
             if self.records_alternatives {
-                alternatives.record(logits, |logit| sampled.probability_of(logit));
+                alternatives.record(logits, sampled.code, |logit| sampled.probability_of(logit));
             }
             sampled
         };

@@ -200,7 +200,8 @@ impl SamplingSettings {
             Some(class) => Self::with_options(config, class, options),
             None => {
                 options.check(config)?;
-                let allowed = config.classes.join(", ");
+                let or_prompt = if config.has_words() { ", or a prompt" } else { "" };
+                let allowed = format!("{}{or_prompt}", config.classes.join(", "));
                 Err(ModelError::Setting { field: "class", value: String::new(), allowed })
             }
         }

@@ -21,22 +21,24 @@ pub struct Step {
 }
 
 /// The most probable codes of each position: n · min([`Alternatives::COUNT`], V) entries, position by position, in
-/// descending order of probability. The sampled code may or may not be among them.
+/// descending order of probability. The step's code may or may not be among them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Alternatives {
     /// Codes, each below V.
     pub codes: Vec<u32>,
     /// Probabilities, 0 to 1; 0 for codes that top-k, top-p or temperature 0 exclude.
     pub probabilities: Vec<f32>,
+    /// Rank of the step's code at each position among all V codes, n entries: 1 for the most probable.
+    pub ranks: Vec<u32>,
 }
 
 impl Alternatives {
     /// Number of codes recorded per position.
     pub const COUNT: usize = 4;
 
-    /// Records the most probable codes of one position from its V logits (after top-k and top-p); `probability` converts
-    /// a logit.
-    pub(super) fn record(&mut self, logits: &[f32], probability: impl Fn(f32) -> f32) {
+    /// Records the most probable codes of one position from its V logits (after top-k and top-p), and the rank of the code
+    /// that the step takes there; `probability` converts a logit.
+    pub(super) fn record(&mut self, logits: &[f32], taken: u32, probability: impl Fn(f32) -> f32) {
         // In descending order; of equal logits the lower code comes first.
         let mut best: Vec<u32> = Vec::with_capacity(Self::COUNT + 1);
         for code in 0..logits.len() as u32 {
@@ -47,6 +49,10 @@ impl Alternatives {
                 best.truncate(Self::COUNT);
             }
         }
+        let logit = logits[taken as usize];
+        let better =
+            (0..).zip(logits).filter(|&(code, &other)| other > logit || (other == logit && code < taken));
+        self.ranks.push(better.count() as u32 + 1);
         self.probabilities.extend(best.iter().map(|&code| probability(logits[code as usize])));
         self.codes.extend(best);
     }

@@ -189,13 +189,14 @@ impl Vocabulary {
         named.into()
     }
 
-    /// The index of a word, or of its singular.
+    /// The index of a word, or of its singular: hearts, foxes, strawberries, wolves, knives.
     fn find(&self, word: &str) -> Option<u32> {
-        let singulars = [word.strip_suffix('s'), word.strip_suffix("es")];
-        std::iter::once(word)
-            .chain(singulars.into_iter().flatten())
-            .find_map(|word| self.index.get(word))
-            .copied()
+        const ENDINGS: [(&str, &str); 5] = [("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe")];
+        let singular = |(plural, singular): (&str, &str)| {
+            let stem = word.strip_suffix(plural)?;
+            self.index.get(&format!("{stem}{singular}"))
+        };
+        self.index.get(word).or_else(|| ENDINGS.into_iter().find_map(singular)).copied()
     }
 
     /// The class of what a text names: that of the subject which shares the most words with it and has the fewest others. If

@@ -164,7 +164,8 @@ fn allowed<D>(kind: &Kind<D>, config: &Config) -> String {
         Kind::Image { .. } => IMAGES.into(),
         Kind::Class { .. } => {
             let last = config.classes.len().saturating_sub(1);
-            format!("{}, or an index from 0 to {last}", config.classes.join(", "))
+            let or_prompt = if config.has_words() { "; or a prompt in its place" } else { "" };
+            format!("{}, or an index from 0 to {last}{or_prompt}", config.classes.join(", "))
         }
         Kind::Model | Kind::Custom { .. } => String::new(),
     }

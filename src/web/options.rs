@@ -46,6 +46,8 @@ pub struct Options {
     pub allowed_hosts: Vec<HostName>,
     /// Other sites whose scripts may use the API.
     pub cors_origins: Vec<Origin>,
+    /// The model of the page's first view, at the address `/`; the default model if absent.
+    pub first_model: Option<String>,
     /// Further names of models in the OpenAI-compatible API.
     pub model_aliases: Vec<ModelAlias>,
     /// Time that links to pictures are valid which the OpenAI-compatible API returns.
@@ -73,6 +75,7 @@ impl Default for Options {
             public_paths: PublicPaths::default(),
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
+            first_model: None,
             model_aliases: Vec::new(),
             link_lifetime: Duration::from_secs(600),
             drain: Duration::from_secs(10),

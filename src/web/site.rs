@@ -70,6 +70,7 @@ pub(super) fn with_metrics(
         cost_limiter: CostLimiter::new(options.cost_limit),
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),
+        first_model: options.first_model.as_deref().map(Arc::from),
         model_aliases: Arc::new(
             options.model_aliases.iter().cloned().map(|alias| (alias.name, alias.model)).collect(),
         ),

@@ -30,6 +30,8 @@ pub(super) struct AppState {
     pub cost_limiter: CostLimiter,
     pub event_streams: Arc<EventStreams>,
     pub api_description: Arc<ApiDescription>,
+    /// The model of the page's first view, if it isn't the default one.
+    pub first_model: Option<Arc<str>>,
     /// Names of models in the OpenAI-compatible API.
     pub model_aliases: Arc<ModelAliases>,
     pub link_signer: Arc<LinkSigner>,

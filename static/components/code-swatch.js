@@ -20,9 +20,9 @@ export function setCodeColor(element, code) {
  * @param {number[]} codes
  * @param {number[]} probabilities
  * @param {number | undefined} drawn   the code that was drawn
- * @param {{label?: (code: number) => string, drawnProbability?: number}} [options]
+ * @param {{label?: (code: number) => string, drawnProbability?: number, drawnRank?: number}} [options]
  */
-export function codeItems(codes, probabilities, drawn, { label = String, drawnProbability } = {}) {
+export function codeItems(codes, probabilities, drawn, { label = String, drawnProbability, drawnRank } = {}) {
   const isListed = drawn === undefined || drawnProbability === undefined || !codes.length || codes.includes(drawn);
   const allCodes = isListed ? codes : [...codes, drawn];
   const allProbabilities = isListed ? probabilities : [...probabilities, drawnProbability];
@@ -33,7 +33,7 @@ export function codeItems(codes, probabilities, drawn, { label = String, drawnPr
     setCodeColor(swatch, code);
     const bar = createElement("span", "probability-bar");
     bar.style.setProperty("--value", `${(100 * allProbabilities[i]) / largest}%`);
-    const rank = i < codes.length ? `rank ${i + 1}` : `rank ${codes.length + 1} or lower`;
+    const rank = `rank ${i < codes.length ? i + 1 : drawnRank ?? `${codes.length + 1} or lower`}`;
     item.title = code === drawn ? `${rank}, drawn` : rank;
     item.append(swatch, createElement("span", "", label(code)), bar, createElement("span", "percent", formatPercent(allProbabilities[i])));
     if (code === drawn) item.append(createElement("span", "rank", `drawn, ${rank}`));

@@ -88,7 +88,7 @@ export class History {
     }
   }
 
-  /** Keeps the pictures of a finished run. @param {import("../lib/run.js").Run} run @param {string} address @param {string} model @param {import("../lib/settings.js").Settings} settings */
+  /** Keeps the pictures of a finished run. @param {import("../lib/run.js").Run} run @param {string} address @param {string} model @param {import("../lib/settings.js").Settings | import("../lib/settings.js").Settings[]} settings of the run, or of each picture */
   async add(run, address, model, settings) {
     try {
       const { pictureStore, toEntries } = await this.#load();

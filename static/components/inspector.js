@@ -59,7 +59,7 @@ export class Inspector {
     this.entropy.textContent = bits === undefined ? "none (encoded)" : `${bits.toFixed(2)} of ${model.codeBits.toFixed(0)} bits`;
     const codes = data.alternatives?.codes[row]?.[column] ?? [];
     this.alternativesSection.hidden = !codes.length;
-    this.alternatives.replaceChildren(...codeItems(codes, data.alternatives?.probabilities[row]?.[column] ?? [], code, { drawnProbability: p }));
+    this.alternatives.replaceChildren(...codeItems(codes, data.alternatives?.probabilities[row]?.[column] ?? [], code, { drawnProbability: p, drawnRank: data.alternatives?.ranks?.[row]?.[column] }));
     this.codeHistory.replaceChildren(...codeHistoryItems(steps, cell, step));
     const probability = p === undefined ? "" : `, probability ${formatPercent(p)}`;
     const entropy = bits === undefined ? "" : `, entropy ${bits.toFixed(1)} bits`;

@@ -15,8 +15,8 @@ export function isForThisModel(address) {
 
 /** The address of a view without settings. @param {string} view */
 export function viewAddress(view) {
-  const query = viewQuery(view).toString();
-  return query ? `${ROOT}/?${query}` : `${ROOT}/`;
+  const query = view === "draw" ? new URLSearchParams(model.isFirst ? {} : { model: model.name }) : viewQuery(view);
+  return query.size ? `${ROOT}/?${query}` : `${ROOT}/`;
 }
 
 /** The address of a view with settings. @param {string} view @param {import("./settings.js").Settings} settings @param {Record<string, string>} [more] */

@@ -9,6 +9,8 @@ export const model = {
   title: dataset.title ?? "",
   /** Addresses without a model mean this one. */
   isDefault: dataset.defaultModel === "true",
+  /** The address `/` shows this one. */
+  isFirst: dataset.firstModel === "true",
   /** T */
   stepCount: Number(dataset.steps),
   /** Rows and columns of a token grid: h = w. */

@@ -286,20 +286,22 @@ export const isEntry = (entry) =>
 /** @param {string} text */
 const shorten = (text) => (text.length > MAX_LABEL ? `${text.slice(0, MAX_LABEL - 1)}…` : text);
 
-/** What is kept of a run whose pictures are finished. @param {import("./run.js").Run} run @param {string} address without the picture that it picks @param {string} modelName @param {Settings} settings @returns {Entry[]} */
+/** What is kept of a run whose pictures are finished. @param {import("./run.js").Run} run @param {string} address without the picture that it picks @param {string} modelName @param {Settings | Settings[]} settings of the run, or of each picture @returns {Entry[]} */
 export function toEntries(run, address, modelName, settings) {
   const time = Date.now();
   return run.pictures.flatMap((picture, index) => {
     const { subject, style, seed, png } = picture;
     const label = shorten(picture.label);
-    const steps = picture.steps.slice(1, picture.lastStep + 1).map(({ tokens, entropy, probability, sources }) => ({ tokens, entropy, probability, ...sources }));
+    // The first steps of a variation may be missing.
+    const steps = picture.steps.slice(picture.firstStep, picture.lastStep + 1).map(({ tokens, entropy, probability, sources }) => ({ tokens, entropy, probability, ...sources }));
     if (!png || !steps.every(({ clean }) => clean)) return [];
-    const size = png.length + steps.reduce((sum, { noisy = "", clean = "", tokens }) => sum + noisy.length + clean.length + 40 * tokens.length ** 2, 0);
+    const { request } = run.jobOf(index);
+    const size = png.length + (request.image?.length ?? 0) + steps.reduce((sum, { noisy = "", clean = "", tokens }) => sum + noisy.length + clean.length + 40 * tokens.length ** 2, 0);
     const entry = {
       picture: {
         id: `${address}#${index}`, run: address, index, number: run.indexInJob(index), model: modelName, label, seed,
         ...(picture.style && { subject: shorten(subject), style }),
-        request: run.jobOf(index).request, settings, png, time, starred: false, size,
+        request, settings: Array.isArray(settings) ? settings[index] : settings, png, time, starred: false, size,
       },
       steps,
     };

@@ -7,7 +7,7 @@ import { decodePng } from "./images.js";
  * @property {number[][]} tokens         code per position, h rows of w
  * @property {number[][]} [entropy]      bits per position
  * @property {number[][]} [probability]  of the drawn code
- * @property {{codes: number[][][], probabilities: number[][][]}} [alternatives]  the most likely codes per position
+ * @property {{codes: number[][][], probabilities: number[][][], ranks: number[][]}} [alternatives]  the most likely codes per position; the rank of the drawn code
  * @property {CanvasImageSource} noisy
  * @property {CanvasImageSource} clean
  * @property {{noisy: string, clean: string}} [sources]  the previews as data URLs

@@ -236,18 +236,22 @@ export class CompareView extends RunView {
   #submitMatrix() {
     const matrix = this.#readMatrix(false);
     if (!matrix) return;
-    const { columns, rows, settings, all } = matrix;
-    this.isMatrix = true;
-    this.settings = all;
+    const { columns, rows, settings } = matrix;
     const separator = (/** @type {Axis} */ axis) => (axis.setting === "class" ? "," : " ");
     this.address = settingsAddress("compare", settings, {
       x: columns.setting, xs: columns.values.join(separator(columns)), y: rows.setting, ys: rows.values.join(separator(rows)),
     });
     this.page.setAddress(this.address, Boolean(this.run));
-    const run = new Run(all.flatMap(toRequests));
+    this.#beginMatrix(matrix, new Run(matrix.all.flatMap(toRequests)));
+    this.page.scrollIntoView(part(this.root, "matrix"));
+  }
+
+  /** @param {{columns: Axis, rows: Axis, settings: Settings, all: Settings[]}} matrix @param {Run} run */
+  #beginMatrix({ columns, rows, settings, all }, run) {
+    this.isMatrix = true;
+    this.settings = all;
     this.matrix.show(columns, rows, run.pictures, fileName(`matrix-${columns.setting}-${rows.setting}`, settings.seeds[0], 0));
     this.#start(run);
-    this.page.scrollIntoView(part(this.root, "matrix"));
   }
 
   /** Back and Forward: shows the comparison of an address. @param {string} address */
@@ -260,8 +264,14 @@ export class CompareView extends RunView {
     this.rightChosen = true;
     this.onFormChange();
     if (isShown) return;
-    const kept = this.isMatrix || this.#choosesMatrix ? null : await this.page.keptRun(address);
-    if (!kept || kept.pictures.length !== 2) return this.status.show("idle", "Press Compare to draw with these settings.");
+    const kept = await this.page.keptRun(address);
+    const matrix = this.#choosesMatrix ? this.#readMatrix(true) : null;
+    const count = this.#choosesMatrix ? matrix?.all.length : 2;
+    if (!kept || kept.pictures.length !== count) return this.status.show("idle", "Press Compare to draw with these settings.");
+    if (matrix) {
+      this.address = address;
+      return this.#beginMatrix(matrix, kept);
+    }
     this.isMatrix = false;
     this.address = address;
     this.settings = this.#readSides(true) ?? [];
@@ -310,6 +320,7 @@ export class CompareView extends RunView {
       this.matrix.showLatest();
       this.matrix.setReady(true);
       this.viewer.player.skipToLast();
+      if (!run.endedBefore) this.page.keepRun(run, this.address, this.settings);
       return this.page.updateButtons();
     }
     this.actions.finish();

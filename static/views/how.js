@@ -181,7 +181,7 @@ export class HowView {
     const step = this.linked[1].data?.steps[this.step];
     const codes = step?.alternatives?.codes[row][column] ?? [];
     const probabilities = step?.alternatives?.probabilities[row][column] ?? [];
-    const items = codeItems(codes, probabilities, step?.tokens[row][column], { label: (code) => `Code ${code}`, drawnProbability: step?.probability?.[row][column] });
+    const items = codeItems(codes, probabilities, step?.tokens[row][column], { label: (code) => `Code ${code}`, drawnProbability: step?.probability?.[row][column], drawnRank: step?.alternatives?.ranks?.[row][column] });
     part(this.root, "probabilities").replaceChildren(...items);
     part(this.root, "probabilities-place").textContent = `row ${row + 1}, column ${column + 1} at step ${this.step}`;
   }

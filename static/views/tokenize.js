@@ -70,6 +70,10 @@ export class TokenizeView extends RunView {
     this.encoded = null;
     /** Steps that the variations keep. */
     this.keptSteps = 0;
+    /** The address and the settings of the variations, as the history keeps them. */
+    this.address = "";
+    /** @type {import("../lib/settings.js").Settings | null} */
+    this.settings = null;
     const kept = new URLSearchParams(location.search).get("from_step") ?? "";
     if (kept && !validateNumber(field("from_step"), kept)) setValue("from_step", kept);
     this.#restore();
@@ -82,7 +86,26 @@ export class TokenizeView extends RunView {
     await this.encode({ dataUrl: saved.dataUrl, note: String(saved.note ?? "").slice(0, 100) }, saved.seed);
     if (!this.encoded || !isSavedRun(saved.run)) return;
     this.keptSteps = saved.run.jobs[0].body.from_step;
+    this.address = String(saved.address ?? "");
+    this.settings = saved.settings ?? null;
     this.#begin(Run.restore(saved.run));
+  }
+
+  /** Back, Forward or the history: shows variations that this browser has kept, even without the server. @param {string} address */
+  async onAddress(address) {
+    if (address === this.address) return;
+    const kept = new URL(address, location.href).searchParams.has("picture") ? await this.page.keptRun(address) : null;
+    const { image = "", from_step: keptSteps = 1, seed } = kept?.jobs[0].request ?? {};
+    if (!kept || !PNG.test(image)) return;
+    this.cancel();
+    this.page.form.apply(address);
+    setValue("from_step", keptSteps);
+    await this.encode({ dataUrl: image, note: "From the history." }, seed);
+    if (this.inputImage?.dataUrl !== image) return;
+    this.input.src = image;
+    this.keptSteps = keptSteps;
+    this.address = address;
+    this.#begin(kept);
   }
 
   codeScopes() {
@@ -174,8 +197,10 @@ export class TokenizeView extends RunView {
     this.page.updateButtons();
   }
 
-  submit() {
+  async submit() {
     if (this.running) return;
+    // A picture of the history that the server couldn't encode.
+    if (!this.encoded && this.run?.stored && this.inputImage) await this.encode(this.inputImage);
     if (!this.encoded) {
       this.status.show("idle", "First drop, paste, choose or draw a picture.");
       byId("file").focus();
@@ -191,16 +216,18 @@ export class TokenizeView extends RunView {
     // The noise that the picture was encoded with, unless the user has chosen a seed.
     const seeds = seedLocked ? settings.seeds : [seed];
     if (!seedLocked) field("seed").value = String(seed);
-    const requests = toRequests({ ...settings, seeds });
-    this.page.setAddress(settingsAddress("tokenize", { ...settings, seeds }, { from_step: String(this.keptSteps) }));
+    this.settings = { ...settings, seeds };
+    const requests = toRequests(this.settings);
+    this.address = settingsAddress("tokenize", this.settings, { from_step: String(this.keptSteps), picture: hashOf(dataUrl) });
+    this.page.setAddress(this.address, Boolean(this.run));
     this.#begin(new Run(requests.map((request) => ({ ...request, image: dataUrl, from_step: this.keptSteps }))));
   }
 
-  /** Draws variations of the encoded picture. @param {Run} run */
+  /** Draws variations of the encoded picture, or shows those that were kept. @param {Run} run */
   #begin(run) {
-    if (!this.encoded) return;
-    const { seed, picture } = this.encoded;
     for (const [index, variation] of run.pictures.entries()) {
+      if (!this.encoded || run.stored) break;
+      const { seed, picture } = this.encoded;
       // The first picture of a job with this seed has the same noise, so its kept steps are those of the encoded picture.
       if (run.indexInJob(index) > 0 || variation.seed !== seed) continue;
       variation.firstStep = 1;
@@ -215,16 +242,18 @@ export class TokenizeView extends RunView {
 
   /** @param {Run} run */
   onRunState(run) {
-    if (this.encoded && run.state !== "submitting") {
+    if (this.encoded && !run.stored && run.state !== "submitting") {
       const { dataUrl, seed } = this.encoded;
-      write("session", STORAGE_KEY, { dataUrl, seed, note: this.inputImage?.note, run: run.save() });
+      write("session", STORAGE_KEY, { dataUrl, seed, note: this.inputImage?.note, run: run.save(), address: this.address, settings: this.settings });
     }
     super.onRunState(run);
   }
 
-  onDrawn() {
+  /** @param {Run} run */
+  onDrawn(run) {
     this.actions.finish();
     this.page.updateButtons();
+    if (!run.endedBefore && this.settings) this.page.keepRun(run, this.address, this.settings);
   }
 
   runningText() {
@@ -240,6 +269,13 @@ export class TokenizeView extends RunView {
     this.strip.setCurrent(step);
     this.sheet.showStep(step, fadeMs);
   }
+}
+
+/** Distinguishes the pictures whose variations are kept: eight hexadecimal digits (FNV-1a). @param {string} text */
+function hashOf(text) {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
 }
 
 /** Whether what was stored is a run of variations. @param {any} run @returns {run is import("../lib/run.js").SavedRun} */

@@ -7,7 +7,7 @@
  * @property {() => void} updateButtons                    a run has started or ended
  * @property {(address: string, push?: boolean) => void} setAddress  replaces the page's address, or adds one to which Back returns
  * @property {(address: string) => Promise<void>} openAddress        shows another view or drawing; Back returns
- * @property {(run: import("../lib/run.js").Run, address: string, settings: import("../lib/settings.js").Settings) => void} keepRun  stores its pictures in this browser
+ * @property {(run: import("../lib/run.js").Run, address: string, settings: import("../lib/settings.js").Settings | import("../lib/settings.js").Settings[]) => void} keepRun  stores its pictures in this browser, with the settings of the run or of each picture
  * @property {(address: string) => Promise<import("../lib/run.js").Run | null>} keptRun
  * @property {(run: import("../lib/run.js").Run, index: number, settings: import("../lib/settings.js").Settings) => Promise<void>} showInDraw  opens one of its pictures in Draw
  * @property {() => void} updateTitle                      the view shows another picture

@@ -52,6 +52,10 @@ async fn a_link_to_a_picture_has_a_title_a_description_and_an_image() {
         Some(page.split_once(&start)?.1.split_once('"').unwrap().0.replace("&#38;", "&"))
     };
     assert_eq!(meta("og:title").unwrap(), "Square, seed 7, no. 2 · RDPM");
+    // As on the page, the order of the classes is the model's.
+    let link_of_other_order = "/?class=Square&class=Circle&seed=7&count=2&pick=4";
+    let page = server.get(link_of_other_order).await.text().await.unwrap();
+    assert!(page.contains("<title>Square, seed 7, no. 2 · RDPM: pictures from tokens</title>"));
     let query = link.trim_start_matches("/?");
     let image = format!("https://{}/preview.png?{query}", server.address);
     assert_eq!(meta("og:image").unwrap(), image);

@@ -64,7 +64,7 @@ async fn axe_finds_no_violation_on_any_view_in_light_and_dark() {
         browser.until_state("compare", "completed").await;
         assert_eq!(violations(&browser).await, json!([]), "comparison, {theme}");
         browser.set_size(360, 800).await;
-        browser.goto(&url).await;
+        browser.goto(&format!("{url}/?model=fashion-mnist")).await;
         browser.until_loaded("draw").await;
         assert_eq!(violations(&browser).await, json!([]), "phone, {theme}");
         browser.close().await;
@@ -236,7 +236,7 @@ async fn the_layout_does_not_shift_from_first_paint_to_finished_picture() {
                 "{view} at {width} pixels"
             );
         }
-        browser.goto(&url).await;
+        browser.goto(&format!("{url}/?model=fashion-mnist")).await;
         browser.fill("#seed", "7").await;
         browser.click("#submit").await;
         browser.until_state("draw", "completed").await;
@@ -295,10 +295,11 @@ async fn the_documentation_of_the_api_has_the_typography_of_the_page() {
     for theme in ["light", "dark"] {
         let browser = Browser::start(1440, 1000).await;
         browser.emulate_media(&[("prefers-color-scheme", theme)]).await;
-        browser.goto(&url).await;
+        browser.goto(&format!("{url}/?model=fashion-mnist")).await;
         let page = browser.script(style).await;
         browser.goto(&format!("{url}/docs")).await;
         assert_eq!(browser.script(style).await, page, "{theme}");
+        browser.until("document.querySelector('.run')").await;
         assert_eq!(violations(&browser).await, json!([]), "{theme}");
         assert_eq!(browser.console_messages().await, Vec::<Value>::new());
         browser.close().await;

@@ -170,5 +170,20 @@ async fn a_matrix_varies_two_settings_of_one_seed() {
     site.until_state("compare", "completed").await;
     assert_eq!(site.script(heads).await, json!(["0.5", "3", "Bag", "Coat"]));
     assert_eq!(site.script("return window.layoutShifts").await, json!([]));
+    // The history shows it again without the server.
+    let cells = "return [...document.querySelectorAll('.matrix canvas')].map(canvas => canvas.toDataURL())";
+    // The last step fades in.
+    let fade = std::time::Duration::from_millis(600);
+    tokio::time::sleep(fade).await;
+    let drawn = site.script(cells).await;
+    site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
+    let entry = "[data-part=history-list] a[href*='view=compare'][href*='x=guidance']";
+    site.until(&format!("document.querySelector(\"{entry}\")")).await;
+    site.script("const send = window.fetch; window.fetch = (url, options) => String(url).includes('generations') ? Promise.reject(new TypeError('no server')) : send(url, options)").await;
+    site.click(entry).await;
+    site.until_state("compare", "completed").await;
+    tokio::time::sleep(fade).await;
+    assert_eq!(site.script(heads).await, json!(["0.5", "3", "Bag", "Coat"]));
+    assert!(site.script(cells).await == drawn, "other pictures");
     site.close().await;
 }

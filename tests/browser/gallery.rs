@@ -148,14 +148,14 @@ async fn without_working_storage_pictures_are_kept_in_memory_and_the_page_says_s
         "indexedDB.open = () => { throw new Error('refused') }",
         "IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError') }",
     ] {
-        site.goto(&site.url).await;
+        site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
         site.script(broken).await;
         site.run("draw").await;
         site.until(&format!("{RUNS} === 1")).await;
         assert!(site.text("[data-part=history-note]").await.contains("until the page is closed"), "{broken}");
     }
     // Pictures that can't be read are left out.
-    site.goto(&site.url).await;
+    site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
     site.run("draw").await;
     site.until(&format!("{RUNS} === 1")).await;
     site.client
@@ -168,7 +168,7 @@ async fn without_working_storage_pictures_are_kept_in_memory_and_the_page_says_s
         )
         .await
         .unwrap();
-    site.goto(&site.url).await;
+    site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
     site.until(&format!("{RUNS} === 1")).await;
     site.close().await;
 }

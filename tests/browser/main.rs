@@ -6,6 +6,7 @@
 mod accessibility;
 mod code;
 mod compare;
+mod docs;
 mod embedding;
 mod gallery;
 mod how;

@@ -230,6 +230,58 @@ async fn unknown_words_and_prompts_without_a_known_word_are_told_beside_the_fiel
 }
 
 #[tokio::test]
+async fn any_text_is_drawn_or_refused_beside_the_field() {
+    let site = Site::open("/?model=emoji").await;
+    let (long, wide) = ("red heart ".repeat(200), "猫".repeat(1000));
+    for (prompt, is_drawn) in [
+        ("<img src=x onerror=alert(1)> heart", true),
+        ("'; DROP TABLE jobs; -- heart", true),
+        ("RED Hearts!!!", true),
+        ("strawberries", true),
+        ("👍🏽", true),
+        (long.trim(), true),
+        ("&model=fashion-mnist&class=Bag", true),
+        ("\u{202e}\u{200b}", false),
+        ("قطة", false),
+        (&wide, false),
+    ] {
+        let set = "const [text] = arguments, field = document.getElementById('prompt'); field.focus(); field.value = text; \
+            field.dispatchEvent(new Event('input', {bubbles: true})); document.getElementById('settings').requestSubmit()";
+        site.client.execute(set, vec![json!(prompt)]).await.unwrap();
+        if is_drawn {
+            site.until_state("draw", "completed").await;
+            assert_eq!(query(&site).await["prompt"], prompt);
+            assert_eq!(site.text("#draw [data-part=title]").await, prompt);
+        } else {
+            site.until("!document.getElementById('prompt-error').hidden || !document.getElementById('class-error').hidden")
+                .await;
+        }
+        let intact = "return [document.querySelectorAll('img[src=x]').length, document.documentElement.scrollWidth <= innerWidth]";
+        assert_eq!(site.script(intact).await, json!([0, true]), "{prompt}");
+    }
+    site.browser.close().await; // the console names the refused requests
+}
+
+#[tokio::test]
+async fn the_first_view_knows_words_and_each_model_keeps_its_addresses() {
+    let site = Site::open("/?utm_source=test").await;
+    let model = "return document.body.dataset.model";
+    assert_eq!(site.script(model).await, "emoji");
+    site.fill("#prompt", "panda").await;
+    site.run("draw").await;
+    assert_eq!(query(&site).await["model"], "emoji");
+    // Links without a model mean the default one, as before.
+    site.goto(&format!("{}/?class=Bag&seed=7", site.url)).await;
+    assert_eq!(site.script(model).await, "fashion-mnist");
+    site.until_state("draw", "completed").await;
+    let address = "return document.querySelector('.logo a').getAttribute('href')";
+    assert_eq!(site.script(address).await, "/?model=fashion-mnist");
+    site.goto(&format!("{}/?view=compare", site.url)).await;
+    assert_eq!(site.script(model).await, "fashion-mnist");
+    site.close().await;
+}
+
+#[tokio::test]
 async fn a_surprise_an_example_and_an_empty_prompt_are_drawn() {
     let site = Site::open("/?model=emoji").await;
     assert_eq!(site.text("#draw [data-part=title]").await, "A surprise");

@@ -28,7 +28,7 @@ async fn the_history_restores_settings_and_can_be_deleted() {
     let site = Site::open("/?class=Sneaker&seed=9&guidance=3").await;
     site.until_state("draw", "completed").await;
     let picture = site.picture().await;
-    site.goto(&site.url).await;
+    site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
     assert_eq!(site.script("return document.getElementById('guidance').value").await, json!("2"));
     site.until("document.querySelector('#draw .history-list a')").await;
     site.click("#draw .history-list a").await;
@@ -65,7 +65,7 @@ async fn invalid_or_full_storage_does_not_break_the_page() {
             "localStorage['rdpm.history./?seed=1'] = {value}; sessionStorage['rdpm.run'] = {value}"
         ))
         .await;
-        site.goto(&site.url).await;
+        site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
         assert_eq!(
             site.script("return document.querySelectorAll('#draw .history-list a').length").await,
             json!(0)

@@ -235,7 +235,7 @@ async fn settings_playback_and_colours_are_remembered_for_each_model() {
     let shown = "return [document.querySelector('[name=class]:checked').value, ...['guidance', 'count'].map(id => document.getElementById(id).value), \
         document.querySelector('#draw [data-part=speed]').value, document.querySelector('[name=draw-color-mode]:checked').value, \
         document.querySelector('#draw [data-part=show-numbers]').checked]";
-    site.goto(&site.url).await;
+    site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
     assert_eq!(site.script(shown).await, json!(["Bag", "3", "2", "2", "entropy", true]));
     assert_eq!(site.text("#draw [data-part=title]").await, "Bag");
     assert_eq!(site.script("return window.layoutShifts").await, json!([]));
@@ -252,7 +252,7 @@ async fn settings_playback_and_colours_are_remembered_for_each_model() {
         r#"{"classes": [7, "Boat"], "numbers": {"guidance": "x", "count": 99}, "speed": "fast", "colorMode": "x"}"#,
     ] {
         site.script(&format!("localStorage['rdpm.preferences.fashion-mnist'] = '{stored}'")).await;
-        site.goto(&site.url).await;
+        site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
         assert_eq!(
             site.script(shown).await,
             json!(["T-shirt/top", "2", "1", "1", "code", false]),

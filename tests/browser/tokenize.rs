@@ -55,6 +55,29 @@ async fn a_file_is_encoded_decoded_and_continued_from_a_step() {
     };
     assert_eq!(entropy(2).await, "none (encoded)");
     assert!(entropy(8).await.ends_with("of 8 bits"));
+
+    // The history keeps the variations, and shows them again without the server.
+    let sheet =
+        "return [...document.querySelectorAll('#tokenize .sheet canvas')].map(canvas => canvas.toDataURL())";
+    site.script("document.querySelector('#tokenize [data-part=bars] > :last-child').dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))").await;
+    // The last step fades in.
+    let fade = std::time::Duration::from_millis(600);
+    tokio::time::sleep(fade).await;
+    let drawn = site.script(sheet).await;
+    site.script("sessionStorage.clear()").await;
+    site.goto(&format!("{}/?model=fashion-mnist", site.url)).await;
+    let entry = "[data-part=history-list] a[href*='view=tokenize']";
+    site.until(&format!("document.querySelector(\"{entry}\")")).await;
+    site.script("window.fetch = () => Promise.reject(new TypeError('no server'))").await;
+    site.click(entry).await;
+    site.until_state("tokenize", "completed").await;
+    tokio::time::sleep(fade).await;
+    assert!(site.script(sheet).await == drawn, "other pictures");
+    assert_eq!(site.script("return document.getElementById('from_step').value").await, "3");
+    assert_eq!(
+        site.script("return document.querySelector('#tokenize [data-part=input]').naturalWidth").await,
+        json!(28)
+    );
     site.close().await;
 }
 

@@ -20,7 +20,7 @@ async fn screenshots() {
             let browser = Browser::start(width, height).await;
             browser.emulate_media(&[("prefers-color-scheme", theme)]).await;
             browser.cdp("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
-            browser.goto(&format!("{url}/?class=Ankle+boot&seed=7&count=8")).await;
+            browser.goto(&format!("{url}/?model=emoji&prompt=hamburger&style=all&seed=2")).await;
             browser.until_state("draw", "completed").await;
             browser.script("document.activeElement.blur(); document.querySelector('#draw [data-part=bars] > :nth-child(4)').dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))").await;
             select_cell(&browser, "draw").await;

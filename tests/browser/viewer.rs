@@ -266,7 +266,7 @@ async fn reduced_motion_shows_the_last_step_without_playing_the_others() {
     let (_server, url) = server(0);
     let browser = Browser::start(1440, 1000).await;
     browser.emulate_media(&[("prefers-reduced-motion", "reduce")]).await;
-    browser.goto(&url).await;
+    browser.goto(&format!("{url}/?model=fashion-mnist")).await;
     browser.script(
         "window.states = []; const line = document.querySelector('#draw .status'); \
          new MutationObserver(() => window.states.push(line.dataset.state)).observe(line, {attributes: true})",

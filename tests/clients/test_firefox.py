@@ -124,7 +124,7 @@ def test_draws_and_shows_kept_pictures_again(firefox: Firefox, server: str) -> N
     firefox.until("document.querySelector('#draw .status').innerText.includes('Shown again')")
     assert firefox.script(PICTURE) == first
     # After a reload the pictures come from IndexedDB.
-    firefox.go("/")
+    firefox.go("/?model=fashion-mnist")
     firefox.until("document.querySelectorAll('#draw .history-list a').length === 2")
     firefox.script("document.querySelectorAll('#draw .history-list a')[1].click()")
     firefox.until("document.querySelector('#draw .status').innerText.includes('Shown again')")

@@ -139,6 +139,7 @@ impl Backend for FakeBackend {
                 alternatives: state.alternatives.then(|| Alternatives {
                     codes: [0, 1].repeat(positions),
                     probabilities: [0.5, 0.25].repeat(positions),
+                    ranks: vec![1; positions],
                 }),
                 given: Vec::new(),
             }

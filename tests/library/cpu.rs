@@ -145,6 +145,9 @@ fn sampling_on_the_device_agrees_with_sampling_on_the_host() {
             let same = known.iter().filter(|((a, b), _)| a == b).count();
             assert!(same * 100 >= known.len() * 98, "image {image}: {same} of {}", known.len());
             assert!(near(&host.probabilities, &device.probabilities), "image {image}");
+            // Near ties may change places.
+            let close = pairs(&host.ranks, &device.ranks).filter(|(a, b)| a.abs_diff(**b) <= 1).count();
+            assert!(close * 100 >= host.ranks.len() * 95, "image {image}: {close}");
         }
     }
 }

@@ -85,6 +85,9 @@ fn alternatives_are_the_most_probable_codes_after_temperature_and_top_k() {
         let mut order: Vec<usize> = (0..256).collect();
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
         let weight = |code: usize| (f64::from(logits[code]) / 0.8).exp();
+        // The rank of the drawn code, which top_k allows.
+        let drawn = order.iter().position(|&code| code as u32 == step.tokens[position]).unwrap();
+        assert_eq!(found.ranks[position] as usize, drawn + 1, "{position}");
         let total: f64 = order[..3].iter().map(|&code| weight(code)).sum();
         for (rank, &code) in order[..4].iter().enumerate() {
             let index = position * 4 + rank;

@@ -245,3 +245,21 @@ fn an_invalid_vocabulary_is_refused_at_load() {
     std::fs::remove_file(copy.path().join("vocabulary.json")).unwrap();
     assert!(Config::read(copy.path()).unwrap_err().to_string().contains("vocabulary.json"));
 }
+
+#[test]
+fn plurals_of_all_kinds_are_their_singulars() {
+    let emoji =
+        Config::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/emoji")).unwrap().vocabulary;
+    for (plural, singular) in [
+        ("tigers", "tiger"),
+        ("foxes", "fox"),
+        ("strawberries", "strawberry"),
+        ("wolves", "wolf"),
+        ("knives", "knife"),
+    ] {
+        assert_eq!(emoji.encode(plural), emoji.encode(singular), "{plural}");
+        assert!(emoji.encode(singular).unknown.is_empty(), "{singular}");
+    }
+    // A word that is known itself is no plural of another.
+    assert_ne!(emoji.encode("glasses"), emoji.encode("glass"));
+}

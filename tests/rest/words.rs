@@ -91,8 +91,17 @@ async fn invalid_prompts_and_styles_name_what_is_allowed() {
         (json!({"model": "words", "prompt": "кошка"}), "prompt", "such as red heart"),
         (json!({"model": "words", "prompt": 7}), "prompt", "text"),
         (json!({"model": "words", "prompt": "cat ".repeat(10_000)}), "prompt", "up to 2000 bytes"),
-        (json!({"model": "words", "prompt": " "}), "class", "Face, Heart"),
-        (json!({"model": "words"}), "class", "Face, Heart"),
+        (json!({"model": "words", "prompt": " "}), "class", "Face, Heart, or a prompt"),
+        (json!({"model": "words", "prompt": ""}), "class", "Face, Heart, or a prompt"),
+        (json!({"model": "words"}), "class", "index from 0 to 1; or a prompt in its place"),
+        (json!({"model": "words", "prompt": "猫 قطة"}), "prompt", "such as red heart"),
+        (json!({"model": "words", "prompt": "a".repeat(1999)}), "prompt", "such as red heart"),
+        (
+            json!({"model": "words", "prompt": "<script>alert('x')</script>; DROP TABLE jobs"}),
+            "prompt",
+            "English words",
+        ),
+        (json!({"model": "words", "prompt": ["cat"]}), "prompt", "text"),
         (json!({"model": "words", "class": "Face", "style": "oil"}), "style", "flat, round"),
         (json!({"model": "fashion-mnist", "prompt": "a bag"}), "prompt", "knows classes, not words"),
         (json!({"model": "fashion-mnist", "class": "Bag", "style": "flat"}), "style", "has no styles"),
@@ -104,6 +113,24 @@ async fn invalid_prompts_and_styles_name_what_is_allowed() {
         let error = &problem["errors"][0];
         assert_eq!(error["field"], field, "{problem}");
         assert!(error["allowed"].as_str().unwrap().contains(allowed), "{problem}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn known_words_are_drawn_whatever_stands_around_them() {
+    let server = server().await;
+    for (prompt, words, unknown) in [
+        ("CATS", "CATS", json!([])),
+        ("🐱", "🐱", json!([])),
+        ("\0red\u{1b}[31m\u{7}\nheart", "red [31m heart", json!(["31m"])),
+        ("'; DROP TABLE x; -- heart", "'; DROP TABLE x; -- heart", json!(["drop", "table", "x"])),
+        ("<b>red</b> heart", "<b>red</b> heart", json!(["b"])),
+        ("ｒｅｄ ｈｅａｒｔ", "ｒｅｄ ｈｅａｒｔ", json!([])),
+        ("красное heart", "красное heart", json!(["красное"])),
+    ] {
+        let job = finished_job(&server, &json!({"model": "words", "prompt": prompt, "seed": 1})).await;
+        assert_eq!((&job["prompt"], &job["unknown_words"]), (&json!(words), &unknown), "{prompt}");
     }
     server.stop().await;
 }

@@ -402,10 +402,12 @@ export interface components {
             /** @description With a prompt: its words that the model doesn't know. They have no effect. */
             unknown_words?: string[] | null;
         };
-        /** @description For each position, the most probable codes by falling probability. */
+        /** @description For each position, the most probable codes by falling probability, and the rank of the code that was drawn. */
         Alternative: {
             codes: number[][][];
             probabilities: number[][][];
+            /** @description 1: the drawn code was the most probable one. */
+            ranks: number[][];
         };
         /**
          * @description What an animation shows of each step.

@@ -134,7 +134,7 @@ impl Serve {
 
     async fn serve(self, mut stop: StopSignal) -> anyhow::Result<()> {
         let (step_timeout, drain) = (self.engine.step_timeout(), self.engine.drain());
-        let options = self.web_options()?;
+        let mut options = self.web_options()?;
         // Bind the port first, so that a port in use is reported before the models are loaded.
         let Listening { listener, address, file: _file } = listen::listen(&self.host, self.port).await?;
         let admin = match self.connections.admin_listen {
@@ -160,6 +160,9 @@ impl Serve {
                 return Ok(());
             }
         };
+        // The first view is the best picture that there is; who names models names their order.
+        let with_words = chosen.models.iter().find(|(_, info)| info.config.has_words());
+        options.first_model = with_words.filter(|_| !chosen.named).map(|(_, info)| info.config.name.clone());
         let mut pictures = ClassPictures::default();
         for (folder, info) in &chosen.models {
             pictures.read(folder, &info.config);

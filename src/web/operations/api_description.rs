@@ -1,5 +1,5 @@
 //! The API described, for programs (`/openapi.json`) and for people (`/docs`). The page is made from the document once, at
-//! startup; it needs no script and loads nothing from other sites.
+//! startup, and loads nothing from other sites. A script (`static/docs.js`) runs the operations; the text needs none.
 
 use std::borrow::Cow;
 

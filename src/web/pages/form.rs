@@ -19,6 +19,10 @@ const MAX_QUOTED: usize = 40;
 /// The field of classes, which a comparison may vary beside the options of sampling.
 const CLASS: &str = "class";
 
+/// What an address can name beside the options of sampling.
+const KEYS: [&str; 12] =
+    ["model", "view", CLASS, "seed", "count", "vary", "to", "x", "y", "xs", "ys", "pick"];
+
 /// The value of `style` that asks for each style of the model.
 pub(super) const ALL_STYLES: &str = "all";
 
@@ -102,6 +106,12 @@ impl Form {
             form.problems.push(format!("{} further values can’t be used.", form.omitted_problems));
         }
         form
+    }
+
+    /// Whether an address names nothing of the form.
+    pub fn is_empty(encoded: &[u8]) -> bool {
+        let is_known = |key: &str| KEYS.contains(&key) || sampling_fields().any(|field| field.name == key);
+        !form_urlencoded::parse(encoded).any(|(key, _)| is_known(&key))
     }
 
     /// Whether this is a link to a particular picture: class and seed are given and all values are valid.

@@ -50,6 +50,8 @@ struct Model<'a> {
     title: &'a str,
     /// Whether addresses that name no model mean this one.
     is_default: bool,
+    /// Whether the address `/` shows this one.
+    is_first: bool,
     steps: usize,
     grid: usize,
     codes: usize,
@@ -124,7 +126,8 @@ impl Page<'_> {
     /// The address of a view of this model.
     fn address(&self, view: View) -> String {
         let view = Some(view.name()).filter(|name| *name != View::Draw.name());
-        let model = Some(self.model.name).filter(|_| !self.model.is_default);
+        let is_meant = if view.is_none() { self.model.is_first } else { self.model.is_default };
+        let model = Some(self.model.name).filter(|_| !is_meant);
         let pairs = [("view", view), ("model", model)];
         let pairs = pairs.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
         let query = pairs.collect::<Vec<_>>().join("&");
@@ -150,7 +153,10 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
-    let form = Form::read(&app.engine, query.as_bytes());
+    let form = match app.first_model.as_deref().filter(|_| Form::is_empty(query.as_bytes())) {
+        Some(name) => Form::read(&app.engine, format!("model={name}").as_bytes()),
+        None => Form::read(&app.engine, query.as_bytes()),
+    };
     let link = Link::new(&form, base_url(&headers).as_deref(), &query);
     render(&app, root_path(&headers), form, link, Vec::new(), false)
 }
@@ -214,6 +220,10 @@ fn render(
             name: &config.name,
             title: &config.title,
             is_default: config.name == app.engine.default_model().config.name,
+            is_first: match app.first_model.as_deref() {
+                Some(first) => config.name == first,
+                None => config.name == app.engine.default_model().config.name,
+            },
             steps: config.steps(),
             grid: config.latent.grid,
             codes: config.trajectory.codes,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `queued` | `{"id", "status", "position", "eta_seconds"}`; position 1 is next, counted in jobs; the estimated time to its first image; sent again whenever the job has moved |
 //! | `started` | `{"id", "status"}` |
-//! | `step` | `{"step": 1..=T, "steps": T, "images": [{"index", "tokens", "entropy", "probability", "noisy", "clean"}]}`: the images that took this step; grids are h rows of w, entropies in bits, pictures `data:` URLs, left out where the request says `"previews": false`; with `"alternatives": true` each image also has `{"alternatives": {"codes", "probabilities"}}`, grids of the most probable codes of each position |
+//! | `step` | `{"step": 1..=T, "steps": T, "images": [{"index", "tokens", "entropy", "probability", "noisy", "clean"}]}`: the images that took this step; grids are h rows of w, entropies in bits, pictures `data:` URLs, left out where the request says `"previews": false`; with `"alternatives": true` each image also has `{"alternatives": {"codes", "probabilities", "ranks"}}`, grids of the most probable codes of each position, and of the rank of the code that was drawn |
 //! | `completed`, `failed`, `canceled` | the job as `GET` answers it; the last event |
 //!
 //! `id` counts up from 1. A stream starts with the first event or, where the request has `Last-Event-ID`, after that
@@ -149,13 +149,16 @@ pub(in crate::web) struct StepOfImage<'a> {
     clean: Option<String>,
 }
 
-/// For each position, the most probable codes by falling probability.
+/// For each position, the most probable codes by falling probability, and the rank of the code that was drawn.
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct Alternative<'a> {
     #[schema(value_type = Vec<Vec<Vec<u32>>>)]
     codes: Vec<Vec<&'a [u32]>>,
     #[schema(value_type = Vec<Vec<Vec<f32>>>)]
     probabilities: Vec<Vec<&'a [f32]>>,
+    /// 1: the drawn code was the most probable one.
+    #[schema(value_type = Vec<Vec<u32>>)]
+    ranks: Vec<&'a [u32]>,
 }
 
 impl<'a> StepEvent<'a> {
@@ -181,7 +184,11 @@ impl<'a> StepOfImage<'a> {
 
 impl<'a> Alternative<'a> {
     fn new(found: &'a Alternatives, width: usize) -> Self {
-        Self { codes: grid(&found.codes, width), probabilities: grid(&found.probabilities, width) }
+        Self {
+            codes: grid(&found.codes, width),
+            probabilities: grid(&found.probabilities, width),
+            ranks: found.ranks.chunks(width).collect(),
+        }
     }
 }
 

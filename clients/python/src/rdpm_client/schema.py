@@ -220,10 +220,12 @@ class StartedEvent(TypedDict):
 
 
 class Alternative(TypedDict):
-    """For each position, the most probable codes by falling probability."""
+    """For each position, the most probable codes by falling probability, and the rank of the code that was drawn."""
 
     codes: list[list[list[int]]]
     probabilities: list[list[list[float]]]
+    # 1: the drawn code was the most probable one.
+    ranks: list[list[int]]
 
 
 class StepOfImage(TypedDict):
