@@ -164,11 +164,12 @@ export class TokenizeView extends RunView {
     }
   }
 
-  /** Names what the picture shows, with links that draw it. @param {import("../lib/api.js").Caption | null} caption */
+  /** Names what the picture shows, up to three names of at least 1 %, with links that draw them. @param {import("../lib/api.js").Caption | null} caption */
   #showCaption(caption) {
     this.caption.hidden = !caption;
     if (!caption) return;
-    const names = caption.names.slice(0, 3).flatMap(({ text, probability }, i) => {
+    const likely = caption.names.filter(({ probability }, i) => i === 0 || (i < 3 && probability >= 0.01));
+    const names = likely.flatMap(({ text, probability }, i) => {
       const link = document.createElement("a");
       link.href = `${ROOT}/?${new URLSearchParams({ model: model.name, prompt: text })}`;
       link.textContent = text;

@@ -226,3 +226,19 @@ async fn the_sketch_does_not_move_and_errors_stand_beside_their_control() {
     assert_eq!(image::load_from_memory(&content).unwrap().width(), 28 * 32);
     site.close().await;
 }
+
+#[tokio::test]
+async fn a_model_that_can_name_pictures_says_what_one_looks_like_with_links_that_draw_it() {
+    let site = Site::open("/?view=tokenize&model=emoji").await;
+    site.until("document.body.dataset.loaded === 'tokenize'").await;
+    let hidden = site.script("return document.querySelector('#tokenize [data-part=caption]').hidden").await;
+    assert_eq!(hidden, json!(true));
+    site.click("#tokenize .example:nth-of-type(13)").await; // Music: a guitar
+    site.until_state("tokenize", "completed").await;
+    let caption = site.text("#tokenize [data-part=caption]").await;
+    assert!(caption.starts_with("Looks like: guitar "), "{caption}");
+    site.click("#tokenize [data-part=caption] a").await;
+    site.until("document.body.dataset.view === 'draw' && document.querySelector('#prompt')").await;
+    assert_eq!(site.script("return document.querySelector('#prompt').value").await, json!("guitar"));
+    site.close().await;
+}
