@@ -505,3 +505,114 @@ fn info_escapes_control_and_bidirectional_characters() {
     let said = folder.fail(&["info", "text.png"]);
     assert_eq!(said.matches("signature").count(), 1, "{said}");
 }
+
+#[test]
+fn token_files_decode_to_the_picture_of_their_run() {
+    let folder = TestFolder::new();
+    let generate = ["generate", "--class", "Bag", "--seed", "5", "--first", "3"];
+    folder.succeed(&[&generate[..], &["--output", "a.png", "--tokens", "a.rdpm", "--embed-tokens"]].concat());
+    folder.succeed(&[&generate[..], &["--count", "2", "--output", "b.png", "--tokens", "b.json"]].concat());
+    let expected = folder.image("a.png");
+    for file in ["a.rdpm", "b-0.json", "a.png"] {
+        folder.succeed(&["decode", file, "--output", "decoded.png"]);
+        assert_eq!(folder.image("decoded.png"), expected, "{file}");
+    }
+    folder.succeed(&["decode", "b-1.json", "--output", "decoded.png", "--scale", "2"]);
+    assert_ne!(folder.image("decoded.png").resize_exact(28, 28, image::imageops::Nearest), expected);
+    let text: Value = serde_json::from_slice(&fs::read(folder.path("b-1.json")).unwrap()).unwrap();
+    assert_eq!((&text["seed"], &text["index"]), (&Value::from(5), &Value::from(4)));
+    // Decoded from tokens alone, the picture is told to be.
+    let said = folder.succeed(&["info", "decoded.png"]);
+    assert!(said.contains("rdpm decode") && !said.contains("rdpm generate"), "{said}");
+    assert!(folder.succeed(&["info", "a.png"]).contains("rdpm generate"));
+    fs::write(folder.path("bad.rdpm"), b"RDPM\x01x").unwrap();
+    assert!(folder.fail(&["decode", "bad.rdpm"]).contains("truncated or damaged"));
+    assert!(folder.fail(&["decode", "b.png"]).contains("no token file"));
+}
+
+#[test]
+fn edit_keeps_the_cells_outside_the_mask_and_vary_the_first_steps() {
+    let folder = TestFolder::new();
+    let tokens = |name: &str| -> Vec<Vec<Vec<u32>>> {
+        let file: Value = serde_json::from_slice(&fs::read(folder.path(name)).unwrap()).unwrap();
+        serde_json::from_value(file["tokens"].clone()).unwrap()
+    };
+    folder
+        .succeed(&["generate", "--class", "Dress", "--seed", "2", "--output", "a.png", "--tokens", "a.json"]);
+    let mask = image::GrayImage::from_fn(56, 56, |_, y| image::Luma([if y < 24 { 255 } else { 0 }]));
+    mask.save(folder.path("mask.png")).unwrap();
+    let edit =
+        ["--mask", "mask.png", "--class", "Shirt", "--seed", "9", "--tokens", "b.json", "--output", "b.png"];
+    let output = folder.run(&[&["edit", "a.json"], &edit[..]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("56 × 56; scaled to 28 × 28"), "{said}");
+    let (before, after) = (tokens("a.json"), tokens("b.json"));
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before[3..], after[3..]);
+    }
+    assert!(before.iter().zip(&after).all(|(before, after)| before[..3] != after[..3]));
+    // The picture contains its tokens, so that it can be continued.
+    folder.succeed(&["decode", "b.png", "--output", "c.png"]);
+    assert_eq!(folder.image("b.png"), folder.image("c.png"));
+    folder.succeed(&[
+        "vary",
+        "b.png",
+        "--steps-kept",
+        "6",
+        "--count",
+        "2",
+        "--tokens",
+        "v.json",
+        "--output",
+        "v.png",
+    ]);
+    for name in ["v-0.json", "v-1.json"] {
+        assert_eq!(tokens(name)[..6], after[..6]);
+        assert_ne!(tokens(name)[6..], after[6..]);
+    }
+    // An image without tokens is encoded.
+    folder.succeed(&["edit", "mask.png", "--mask", "mask.png", "--output", "d.png", "--seed", "1"]);
+    assert_eq!(folder.image("d.png").width(), 28);
+    image::GrayImage::new(28, 28).save(folder.path("black.png")).unwrap();
+    assert!(folder.fail(&["edit", "a.json", "--mask", "black.png"]).contains("keeps everything"));
+    assert!(folder.fail(&["vary", "a.json", "--steps-kept", "10"]).contains("from 0 to 9"));
+}
+
+#[test]
+fn interpolate_has_both_pictures_at_its_ends() {
+    let folder = TestFolder::new();
+    for (seed, name) in [("1", "a"), ("6", "b")] {
+        let tokens = format!("{name}.rdpm");
+        let output = format!("{name}.png");
+        folder.succeed(&[
+            "generate", "--class", "Bag", "--seed", seed, "--tokens", &tokens, "--output", &output,
+        ]);
+    }
+    for ends in [["1", "6:0"], ["a.rdpm", "b.rdpm"]] {
+        for step in ["0", "7"] {
+            let flags = ["--class", "Bag", "--frames", "4", "--at-step", step, "--output", "sheet.png"];
+            folder.succeed(&[&["interpolate"], &ends[..], &flags[..]].concat());
+            // Its margins are in colour.
+            let sheet = DynamicImage::from(folder.image("sheet.png").into_luma8());
+            assert_eq!((sheet.width(), sheet.height()), (58, 58));
+            assert_eq!(sheet.crop_imm(0, 0, 28, 28), folder.image("a.png"), "{ends:?} {step}");
+            assert_eq!(sheet.crop_imm(30, 30, 28, 28), folder.image("b.png"), "{ends:?} {step}");
+            assert_ne!(sheet.crop_imm(30, 0, 28, 28), folder.image("a.png"));
+        }
+    }
+    folder.succeed(&[
+        "interpolate",
+        "a.png",
+        "b.png",
+        "--frames",
+        "5",
+        "--output",
+        "film.gif",
+        "--scale",
+        "2",
+    ]);
+    let film = std::io::BufReader::new(fs::File::open(folder.path("film.gif")).unwrap());
+    let frames = image::codecs::gif::GifDecoder::new(film).unwrap().into_frames();
+    assert_eq!(frames.count(), 5);
+    assert!(folder.fail(&["interpolate", "1", "2", "--at-step", "10"]).contains("from 0 to 9"));
+}

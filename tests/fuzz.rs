@@ -271,6 +271,22 @@ fn images_to_tokenize() {
 }
 
 #[test]
+fn token_files() {
+    let site = Site::new();
+    let body = r#"{"class": 0, "count": 1}"#;
+    let (_, body) = site.send(post("/api/v1/generations?wait=true", "application/json", body));
+    let done: Value = serde_json::from_slice(&body).unwrap();
+    let own = done["links"]["self"].as_str().unwrap();
+    let file =
+        |kind: &str| site.send(Request::get(format!("{own}/images/0.{kind}")).body(Body::empty()).unwrap()).1;
+    let files = [file("json"), file("rdpm")];
+    run(2000, (0..2usize, damage()), |(which, damage)| {
+        let kind = ["application/json", "application/octet-stream"][which];
+        site.check(post("/api/v1/decode", kind, damaged(files[which].clone(), &damage)), &[200])
+    });
+}
+
+#[test]
 fn forms() {
     let site = Site::new();
     let form = || {
@@ -334,9 +350,12 @@ fn addresses() {
 }
 
 /// Every route that takes a body, with the other addresses of the OpenAI-compatible API.
-const POST_PATHS: [&str; 8] = [
+const POST_PATHS: [&str; 11] = [
     "/api/v1/generations",
     "/api/v1/tokenizations",
+    "/api/v1/decode",
+    "/v1/images/edits",
+    "/v1/images/variations",
     "/v1/images/generations",
     "/v1/images/generations/",
     "/images/generations",
@@ -400,7 +419,7 @@ fn openai_bodies_at_other_addresses() {
     let deployment =
         "[a-zA-Z0-9%.{}_~-]{1,20}".prop_map(|name| format!("/openai/deployments/{name}/images/generations"));
     let paths =
-        prop_oneof![prop::sample::select(POST_PATHS[2..].to_vec()).prop_map(str::to_owned), deployment];
+        prop_oneof![prop::sample::select(POST_PATHS[5..].to_vec()).prop_map(str::to_owned), deployment];
     let queries = "(api-version(=[a-z0-9-]{0,12})?&?|[a-z{}]{0,4}=?){0,3}";
     run(1000, (paths, queries, object(OPENAI), damage()), |(path, query, body, damage)| {
         let bytes = damaged(body.to_string().into_bytes(), &damage);

@@ -17,15 +17,23 @@ HEAD = '''"""The JSON of the REST API. `generate_types.py` makes this file from 
 from typing import Any, Literal, NotRequired, TypedDict
 '''
 WIDTH = 105
-PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+PLAIN = {
+    "string": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "null": "None",
+    # Objects without a name of their own.
+    "object": "dict[str, Any]",
+}
 REFERENCE = "#/components/schemas/"
 
 
 def python_type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return schema["$ref"].removeprefix(REFERENCE)
-    if "oneOf" in schema:
-        return " | ".join(dict.fromkeys(python_type(option) for option in schema["oneOf"]))
+    if options := schema.get("oneOf") or schema.get("anyOf"):
+        return " | ".join(dict.fromkeys(python_type(option) for option in options))
     types = schema.get("type")
     if types is None:
         return "Any"

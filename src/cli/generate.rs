@@ -9,11 +9,12 @@ use indicatif::ProgressBar;
 use rand::RngExt;
 use rdpm::engine::SEED_MAX;
 use rdpm::model::{Config, Model, Sampler, SamplingSettings};
-use rdpm::picture::{self, Animation, AnimationFormat, Format, Provenance};
+use rdpm::picture::{self, Animation, AnimationFormat, Format, Provenance, TokenFile};
 
 use rdpm::request::GenerationDraft;
 
 use super::output::note;
+use super::redraw::{extension, write_tokens};
 use super::sampling_arguments::SamplingArguments;
 use super::{Escaped, ModelArguments, save};
 
@@ -49,6 +50,13 @@ pub struct Generate {
     /// Size of the square that every pixel becomes, 1 to 64.
     #[arg(long, env = "RDPM_SCALE", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     scale: u32,
+    /// File for the tokens, in the format of its extension (rdpm, json); `rdpm decode` makes the same picture of it. Of several
+    /// images, the files have their indices in their names.
+    #[arg(long, env = "RDPM_TOKENS", value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Write the tokens into the picture's file, too, if it is a PNG, WebP or JPEG file of one image.
+    #[arg(long, env = "RDPM_EMBED_TOKENS")]
+    embed_tokens: bool,
     /// Folder for pictures of every step: step-NN-tokens.png, step-NN-noisy.png, step-NN-clean.png.
     #[arg(long, env = "RDPM_STEPS", value_name = "FOLDER")]
     steps: Option<PathBuf>,
@@ -96,10 +104,20 @@ impl Generate {
             write_animation(frames, path).with_context(|| format!("{} can't be written", path.display()))?;
         }
         if let Some(last) = steps_pictures.last() {
-            let parameters = match &settings[..] {
+            let mut parameters = match &settings[..] {
                 [one] => Some(self.parameters(&model, one, seed)),
                 _ => None,
             };
+            for (number, grids) in last.grids.iter().enumerate() {
+                let (one, index) = (last.grids.len() == 1, self.first + number as u32 % self.count);
+                let file = TokenFile::new(&model.config().name, None, seed, index, grids)?;
+                if let Some(path) = &self.tokens {
+                    write_tokens(&file, path, (!one).then_some(number))?;
+                }
+                if let Some(parameters) = parameters.as_mut().filter(|_| one && self.embed_tokens) {
+                    parameters.tokens = Some(file.to_base64());
+                }
+            }
             self.write(&sheet(&last.images), parameters.as_ref())?;
         }
         if let Some(prompt) = &draft.options.prompt {
@@ -177,6 +195,9 @@ impl Generate {
                 }
                 if let Some(last) = steps_pictures.last_mut() {
                     last.images.extend(sampler.images()?);
+                    if self.tokens.is_some() || self.embed_tokens {
+                        last.grids.extend(sampler.tokens());
+                    }
                 }
             }
         }
@@ -192,11 +213,8 @@ struct StepPictures {
     noisy: Vec<DynamicImage>,
     clean: Vec<DynamicImage>,
     images: Vec<DynamicImage>,
-}
-
-/// The extension of a file's name, in lower case.
-fn extension(path: &Path) -> String {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase()
+    /// The token grids of each image.
+    grids: Vec<Vec<Vec<u32>>>,
 }
 
 /// One frame a step.

@@ -111,6 +111,9 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
     if let Some(step) = parameters.from_step {
         writeln!(text, "drawn from  step {step} of another image")?;
     }
+    if parameters.tokens.is_some() {
+        writeln!(text, "tokens      in the file: rdpm decode {}", Escaped(name.to_string()))?;
+    }
     if let Some(command) = parameters.command("again.png") {
         writeln!(text)?;
         if command.contains(is_unsafe) {

@@ -14,6 +14,14 @@ const MAX_FILE: u64 = 256 << 20;
 
 /// Reads an image as the API does. Returns its size, and the image cropped and scaled to the model's size.
 pub fn read_image(path: &Path, config: &Config) -> anyhow::Result<((u32, u32), DynamicImage)> {
+    let (name, file) = (path.display(), read_file(path)?);
+    let image = InputImage::open(file).map(|image| (image.size(), image.decode(config)));
+    let decoded = image.and_then(|(size, decoded)| decoded.map(|decoded| (size, decoded)));
+    decoded.map_err(|error| anyhow!("{name} can't be decoded: {}", describe(&error)))
+}
+
+/// Reads a file of a size that is allowed.
+pub fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let name = path.display();
     let mut file = Vec::new();
     File::open(path)
@@ -22,12 +30,16 @@ pub fn read_image(path: &Path, config: &Config) -> anyhow::Result<((u32, u32), D
     if file.len() as u64 > MAX_FILE {
         bail!("{name} can't be decoded: the file is larger than {} MiB", MAX_FILE >> 20);
     }
-    let image = InputImage::open(file).map(|image| (image.size(), image.decode(config)));
-    let decoded = image.and_then(|(size, decoded)| decoded.map(|decoded| (size, decoded)));
-    decoded.map_err(|error| anyhow!("{name} can't be decoded: {}", describe(&error)))
+    Ok(file)
 }
 
-fn describe(error: &InputError) -> String {
+/// Width and height of an image in pixels.
+pub fn image_size(path: &Path) -> anyhow::Result<(u32, u32)> {
+    let image = InputImage::open(read_file(path)?).map(|image| image.size());
+    image.map_err(|error| anyhow!("{} can't be decoded: {}", path.display(), describe(&error)))
+}
+
+pub fn describe(error: &InputError) -> String {
     match error {
         InputError::UnknownFormat { .. } => "it is not a PNG, JPEG, WebP, GIF or BMP file".into(),
         InputError::Unsupported { media_type, .. } => {

@@ -3,16 +3,21 @@
 mod bench;
 mod caption;
 mod config_file;
+mod decode;
+mod edit;
 mod environment;
 mod escape;
 mod generate;
 mod health;
 mod info;
 mod input;
+mod interpolate;
 mod models;
 mod output;
+mod redraw;
 mod sampling_arguments;
 mod serve;
+mod source;
 mod tokenize;
 
 use std::ffi::OsString;
@@ -50,6 +55,14 @@ enum Command {
     Caption(caption::Caption),
     /// Encode an image into its token grids and decode them again.
     Tokenize(tokenize::Tokenize),
+    /// Draw a part of a picture again.
+    Edit(edit::Edit),
+    /// Draw the last steps of a picture again: a variation of it.
+    Vary(edit::Vary),
+    /// Draw pictures between two others, as an animation or a sheet.
+    Interpolate(interpolate::Interpolate),
+    /// Decode a token file to its picture.
+    Decode(decode::Decode),
     /// Measure how many images per second this machine draws, in each precision and for several batch sizes, and suggest flags.
     Bench(bench::Bench),
     /// Describe the models and their device, or print the parameters of a picture.
@@ -93,6 +106,10 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Generate(command)) => command.run(),
         Some(Command::Caption(command)) => command.run(),
         Some(Command::Tokenize(command)) => command.run(),
+        Some(Command::Edit(command)) => command.run(),
+        Some(Command::Vary(command)) => command.run(),
+        Some(Command::Interpolate(command)) => command.run(),
+        Some(Command::Decode(command)) => command.run(),
         Some(Command::Bench(command)) => command.run(),
         Some(Command::Info(command)) => command.run(),
         None => Ok(()),

@@ -74,6 +74,16 @@ impl ModelArguments {
         self.load_first(|config| is_named || config.has_words())
     }
 
+    /// Loads the model of this name.
+    pub fn load_named(&self, name: &str) -> anyhow::Result<Model> {
+        let models = self.choose()?.models;
+        let Some((folder, _)) = models.iter().find(|(_, config)| config.name == name) else {
+            let known: Vec<&str> = models.iter().map(|(_, config)| config.name.as_str()).collect();
+            bail!("the tokens are of the model {name:?}; there: {}", known.join(", "));
+        };
+        self.load_on(folder, &open_device(&self.device)?)
+    }
+
     /// Loads the first model that is suitable, or else the default model.
     fn load_first(&self, is_suitable: impl Fn(&Config) -> bool) -> anyhow::Result<Model> {
         let models = self.choose()?.models;

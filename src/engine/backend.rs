@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use image::DynamicImage;
 
-use super::request::{InitImage, Request};
+use super::request::{GivenTokens, InitImage, Origin, Request};
 use crate::model::{
-    Config, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, device_name, open_device,
+    Config, ImageSeed, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, device_name,
+    open_device,
 };
 
 /// A model on a device, as a worker uses it. It is loaded, used and dropped on one thread, so it needn't be `Send`.
@@ -41,6 +42,9 @@ pub trait Backend {
     /// As in [`Backend::step`].
     fn previews(&self, states: &[&Self::SamplerState]) -> Result<Vec<Preview>, ModelError>;
 
+    /// C_1 … C_t of an image. `None` where its latent isn't their sum with the noise of a seed.
+    fn tokens(&self, state: &Self::SamplerState) -> Option<Vec<Vec<u32>>>;
+
     /// Decodes the running latent of each image, in the same order.
     ///
     /// # Errors
@@ -62,11 +66,20 @@ impl Backend for Model {
     }
 
     fn start(&self, request: &Request, index: u32) -> Result<SamplerState, ModelError> {
-        let (settings, seed) = (request.settings(), request.seed());
-        let state = match request.init_image() {
-            None => Model::start(self, settings, seed, index),
-            Some(InitImage { image, from_step }) => {
-                self.start_from_image(settings, seed, index, image, *from_step)?
+        let (settings, draws) = (request.settings(), request.draws(index));
+        let ImageSeed { seed, index: own } = draws;
+        let state = match request.origin() {
+            Origin::Noise => Model::start(self, settings, seed, own),
+            Origin::Image(InitImage { image, from_step, free: None }) => {
+                self.start_from_image(settings, seed, own, image, *from_step)?
+            }
+            Origin::Image(InitImage { image, from_step, free: Some(free) }) => {
+                self.start_edit(settings, draws, image, *from_step, free)?
+            }
+            Origin::Tokens(GivenTokens { given, noise }) => self.start_given(settings, *noise, draws, given),
+            Origin::Between(ends) => {
+                let weight = f64::from(index) / f64::from(request.count() - 1);
+                self.start_between(settings, ends.each_ref().map(|end| (end.noise, &end.grids[..])), weight)
             }
         };
         Ok(state.with_alternatives(request.alternatives()))
@@ -82,6 +95,10 @@ impl Backend for Model {
 
     fn images(&self, states: &[&SamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
         Model::images(self, states)
+    }
+
+    fn tokens(&self, state: &SamplerState) -> Option<Vec<Vec<u32>>> {
+        state.tokens()
     }
 
     fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {

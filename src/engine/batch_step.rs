@@ -29,8 +29,8 @@ pub(super) struct SampledStep {
 pub(super) enum Decoded {
     Nothing,
     Preview(Preview),
-    /// After the last step, when no noise is left and both previews are the image.
-    Image(DynamicImage),
+    /// After the last step, when no noise is left and both previews are the image. With its tokens, if it has any.
+    Image(DynamicImage, Option<Vec<Vec<u32>>>),
 }
 
 /// Takes one step of all slots; results are in the order of the slots. `config` is the model's. `max_images` is the number
@@ -66,7 +66,7 @@ pub(super) fn step_batch<B: Backend>(
     let decoded: Vec<Decoded> = (0..steps.len())
         .map(|at| {
             let decoded = match (is_finished(at), needs_preview(at)) {
-                (true, _) => images.next().map(Decoded::Image),
+                (true, _) => images.next().map(|image| Decoded::Image(image, backend.tokens(states[at]))),
                 (false, true) => previews.next().map(Decoded::Preview),
                 (false, false) => None,
             };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -126,6 +127,8 @@ pub struct StepImage {
     pub probability: Vec<f32>,
     /// The most probable codes of each position, if the request asks for them.
     pub alternatives: Option<Alternatives>,
+    /// Whether each code was given instead of drawn; empty if none was.
+    pub given: Vec<bool>,
     /// Both previews, if the request asks for them.
     pub preview: Option<StepPreview>,
 }
@@ -138,7 +141,7 @@ impl StepImage {
             .as_ref()
             .map_or(0, |found| found.codes.len() + found.probabilities.len() + found.ranks.len());
         let preview = self.preview.as_ref().map_or(0, |preview| preview.noisy.len() + preview.clean.len());
-        size_of::<Self>() + size_of::<u32>() * (numbers + alternatives) + preview
+        size_of::<Self>() + size_of::<u32>() * (numbers + alternatives) + self.given.len() + preview
     }
 }
 
@@ -158,6 +161,15 @@ pub struct FinishedImage {
     pub index: u32,
     /// A PNG file.
     pub png: Bytes,
+    /// C_1 … C_T. `None` of an image between two others, whose noise isn't that of a seed.
+    pub tokens: Option<Arc<[Vec<u32>]>>,
+}
+
+impl FinishedImage {
+    pub(super) fn byte_size(&self) -> usize {
+        let tokens = self.tokens.iter().flat_map(|grids| grids.iter()).map(|grid| 4 * grid.len());
+        self.png.len() + tokens.sum::<usize>()
+    }
 }
 
 /// The state of a job at one moment.

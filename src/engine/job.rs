@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -55,7 +54,7 @@ pub(super) struct Job {
 struct State {
     status: Status,
     log: Vec<Arc<Event>>,
-    images: BTreeMap<u32, Bytes>,
+    images: BTreeMap<u32, FinishedImage>,
     /// The last queue position in the log; 0 before the first.
     last_position: usize,
     created: SystemTime,
@@ -156,10 +155,10 @@ impl Job {
     }
 
     /// Keeps a finished image, unless the job has ended. Returns whether all images are finished.
-    pub fn store_image(&self, index: u32, png: Bytes) -> bool {
+    pub fn store_image(&self, image: FinishedImage) -> bool {
         let mut state = self.state.lock();
         if !state.status.is_terminal() {
-            state.images.insert(index, png);
+            state.images.insert(image.index, image);
         }
         state.images.len() == self.request.count() as usize
     }
@@ -196,10 +195,10 @@ impl Job {
 
     /// The approximate number of bytes that the request, the log and the images take.
     pub fn byte_size(&self) -> usize {
-        let init_image = self.request.init_image().map_or(0, |init| init.image.as_bytes().len());
+        let origin = self.request.origin_byte_size();
         let state = self.state.lock();
         let log: usize = state.log.iter().map(|event| event.byte_size()).sum();
-        size_of::<Self>() + init_image + log + state.images.values().map(Bytes::len).sum::<usize>()
+        size_of::<Self>() + origin + log + state.images.values().map(FinishedImage::byte_size).sum::<usize>()
     }
 
     /// The number of finished images.
@@ -214,7 +213,6 @@ impl Job {
             Some(Event::Failed { detail }) => Some(*detail),
             _ => None,
         };
-        let image = |(&index, png): (&u32, &Bytes)| FinishedImage { index, png: png.clone() };
         Snapshot {
             id: self.id,
             request: self.request.clone(),
@@ -224,7 +222,7 @@ impl Job {
             started: state.started.map(|(_, started)| started),
             ended: state.ended,
             detail,
-            images: state.images.iter().map(image).collect(),
+            images: state.images.values().cloned().collect(),
             last_event: state.log.len() as u64,
         }
     }

@@ -103,7 +103,7 @@ pub use event::{
 };
 pub use model_handle::ModelHandle;
 pub use options::{Batching, ModelLoading, Options};
-pub use request::{ClientId, InitImage, MAX_COUNT, Request, SEED_MAX};
+pub use request::{ClientId, GivenTokens, InitImage, InterpolationEnd, MAX_COUNT, Origin, Request, SEED_MAX};
 pub use subscription::Subscription;
 pub use supervision::Failure;
 pub use tokenize::{Tokenized, TokenizedStep};

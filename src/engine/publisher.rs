@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::batch_step::{Decoded, SampledStep};
 use super::error::TokenizeError;
-use super::event::{Progress, StepImage, StepPreview};
+use super::event::{FinishedImage, Progress, StepImage, StepPreview};
 use super::fault::{Fault, catch_panic};
 use super::job::{End, Job};
 use super::recovery::INTERRUPTED;
@@ -116,9 +116,9 @@ fn run(scheduler: &Scheduler, messages: &Receiver<Message>, status: &ThreadStatu
 fn publish_steps(scheduler: &Scheduler, steps: Vec<PublishedStep>) -> Result<(), Fault> {
     let encoded: Result<Vec<_>, Fault> = steps.into_par_iter().map(encode_step).collect();
     let mut events: Vec<(Arc<Job>, Progress)> = Vec::new();
-    let mut finished: Vec<(Arc<Job>, u32, Bytes)> = Vec::new();
-    for EncodedStep { job, step, image, finished_png } in encoded? {
-        finished.extend(finished_png.map(|png| (Arc::clone(&job), image.index, png)));
+    let mut finished: Vec<(Arc<Job>, FinishedImage)> = Vec::new();
+    for EncodedStep { job, step, image, finished_image } in encoded? {
+        finished.extend(finished_image.map(|image| (Arc::clone(&job), image)));
         let is_same =
             |(other, progress): &&mut (Arc<Job>, Progress)| other.id == job.id && progress.step == step;
         match events.iter_mut().find(is_same) {
@@ -132,8 +132,8 @@ fn publish_steps(scheduler: &Scheduler, steps: Vec<PublishedStep>) -> Result<(),
             scheduler.metrics.record_first_step(&job);
         }
     }
-    for (job, index, png) in finished {
-        if job.store_image(index, png) {
+    for (job, image) in finished {
+        if job.store_image(image) {
             scheduler.end_job(&job, End::Completed);
         }
     }
@@ -147,22 +147,23 @@ struct EncodedStep {
     step: usize,
     image: StepImage,
     /// After the last step.
-    finished_png: Option<Bytes>,
+    finished_image: Option<FinishedImage>,
 }
 
 /// Encodes the previews of a step or the finished image, whose file records what it was made from.
 fn encode_step(published: PublishedStep) -> Result<EncodedStep, Fault> {
     let PublishedStep { job, index, sampled: SampledStep { step, decoded } } = published;
-    let (preview, finished_png) = match decoded {
+    let (preview, finished_image) = match decoded {
         Decoded::Nothing => (None, None),
         Decoded::Preview(preview) => {
             (Some(StepPreview { noisy: png(&preview.noisy, None)?, clean: png(&preview.clean, None)? }), None)
         }
-        Decoded::Image(image) => {
-            let provenance = job.request.provenance(index);
+        Decoded::Image(image, tokens) => {
+            let provenance = job.request.provenance(index, tokens.as_deref());
             let image = png(&image, Some(&provenance))?;
             let preview = || StepPreview { noisy: image.clone(), clean: image.clone() };
-            (job.request.previews().then(preview), Some(image))
+            let finished = FinishedImage { index, png: image.clone(), tokens: tokens.map(Arc::from) };
+            (job.request.previews().then(preview), Some(finished))
         }
     };
     let image = StepImage {
@@ -171,9 +172,10 @@ fn encode_step(published: PublishedStep) -> Result<EncodedStep, Fault> {
         entropy: step.entropy,
         probability: step.probability,
         alternatives: step.alternatives,
+        given: step.given,
         preview,
     };
-    Ok(EncodedStep { job, step: step.step, image, finished_png })
+    Ok(EncodedStep { job, step: step.step, image, finished_image })
 }
 
 fn encode_tokenization(tokenization: Tokenization) -> Result<Tokenized, Fault> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use image::DynamicImage;
 
 use super::model_handle::ModelHandle;
-use crate::model::{ModelError, SamplingSettings, preprocess};
-use crate::picture::Provenance;
+use crate::model::{Given, ImageSeed, ModelError, SamplingSettings, preprocess};
+use crate::picture::{Provenance, TokenFile};
 
 /// The largest number of images in one job.
 pub const MAX_COUNT: u32 = 16;
@@ -61,8 +61,19 @@ pub struct Request {
     previews: bool,
     alternatives: bool,
     cancel_on_disconnect: bool,
-    init_image: Option<InitImage>,
+    first: u32,
+    origin: Origin,
     client: Option<ClientId>,
+}
+
+/// What the images of a job start from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// Each from its own noise.
+    Noise,
+    Image(InitImage),
+    Tokens(GivenTokens),
+    Between(Arc<[InterpolationEnd; 2]>),
 }
 
 /// An image that a job starts from.
@@ -70,8 +81,25 @@ pub struct Request {
 pub struct InitImage {
     /// The image, scaled to the model's size.
     pub image: Arc<DynamicImage>,
-    /// k, 1..=T − 1: the job starts from z_k of the image, so its first step is k + 1.
+    /// k, 0..=T − 1: the job starts from z_k of the image, so its first step is k + 1.
     pub from_step: usize,
+    /// The positions that are drawn, n entries; the others have the codes of the image at all steps. `None`: all are drawn.
+    pub free: Option<Arc<[bool]>>,
+}
+
+/// Codes that all images of a job are given, from the same noise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenTokens {
+    pub given: Arc<Given>,
+    pub noise: ImageSeed,
+}
+
+/// An image at the end of an interpolation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InterpolationEnd {
+    pub noise: ImageSeed,
+    /// Its first k grids, n codes each.
+    pub grids: Vec<Vec<u32>>,
 }
 
 impl Request {
@@ -91,7 +119,8 @@ impl Request {
             previews: true,
             alternatives: false,
             cancel_on_disconnect: false,
-            init_image: None,
+            first: 0,
+            origin: Origin::Noise,
             client: None,
         };
         request.with_seed(seed)
@@ -139,7 +168,66 @@ impl Request {
         let from_step =
             usize::try_from(from_step).ok().filter(|step| (1..=last).contains(step)).ok_or_else(error)?;
         let image = Arc::new(preprocess(image, &self.model.config.image));
-        Ok(Self { init_image: Some(InitImage { image, from_step }), ..self })
+        Ok(Self { origin: Origin::Image(InitImage { image, from_step, free: None }), ..self })
+    }
+
+    /// Draws a part of an image again. Its codes, from the noise of (seed, `first` + `i`), are given at all positions for the
+    /// first `from_step` steps, and outside `free` for all steps.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] unless `from_step` is 0 to T − 1, and `free` has n entries of which at least one is true.
+    pub fn with_edit(
+        self,
+        image: &DynamicImage,
+        from_step: u64,
+        free: Vec<bool>,
+    ) -> Result<Self, ModelError> {
+        let last = self.model.steps() - 1;
+        let error = || out_of_range("from_step", from_step, format!("integers from 0 to {last}"));
+        let from_step =
+            usize::try_from(from_step).ok().filter(|step| (0..=last).contains(step)).ok_or_else(error)?;
+        if free.len() != self.model.config.positions() || !free.contains(&true) {
+            let kept = format!("{} of {} cells", free.iter().filter(|free| **free).count(), free.len());
+            return Err(out_of_range("mask", kept, "a mask that draws at least one cell again".into()));
+        }
+        let image = Arc::new(preprocess(image, &self.model.config.image));
+        let free = Some(free.into());
+        Ok(Self { origin: Origin::Image(InitImage { image, from_step, free }), ..self })
+    }
+
+    /// Takes given codes, from the noise of `noise` for all images. Only what isn't given is drawn, for image `i` with the
+    /// generator of (seed, `first` + `i`).
+    pub fn with_given(self, given: Given, noise: ImageSeed) -> Self {
+        Self { origin: Origin::Tokens(GivenTokens { given: Arc::new(given), noise }), ..self }
+    }
+
+    /// Makes image `i` of `count` the one at i ∕ (count − 1) of the way between two others.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] unless both have the same number of grids, 0 to T − 1, of the model's shape, and `count` is at least
+    /// 2.
+    pub fn with_interpolation(self, ends: [InterpolationEnd; 2]) -> Result<Self, ModelError> {
+        let config = &self.model.config;
+        let (positions, codes) = (config.positions(), config.trajectory.codes);
+        let is_valid =
+            |grid: &Vec<u32>| grid.len() == positions && grid.iter().all(|&code| (code as usize) < codes);
+        let lengths = ends.each_ref().map(|end| end.grids.len());
+        if lengths[0] != lengths[1]
+            || lengths[0] >= config.steps()
+            || !ends.iter().all(|end| end.grids.iter().all(is_valid))
+        {
+            let allowed = format!("grids of the model {}, as many of both", config.name);
+            return Err(out_of_range("tokens", format!("{lengths:?} grids"), allowed));
+        }
+        if self.count < 2 {
+            return Err(out_of_range("frames", self.count, format!("integers from 2 to {MAX_COUNT}")));
+        }
+        Ok(Self { origin: Origin::Between(Arc::new(ends)), ..self })
+    }
+
+    /// Sets the index of the first image: image `i` of the job is image `first` + `i` of the seed. Default 0.
+    pub fn with_first(self, first: u32) -> Self {
+        Self { first, ..self }
     }
 
     /// Sets whether the job is canceled when its last subscriber has been gone for
@@ -165,15 +253,52 @@ impl Request {
     }
 
     /// What image number `index` is made from, as image files record it.
-    pub fn provenance(&self, index: u32) -> Provenance {
-        let from_step = self.init_image.as_ref().map(|init| init.from_step);
-        let provenance = Provenance::new(&self.model.config, &self.settings, self.seed, index);
+    ///
+    /// `tokens` are the grids of the image, if it has any. They are recorded where nothing else makes the image again.
+    pub fn provenance(&self, index: u32, tokens: Option<&[Vec<u32>]>) -> Provenance {
+        let (config, draws) = (&self.model.config, self.draws(index));
+        let from_step = self.init_image().map(|init| init.from_step).filter(|step| *step > 0);
+        let mut provenance = Provenance::new(config, &self.settings, draws.seed, draws.index);
+        let noise = self.noise(index);
+        if !matches!(self.origin, Origin::Noise) {
+            let subject = self.settings.subject(config, noise.seed, noise.index);
+            provenance.subject = subject.map(str::to_owned);
+            let file = tokens.and_then(|grids| {
+                TokenFile::new(&config.name, Some(&self.model.version), noise.seed, noise.index, grids).ok()
+            });
+            match file {
+                Some(file) if self.is_decoding() => provenance = provenance.of_tokens(&file),
+                file => provenance.tokens = file.map(|file| file.to_base64()),
+            }
+            provenance.is_derived = true;
+        }
         Provenance { from_step, ..provenance.with_precision(self.model.precision) }
     }
 
     /// Says what image number `index` shows: its subject and style, or the class, if the model is told classes only.
     pub fn describe_image(&self, index: u32) -> String {
-        self.settings.describe(&self.model.config, self.seed, index)
+        let noise = self.noise(index);
+        self.settings.describe(&self.model.config, noise.seed, noise.index)
+    }
+
+    /// What the uniform random numbers of an image are drawn with.
+    pub fn draws(&self, index: u32) -> ImageSeed {
+        ImageSeed::new(self.seed, self.first.saturating_add(index))
+    }
+
+    /// What the noise of an image is drawn with, and its subject and style where the settings name none. Of an interpolation,
+    /// those of its first end.
+    pub fn noise(&self, index: u32) -> ImageSeed {
+        match &self.origin {
+            Origin::Noise | Origin::Image(_) => self.draws(index),
+            Origin::Tokens(tokens) => tokens.noise,
+            Origin::Between(ends) => ends[0].noise,
+        }
+    }
+
+    /// Whether all codes are given.
+    fn is_decoding(&self) -> bool {
+        matches!(&self.origin, Origin::Tokens(tokens) if tokens.given.leading_steps() == self.model.steps())
     }
 
     /// The seed of all randomness, 0 to [`SEED_MAX`].
@@ -196,9 +321,32 @@ impl Request {
         self.alternatives
     }
 
-    /// The image to start from; `None` to start from noise.
+    /// What the images start from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The image to start from, if there is one.
     pub fn init_image(&self) -> Option<&InitImage> {
-        self.init_image.as_ref()
+        match &self.origin {
+            Origin::Image(init) => Some(init),
+            _ => None,
+        }
+    }
+
+    /// The index of the first image.
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// The approximate number of bytes that the origin takes.
+    pub(super) fn origin_byte_size(&self) -> usize {
+        match &self.origin {
+            Origin::Noise => 0,
+            Origin::Image(init) => init.image.as_bytes().len(),
+            Origin::Tokens(tokens) => size_of_val(tokens.given.codes()),
+            Origin::Between(ends) => ends.iter().flat_map(|end| &end.grids).map(|grid| 4 * grid.len()).sum(),
+        }
     }
 
     /// Whether the job is canceled when its last subscriber has left.
@@ -217,7 +365,14 @@ impl Request {
 
     /// The number of steps that each image takes, 1..=T.
     pub(super) fn steps(&self) -> usize {
-        self.model.steps() - self.init_image.as_ref().map_or(0, |init| init.from_step)
+        let steps = self.model.steps();
+        let done = match &self.origin {
+            Origin::Noise => 0,
+            Origin::Image(init) => init.from_step,
+            Origin::Tokens(tokens) => tokens.given.leading_steps().min(steps - 1),
+            Origin::Between(ends) => ends[0].grids.len(),
+        };
+        steps - done
     }
 }
 

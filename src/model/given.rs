@@ -13,6 +13,7 @@ pub struct Given {
     codes: Vec<Option<u32>>,
     /// n
     positions: usize,
+    is_shown: bool,
 }
 
 impl Given {
@@ -38,7 +39,7 @@ impl Given {
         if let Some(code) = grids.iter().flatten().flatten().find(|&&code| code as usize >= codes) {
             return error(format!("code {code}"), shape());
         }
-        Ok(Self { codes: grids.concat(), positions })
+        Ok(Self { codes: grids.concat(), positions, is_shown: false })
     }
 
     /// The codes of T grids at the positions that are not `free`, n entries.
@@ -46,7 +47,18 @@ impl Given {
         let kept = |grid: &Vec<u32>| -> Vec<_> {
             grid.iter().zip(free).map(|(&code, &free)| (!free).then_some(code)).collect()
         };
-        Self { codes: grids.iter().flat_map(kept).collect(), positions: free.len() }
+        Self { codes: grids.iter().flat_map(kept).collect(), positions: free.len(), is_shown: true }
+    }
+
+    /// Sets that the denoiser sees z_t instead of z_{t−1} where C_t is given in part. Drawn codes then fit the given ones
+    /// better (`docs/tokens.md` has figures), but the probabilities of given codes mean nothing and are 1.
+    pub fn shown(self) -> Self {
+        Self { is_shown: true, ..self }
+    }
+
+    /// Whether the denoiser sees the given codes of a step.
+    pub(super) fn is_shown(&self) -> bool {
+        self.is_shown
     }
 
     /// The n entries of a step t in 1..=T.

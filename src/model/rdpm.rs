@@ -262,8 +262,7 @@ impl Model {
         let mut grids = self.grids(image, &state.eps)?;
         let given = Given::outside(free, &grids);
         grids.truncate(k);
-        state.skip_uniform(k * self.config.positions() * self.codebook.codes());
-        grids.iter().for_each(|grid| state.take(grid, &self.codebook));
+        state.take_given(&grids, &self.codebook);
         Ok(state.with_given(given))
     }
 
@@ -278,11 +277,8 @@ impl Model {
     ) -> SamplerState {
         let mut state = self.start_with(settings, noise, draws);
         let leading = given.leading_steps().min(self.config.steps() - 1);
-        state.skip_uniform(leading * self.config.positions() * self.codebook.codes());
-        for t in 1..=leading {
-            let grid: Vec<u32> = given.step(t).iter().flatten().copied().collect();
-            state.take(&grid, &self.codebook);
-        }
+        let grid = |t| given.step(t).iter().flatten().copied().collect();
+        state.take_given(&(1..=leading).map(grid).collect::<Vec<_>>(), &self.codebook);
         state.with_given(Arc::clone(given))
     }
 
@@ -297,11 +293,20 @@ impl Model {
     ) -> SamplerState {
         let [first, second] = ends.map(|(seed, grids)| {
             let mut state = self.start_with(settings, seed, seed);
-            state.skip_uniform(grids.len() * self.config.positions() * self.codebook.codes());
-            grids.iter().for_each(|grid| state.take(grid, &self.codebook));
+            state.take_given(grids, &self.codebook);
             state
         });
         SamplerState::between(first, second, weight)
+    }
+
+    /// Encodes an image to T token grids from the noise of a seed. The image may have any size: it is
+    /// [preprocessed](preprocess).
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn tokenize_from(&self, image: &DynamicImage, noise: ImageSeed) -> Result<Vec<Vec<u32>>, ModelError> {
+        let len = self.config.positions() * self.config.latent.channels;
+        self.grids(image, &random::standard_normal(&mut noise.generator(), len))
     }
 
     /// The token grids of an image from the noise eps.
@@ -335,9 +340,14 @@ impl Model {
         let mut sampled = match drawn.is_empty() {
             true => Vec::new(),
             false => {
-                let images: Vec<_> =
-                    drawn.iter().map(|state| (&state.z[..], state.step + 1, &state.settings)).collect();
+                let inputs: Vec<_> = drawn.iter().map(|state| state.input(&self.codebook)).collect();
+                let images: Vec<_> = drawn
+                    .iter()
+                    .zip(&inputs)
+                    .map(|(state, z)| (&z[..], state.step + 1, &state.settings))
+                    .collect();
                 let batch = GuidanceBatch::new(&images, &self.null);
+                drop(inputs);
                 self.networks.sample(&batch, &mut drawn)?
             }
         }
@@ -347,6 +357,7 @@ impl Model {
         for state in states {
             // The networks have sampled a step for each of the others.
             let Some(step) = state.given_step(codes).or_else(|| sampled.next()) else { break };
+            let step = state.correct(step);
             state.take(&step.tokens, &self.codebook);
             steps.push(step);
         }

@@ -45,6 +45,11 @@ impl<'m> Sampler<'m> {
         self.model.previews(&self.states.iter().collect::<Vec<_>>())
     }
 
+    /// C_1 … C_t of every image.
+    pub fn tokens(&self) -> Vec<Vec<Vec<u32>>> {
+        self.states.iter().filter_map(SamplerState::tokens).collect()
+    }
+
     /// Decodes the running latent of every image. After the last step these are the images.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The state of one image while it is being sampled.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -120,6 +121,12 @@ impl SamplerState {
         }
     }
 
+    /// Advances by the codes of whole steps, as if they had been drawn: the uniforms of these steps are skipped.
+    pub(super) fn take_given(&mut self, grids: &[Vec<u32>], codebook: &Codebook) {
+        self.skip_uniform(grids.len() * self.positions * codebook.codes());
+        grids.iter().for_each(|grid| self.take(grid, codebook));
+    }
+
     /// The image's sampling settings.
     pub fn settings(&self) -> &SamplingSettings {
         &self.settings
@@ -133,6 +140,33 @@ impl SamplerState {
     /// Skips this number of the generator's uniforms.
     pub(super) fn skip_uniform(&mut self, count: usize) {
         random::skip_uniform(&mut self.generator, count);
+    }
+
+    /// What the denoiser sees for the next step: z_t, with the next codes added where they are given and shown.
+    pub(super) fn input(&self, codebook: &Codebook) -> Cow<'_, [f32]> {
+        let given = self.given.as_ref().filter(|given| given.is_shown());
+        let Some(given) = given.map(|given| given.step(self.step + 1)).filter(|given| has_code(given)) else {
+            return Cow::Borrowed(&self.z);
+        };
+        let mut z = self.z.clone();
+        for (z, code) in z.chunks_exact_mut(codebook.channels()).zip(given) {
+            if let Some(code) = code {
+                codebook.advance(z, &[*code]);
+            }
+        }
+        Cow::Owned(z)
+    }
+
+    /// The next step, as the networks sampled it.
+    pub(super) fn correct(&self, mut step: Step) -> Step {
+        if self.given.as_ref().is_some_and(|given| given.is_shown()) {
+            for (probability, given) in step.probability.iter_mut().zip(&step.given) {
+                if *given {
+                    *probability = 1.0;
+                }
+            }
+        }
+        step
     }
 
     /// Whether all codes of the next step are given.

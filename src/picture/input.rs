@@ -45,12 +45,12 @@ pub enum InputError {
 /// An image file whose header was read.
 #[derive(Debug)]
 pub struct InputImage {
-    file: Vec<u8>,
-    format: ImageFormat,
+    pub(super) file: Vec<u8>,
+    pub(super) format: ImageFormat,
     /// As stored.
     width: u32,
     height: u32,
-    orientation: Orientation,
+    pub(super) orientation: Orientation,
     memory: u64,
 }
 

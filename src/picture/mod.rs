@@ -35,6 +35,8 @@
 //! | `metadata` | reads the provenance from a file of any of these formats |
 //! | `input` | reads an image that a user supplies |
 //! | `color_profile` | conversion of its colours to sRGB |
+//! | `mask` | reads which cells of an image an edit draws again |
+//! | `token_file` | images as their tokens, in binary and JSON |
 //! | `jpeg` | segments of JPEG files |
 
 mod animation;
@@ -46,10 +48,12 @@ mod gif;
 mod input;
 mod jpeg;
 mod layout;
+mod mask;
 mod metadata;
 mod png;
 mod png_metadata;
 mod provenance;
+mod token_file;
 mod webp;
 
 pub use animation::{Animation, AnimationFormat, DEFAULT_FRAME_DELAY};
@@ -57,6 +61,8 @@ pub use error::{MetadataError, PictureError};
 pub use format::Format;
 pub use input::{InputError, InputImage, MAX_INPUT_MEMORY, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
 pub use layout::{MAX_SCALE, enlarge, fit, sheet, sheet_columns, sheet_size, side_by_side};
+pub use mask::{MAX_MASK_PIXELS, MaskFile};
 pub use metadata::read_provenance;
 pub use png::encode as encode_png;
 pub use provenance::Provenance;
+pub use token_file::{TokenFile, TokenFileError};

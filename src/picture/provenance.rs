@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::token_file::TokenFile;
 use crate::model::{Config, Precision, SamplingOptions, SamplingSettings};
 
 /// Everything that determines a picture: the same provenance gives the same pixels.
@@ -32,6 +33,12 @@ pub struct Provenance {
     /// The transformer's precision; omitted if it is f32.
     #[serde(default, skip_serializing_if = "is_f32")]
     pub precision: Precision,
+    /// Its token file, binary, in base64. A picture that doesn't follow from the other parameters has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
+    /// Whether it was made from other pictures or tokens, so that the other parameters don't make it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_derived: bool,
     /// Version of the program.
     pub version: Cow<'static, str>,
 }
@@ -50,6 +57,8 @@ impl Provenance {
             scale: 1,
             from_step: None,
             precision: Precision::F32,
+            tokens: None,
+            is_derived: false,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -61,14 +70,20 @@ impl Provenance {
 
     /// The provenance of a sheet of `count` images, of which this one is the first, at this scale.
     pub fn of_sheet(self, count: u32, scale: u32) -> Self {
-        let subject = if count == 1 { self.subject } else { None };
-        Self { count, scale, subject, ..self }
+        let (subject, tokens) = if count == 1 { (self.subject, self.tokens) } else { (None, None) };
+        Self { count, scale, subject, tokens, ..self }
+    }
+
+    /// The provenance of a picture that was decoded from a token file: nothing else determines it.
+    pub fn of_tokens(self, file: &TokenFile) -> Self {
+        Self { class: String::new(), subject: None, tokens: Some(file.to_base64()), is_derived: true, ..self }
     }
 
     /// A sentence to read.
     pub(super) fn description(&self) -> String {
         let Self { class, model, seed, index, .. } = self;
-        let shown = self.options.prompt.as_ref().or(self.subject.as_ref()).unwrap_or(class);
+        let class = if class.is_empty() { "Given tokens" } else { class };
+        let shown = self.options.prompt.as_deref().or(self.subject.as_deref()).unwrap_or(class);
         let what = match self.count {
             1 => format!("{shown}, image {index}"),
             count => format!("{shown}, {count} images from {index} on,"),
@@ -78,7 +93,7 @@ impl Provenance {
 
     /// All texts that a file may contain.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        let words = [&self.options.prompt, &self.options.style, &self.subject];
+        let words = [&self.options.prompt, &self.options.style, &self.subject, &self.tokens];
         [self.model.as_str(), &self.class, &self.version]
             .into_iter()
             .chain(words.into_iter().flatten().map(String::as_str))
@@ -91,9 +106,9 @@ impl Provenance {
     }
 
     /// The command that generates the picture again and writes it to `output`, quoted for a POSIX shell. `None` for a
-    /// variation of another image, as the file doesn't contain that image.
+    /// picture that was made from others, as the file doesn't contain them.
     pub fn command(&self, output: &str) -> Option<String> {
-        if self.from_step.is_some() {
+        if self.from_step.is_some() || self.is_derived {
             return None;
         }
         let mut words = vec!["rdpm".to_owned(), "generate".to_owned()];

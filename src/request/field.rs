@@ -86,6 +86,8 @@ pub enum Required {
     With(&'static str),
     /// Only where the other field is absent.
     Without(&'static str),
+    /// Only where the first field is present and the others are absent.
+    WithUnless(&'static str, &'static [&'static str]),
 }
 
 /// A limit in the JSON of `/api/v1/models`.

@@ -1,5 +1,8 @@
 //! A request for images: while it is read, and checked.
 
+use serde_json::Value;
+
+use super::branch::{Branch, GivenCodes};
 use super::error::{FieldError, FieldErrors};
 use super::reader::Reader;
 use crate::engine::{ModelHandle, Request, SEED_MAX};
@@ -21,16 +24,25 @@ pub struct GenerationDraft {
     pub cancel_on_disconnect: bool,
     pub image: Option<Vec<u8>>,
     pub from_step: Option<u64>,
+    pub mask: Option<Vec<u8>>,
+    pub cells: Option<Vec<bool>>,
+    pub(super) tokens: Option<GivenCodes>,
+    /// The index of the first image.
+    pub index: u64,
+    pub(super) branch: Option<Branch>,
     pub pictures: PictureFormat,
 }
 
 /// A checked request for images.
 #[derive(Debug)]
 pub struct GenerationRequest {
-    /// The job and its model. It starts from noise: `init_image` is yet to be decoded.
+    /// The job and its model. It starts from noise: `init_image`, `branch` and `free` are yet to be decoded and applied.
     pub job: Request,
     pub previews: Option<bool>,
     pub init_image: Option<InitImageFile>,
+    pub branch: Option<Branch>,
+    /// What is drawn again of the image or of the branch; `None`: everything.
+    pub free: Option<FreeCells>,
     pub pictures: PictureFormat,
 }
 
@@ -49,13 +61,22 @@ impl Default for PictureFormat {
     }
 }
 
-/// An image to vary.
+/// An image to vary or to edit.
 #[derive(Debug)]
 pub struct InitImageFile {
     /// A file in any of the formats that are read.
     pub file: Vec<u8>,
     /// Its step to start from.
     pub from_step: u64,
+}
+
+/// The cells of an image that are drawn again.
+#[derive(Debug)]
+pub enum FreeCells {
+    /// n entries, row by row.
+    Cells(Vec<bool>),
+    /// The file of a mask.
+    Mask(Vec<u8>),
 }
 
 impl GenerationDraft {
@@ -71,6 +92,11 @@ impl GenerationDraft {
             cancel_on_disconnect: false,
             image: None,
             from_step: None,
+            mask: None,
+            cells: None,
+            tokens: None,
+            index: 0,
+            branch: None,
             pictures: PictureFormat::default(),
         }
     }
@@ -79,18 +105,63 @@ impl GenerationDraft {
     ///
     /// # Errors
     /// The errors of the reader that filled the draft.
-    pub fn finish(self, reader: Reader<'_>, model: &ModelHandle) -> Result<GenerationRequest, FieldErrors> {
+    pub fn finish(
+        self,
+        mut reader: Reader<'_>,
+        model: &ModelHandle,
+    ) -> Result<GenerationRequest, FieldErrors> {
+        self.check_origin(&mut reader);
         reader.finish()?;
-        let job = self.job(model).map_err(FieldError::from)?;
-        let init_image =
-            self.image.zip(self.from_step).map(|(file, from_step)| InitImageFile { file, from_step });
-        Ok(GenerationRequest { job, previews: self.previews, init_image, pictures: self.pictures })
+        let mut job = self.job(model).map_err(FieldError::from)?;
+        let free = self.cells.map(FreeCells::Cells).or(self.mask.map(FreeCells::Mask));
+        let mut branch = self.branch;
+        if let Some((given, noise)) = self.tokens {
+            let noise = noise.unwrap_or(job.draws(0));
+            match free {
+                None => job = job.with_given(given, noise),
+                Some(_) => branch = Branch::of_tokens(&given, noise),
+            }
+        }
+        let from_step = self.from_step.unwrap_or(0);
+        let init_image = self.image.map(|file| InitImageFile { file, from_step });
+        let (previews, pictures) = (self.previews, self.pictures);
+        Ok(GenerationRequest { job, previews, init_image, branch, free, pictures })
+    }
+
+    /// An image starts from noise, from one image, or from tokens.
+    fn check_origin(&self, reader: &mut Reader<'_>) {
+        let has_free_cells = self.mask.is_some() || self.cells.is_some();
+        let mut origins = Vec::new();
+        origins.extend(self.image.is_some().then_some("image"));
+        origins.extend(self.branch.is_some().then_some("from"));
+        origins.extend(self.tokens.is_some().then_some("tokens"));
+        if let [first, second, ..] = origins[..] {
+            reader.reject(second, Value::Bool(true), format!("null: the images start from `{first}`"));
+        }
+        if self.mask.is_some() && self.cells.is_some() {
+            reader.reject("cells", Value::Bool(true), "null: `mask` says what is drawn again");
+        }
+        if let Some((given, _)) = &self.tokens
+            && has_free_cells
+            && given.tokens().is_none()
+        {
+            reader.reject(
+                "tokens",
+                Value::Bool(true),
+                "codes without null: `mask` or `cells` says what is drawn again",
+            );
+        }
+        if has_free_cells && self.image.is_none() && self.branch.is_none() && self.tokens.is_none() {
+            let field = if self.mask.is_some() { "mask" } else { "cells" };
+            reader.reject(field, Value::Bool(true), "null without `image`, `from` or `tokens`");
+        }
     }
 
     fn job(&self, model: &ModelHandle) -> Result<Request, ModelError> {
         let settings = SamplingSettings::resolve(&model.config, self.class, self.options.clone())?;
         let seed = self.seed.unwrap_or_else(random_seed);
         let job = Request::new(model, settings, seed)?.with_count(self.count)?;
+        let job = job.with_first(self.index as u32);
         Ok(job.with_alternatives(self.alternatives).with_cancel_on_disconnect(self.cancel_on_disconnect))
     }
 }

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::branch::{read_cells, read_tokens};
 use super::field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
 use super::generation::GenerationDraft;
 use crate::engine::MAX_COUNT;
-use crate::model::{GuidanceSteps, IntegerRange, SamplingOptions};
+use crate::model::{Config, GuidanceSteps, IntegerRange, SamplingOptions};
 use crate::picture::{Format, MAX_SCALE};
 
 type GenerationField = Field<GenerationDraft>;
@@ -63,12 +64,87 @@ pub static GENERATION_FIELDS: &[GenerationField] = &[
         ..Field::new(
             "image",
             Kind::Image { set: |draft, file| draft.image = Some(file) },
-            "An image to vary: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from its \
-             state after `from_step` steps with the noise of (seed, i).",
+            "An image to vary or to edit: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from \
+             its state after `from_step` steps with the noise of (seed, i). With `mask` or `cells` only that part is drawn again.",
         )
     },
     GenerationField {
-        required: Required::With("image"),
+        ..Field::new(
+            "mask",
+            Kind::Image { set: |draft, file| draft.mask = Some(file) },
+            "What to draw again of `image`, `from` or `tokens`: an image file that is transparent there or, if it is opaque, white. A cell of \
+             the token grid is drawn again if at least a quarter of it is. A mask of another size is scaled, with a warning.",
+        )
+    },
+    GenerationField {
+        ..Field::new(
+            "cells",
+            Kind::Custom {
+                depends_on_model: true,
+                read: |draft, config, value| {
+                    draft.cells = Some(read_cells(config, value)?);
+                    Ok(())
+                },
+                schema: |_| {
+                    let cell = json!({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2});
+                    json!({"type": ["array", "null"], "items": cell, "minItems": 1})
+                },
+            },
+            "What to draw again of `image`, `from` or `tokens`, instead of `mask`: cells `[row, column]` of the token grid.",
+        )
+    },
+    GenerationField {
+        ..Field::new(
+            "tokens",
+            Kind::Custom {
+                depends_on_model: true,
+                read: |draft, config, value| {
+                    draft.tokens = Some(read_tokens(config, value)?);
+                    Ok(())
+                },
+                schema: |_| {
+                    let row = json!({"type": "array", "items": {"type": ["integer", "null"], "minimum": 0}});
+                    let grids = json!({"type": "array", "items": {"type": "array", "items": row}});
+                    let index = json!({"type": "integer", "minimum": 0});
+                    let file = json!({
+                        "type": "object", "required": ["seed", "tokens"],
+                        "properties": {
+                            "format": {"type": "string"}, "model": {"type": "string"}, "version": {"type": "string"},
+                            "seed": index, "index": index, "tokens": grids,
+                        },
+                    });
+                    json!({"anyOf": [grids, file, {"type": "null"}]})
+                },
+            },
+            "Codes that are given instead of drawn: T grids of h rows of h codes, and `null` where a code is drawn. All images \
+             have the noise of (`seed`, `index`). Or a token file as JSON, in which codes may be `null`: the noise is the file's, and \
+             `seed` and `index` draw the free codes. With `mask` or `cells`, without `null`, only that part is drawn again.",
+        )
+    },
+    GenerationField {
+        ..Field::new(
+            "from",
+            // Read before the other fields, which get its values.
+            Kind::Custom { depends_on_model: false, read: |_, _, _| Ok(()), schema: from_schema },
+            "An image of an earlier generation to start from: its codes up to `step` are kept, with `changes` at that step, and the \
+             others drawn; with `mask` or `cells` they are drawn only there. Settings that are absent are those of that \
+             generation; without a `seed` the draws are, too, so that the image differs only by the changes.",
+        )
+    },
+    GenerationField {
+        default: |_| Some(0.into()),
+        example: "3",
+        ..Field::new(
+            "index",
+            Kind::Integer {
+                range: Limit::Fixed(IntegerRange::new(0, 65_535)),
+                set: |draft, index| draft.index = index,
+            },
+            "Index of the first image: image i is drawn from (seed, index + i).",
+        )
+    },
+    GenerationField {
+        required: Required::WithUnless("image", &["mask", "cells"]),
         example: "5",
         limit_names: &[LimitName::Max("from_step_max")],
         ..Field::new(
@@ -77,7 +153,7 @@ pub static GENERATION_FIELDS: &[GenerationField] = &[
                 range: Limit::OfModel(|config| IntegerRange::new(1, config.steps().saturating_sub(1) as u64)),
                 set: |draft, step| draft.from_step = Some(step),
             },
-            "The step of `image` to start from; required with `image`. Early steps give a new image, late ones a close variation.",
+            "The step of `image` to start from; required with `image`, unless only a part is drawn again. Early steps give a new image, late ones a close variation.",
         )
     },
     GenerationField {
@@ -129,6 +205,23 @@ pub const COUNT: GenerationField = GenerationField {
         "Number of images. Image i is drawn from (seed, i).",
     )
 };
+
+fn from_schema(_: &[&Config]) -> Value {
+    let index = json!({"type": "integer", "minimum": 0});
+    let change = json!({
+        "type": "object", "required": ["row", "column", "code"], "additionalProperties": false,
+        "properties": {"row": index, "column": index, "code": index},
+    });
+    json!({
+        "type": ["object", "null"], "required": ["generation"], "additionalProperties": false,
+        "properties": {
+            "generation": {"type": "string"},
+            "image": {"type": "integer", "minimum": 0, "default": 0},
+            "step": {"type": ["integer", "null"], "minimum": 0},
+            "changes": {"type": "array", "items": change},
+        },
+    })
+}
 
 const PROMPT: GenerationField = GenerationField {
     example: "red heart",

@@ -13,6 +13,7 @@
 //!
 //! What belongs here: the fields and their values. What doesn't: HTTP (`web`), and what is done with a request (`engine`).
 
+mod branch;
 mod error;
 mod field;
 mod generation;
@@ -22,9 +23,12 @@ mod reader;
 mod schema;
 mod tokenization;
 
+pub use branch::Branch;
 pub use error::{FieldError, FieldErrors, MAX_ERRORS, shorten, shorten_to};
 pub use field::{Field, FormInput, Kind, Limit, LimitName, RangeEnd, Required};
-pub use generation::{GenerationDraft, GenerationRequest, InitImageFile, PictureFormat, random_seed};
+pub use generation::{
+    FreeCells, GenerationDraft, GenerationRequest, InitImageFile, PictureFormat, random_seed,
+};
 pub use generation_fields::{
     COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
 };

@@ -60,6 +60,9 @@ impl<'a> Reader<'a> {
                 Required::Yes => true,
                 Required::With(other) => is_present(other),
                 Required::Without(other) => !is_present(other),
+                Required::WithUnless(other, unless) => {
+                    is_present(other) && !unless.iter().any(|name| is_present(name))
+                }
             })
             .collect();
         for (field, is_required) in fields.iter().zip(missing) {

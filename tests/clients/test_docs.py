@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from PIL import Image
 
 PLACES = ("*.md", "docs/**/*.md", "training/*.md", "clients/*/README.md", "weights/*/*.md")
 DOCUMENTS = [path for place in PLACES for path in sorted(REPOSITORY.glob(place))]
@@ -19,7 +20,14 @@ WITH_COMMANDS = [REPOSITORY / "README.md", REPOSITORY / "docs/api.md"]
 COMMAND = re.compile(r"^    ((?:echo .*\|\n *)?curl (?:.*\\\n)*.*)$", re.MULTILINE)
 COMMANDS = [command for path in WITH_COMMANDS for command in COMMAND.findall(path.read_text())]
 # The first bytes of each kind of file.
-SIGNATURES = {".png": b"\x89PNG", ".webp": b"RIFF", ".jpeg": b"\xff\xd8", ".jpg": b"\xff\xd8", ".gif": b"GIF8"}
+SIGNATURES = {
+    ".png": b"\x89PNG",
+    ".webp": b"RIFF",
+    ".jpeg": b"\xff\xd8",
+    ".jpg": b"\xff\xd8",
+    ".gif": b"GIF8",
+    ".rdpm": b"RDPM",
+}
 # Addresses of pictures; capitals and braces stand for any name.
 PICTURE = re.compile(r"/api/v1/pictures/[a-z0-9-]+/[^\s/`\"'?<>{}()]+\.[a-z]+(?:\?[^\s`\"'<>)]*)?")
 WITH_PICTURES = [*DOCUMENTS, *sorted(REPOSITORY.glob("examples/*")), REPOSITORY / "docs/openapi.json"]
@@ -32,6 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     picture = REPOSITORY / "weights/fashion-mnist/classes/8.png"
     (folder / "picture.png").write_bytes(picture.read_bytes())
+    mask = Image.new("L", (28, 28))
+    mask.paste(255, (0, 0, 14, 28))
+    mask.save(folder / "mask.png")
     return folder
 
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, Luma};
 use rdpm::engine::{Backend, Loader, ModelInfo, Request};
-use rdpm::model::{Alternatives, Config, ModelError, Precision, Preview, Step, Tokenization, preprocess};
+use rdpm::model::{
+    Alternatives, Config, ImageSeed, ModelError, Precision, Preview, Step, Tokenization, preprocess,
+};
 
 use super::script::{Fault, Script};
 
@@ -76,6 +78,13 @@ impl FakeBackend {
         self.config.latent.grid.pow(2)
     }
 
+    fn grid(&self, state: &FakeSamplerState, step: usize) -> Vec<u32> {
+        let sum = state.seed as usize + state.index as usize * 3 + state.class + step;
+        (0..self.positions())
+            .map(|position| ((sum + position) % self.config.trajectory.codes) as u32)
+            .collect()
+    }
+
     fn picture(&self, state: &FakeSamplerState, noise: u8) -> DynamicImage {
         let grey = (state.seed as u8).wrapping_mul(16).wrapping_add(state.index as u8 * 2 + noise);
         let size = self.config.image.size as u32;
@@ -93,8 +102,8 @@ impl Backend for FakeBackend {
 
     fn start(&self, request: &Request, index: u32) -> Result<FakeSamplerState, ModelError> {
         let step = request.init_image().map_or(0, |init| init.from_step);
-        let (class, seed, alternatives) =
-            (request.settings().class(), request.seed(), request.alternatives());
+        let (class, alternatives) = (request.settings().class(), request.alternatives());
+        let ImageSeed { seed, index } = request.draws(index);
         Ok(FakeSamplerState { class, seed, index, step, alternatives })
     }
 
@@ -126,14 +135,13 @@ impl Backend for FakeBackend {
             }
             None => {}
         }
-        let (positions, codes) = (self.positions(), self.config.trajectory.codes);
+        let positions = self.positions();
         let step = |state: &mut &mut FakeSamplerState| {
             assert!(state.step < self.config.steps(), "a finished image was stepped");
             state.step += 1;
-            let sum = state.seed as usize + state.index as usize * 3 + state.class + state.step;
             Step {
                 step: state.step,
-                tokens: (0..positions).map(|position| ((sum + position) % codes) as u32).collect(),
+                tokens: self.grid(state, state.step),
                 entropy: vec![1.5; positions],
                 probability: vec![0.25; positions],
                 alternatives: state.alternatives.then(|| Alternatives {
@@ -161,6 +169,10 @@ impl Backend for FakeBackend {
 
     fn images(&self, states: &[&FakeSamplerState]) -> Result<Vec<DynamicImage>, ModelError> {
         Ok(states.iter().map(|state| self.picture(state, 0)).collect())
+    }
+
+    fn tokens(&self, state: &FakeSamplerState) -> Option<Vec<Vec<u32>>> {
+        Some((1..=state.step).map(|step| self.grid(state, step)).collect())
     }
 
     fn tokenize(&self, image: &DynamicImage, seed: u64) -> Result<Tokenization, ModelError> {

@@ -130,8 +130,10 @@ fn kept_cells_of_an_edit_have_the_codes_of_the_image() {
                 false => assert_eq!(step.tokens[position], expected[position]),
             }
         }
-        // The probability of a given code is that of its position's distribution.
-        assert!(step.probability.iter().all(|p| (0.0..1.0).contains(p)), "{:?}", step.probability);
+        // The denoiser sees the given codes, so they have no probability.
+        for (position, free) in free.iter().enumerate() {
+            assert!(*free || step.probability[position] == 1.0, "{:?}", step.probability);
+        }
         assert!(step.entropy.iter().all(|bits| *bits > 0.0));
     }
     assert!(redrawn > 150, "{redrawn} of 210 codes differ");
@@ -144,8 +146,17 @@ fn kept_cells_of_an_edit_have_the_codes_of_the_image() {
     for grid in &mut grids[6..] {
         pairs(grid, &free).filter(|(_, free)| **free).for_each(|(code, _)| *code = None);
     }
-    let state = model.start(&settings(&model, 7), 4, 0).with_given(given(&model, &grids));
-    assert_eq!(tokens(&finish(&model, state).0)[6..], late);
+    let start = || model.start(&settings(&model, 7), 4, 0);
+    let shown = start().with_given(given(&model, &grids).shown());
+    assert_eq!(tokens(&finish(&model, shown).0)[6..], late);
+    // Where given codes aren't shown, their probabilities are those of their positions' distributions.
+    let hidden = start().with_given(given(&model, &grids));
+    let (steps, _) = finish(&model, hidden);
+    assert_ne!(tokens(&steps)[6..], late);
+    let kept = |step: &Step| {
+        (0..49).filter(|position| position % 7 >= 3).map(|at| step.probability[at]).sum::<f32>()
+    };
+    assert!(steps[6..].iter().all(|step| (0.001..27.9).contains(&kept(step))));
 }
 
 #[test]

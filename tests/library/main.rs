@@ -10,6 +10,7 @@ mod parity;
 mod picture;
 mod precision;
 mod sampler;
+mod token_file;
 mod words;
 
 use pairs::pairs;

@@ -120,6 +120,23 @@ async fn large_bodies_of_small_values_are_refused_early() {
 }
 
 #[tokio::test]
+async fn token_files_and_forms_of_many_parts_are_bounded() {
+    let server = server().await;
+    let file = format!("{{\"format\":\"rdpm-tokens/1\",\"tokens\":[[[{}0]]]}}", "0,".repeat(40_000));
+    error(post_json(&server, "/api/v1/decode", file).await, 413).await;
+    let part = "--b\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n1\r\n";
+    let form = part.repeat(200_000) + "--b--\r\n";
+    for path in ["/v1/images/edits", "/v1/images/variations"] {
+        let request = server.client.post(server.url(path));
+        let request = request.header("content-type", "multipart/form-data; boundary=b").body(form.clone());
+        let response = send(request).await;
+        assert_eq!(response.status(), 413, "{path}");
+        let refused: Value = response.json().await.unwrap();
+        assert_eq!(refused["error"]["message"], "The form has more than 1000 parts.");
+    }
+}
+
+#[tokio::test]
 async fn long_values_are_quoted_in_part() {
     let server = server().await;
     let long = "x".repeat(20_000);

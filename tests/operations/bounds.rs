@@ -126,6 +126,14 @@ async fn a_slow_body_is_a_408() {
         let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert_eq!(body["status"], 408);
     }
+    for path in ["/api/v1/decode", "/v1/images/edits", "/v1/images/variations"] {
+        let (mut read, mut write) = connect(server.address).await.into_split();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n");
+        write.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = with_timeout(read.read_to_end(&mut answer)).await;
+        assert!(answer.starts_with(b"HTTP/1.1 408"), "{path}: {}", String::from_utf8_lossy(&answer));
+    }
     // Who has sent everything may wait for the answer as long as it takes.
     let (server, script) = Server::with_web_options(Options { body_timeout: SHORT, ..site() }).await;
     script.pause();
@@ -150,8 +158,12 @@ fn client_from(source: [u8; 4]) -> reqwest::Client {
 
 /// Announces a large body and sends none of it: the connection, and how the server's answer to that begins.
 async fn announce_upload(source: [u8; 4], address: SocketAddr) -> (TcpStream, String) {
+    announce_upload_to("/api/v1/tokenizations", source, address).await
+}
+
+async fn announce_upload_to(path: &str, source: [u8; 4], address: SocketAddr) -> (TcpStream, String) {
     let mut connection = connect_from(source, address).await;
-    let head = "POST /api/v1/tokenizations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json");
     let length = "content-length: 1000000\r\nexpect: 100-continue";
     connection.write_all(format!("{head}\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = [0; 12];
@@ -190,6 +202,9 @@ async fn uploads_of_one_address_leave_permits_to_others() {
         slow.push(connection);
     }
     assert_eq!(announce_upload(own, server.address).await.1, "HTTP/1.1 503");
+    for path in ["/api/v1/generations", "/v1/images/edits", "/v1/images/variations"] {
+        assert_eq!(announce_upload_to(path, own, server.address).await.1, "HTTP/1.1 503", "{path}");
+    }
     assert_eq!(announce_upload(other, server.address).await.1, "HTTP/1.1 100");
     drop(slow.pop());
     until(|| async { announce_upload(own, server.address).await.1 == "HTTP/1.1 100" }).await;

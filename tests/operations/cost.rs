@@ -105,6 +105,51 @@ async fn uploads_cost_their_pixels() {
 }
 
 #[tokio::test]
+async fn masks_and_openai_edits_cost_their_pixels() {
+    let mut file = Cursor::new(Vec::new());
+    GrayImage::from_pixel(1000, 1500, image::Luma([255])).write_to(&mut file, ImageFormat::Png).unwrap();
+    let large = file.into_inner();
+    let mut file = Cursor::new(Vec::new());
+    GrayImage::new(12, 12).write_to(&mut file, ImageFormat::Png).unwrap();
+    let small = STANDARD.encode(file.into_inner());
+    // 1 for the image that is drawn and 1.5 for the mask.
+    let server = limited(3).await;
+    let body = json!({"class": 0, "image": small, "mask": STANDARD.encode(&large)});
+    assert_eq!(post(&server, "/api/v1/generations", body.clone()).await.status(), 202);
+    exceeded(post(&server, "/api/v1/generations", body).await).await;
+    for path in ["/v1/images/edits", "/v1/images/variations"] {
+        let server = limited(3).await;
+        let send = || {
+            let part = |name| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"");
+            let mut form = Vec::new();
+            if path.ends_with("edits") {
+                form.extend(format!("{}\r\n\r\ncircle\r\n", part("prompt")).bytes());
+            }
+            form.extend(format!("{}; filename=\"f\"\r\n\r\n", part("image")).bytes());
+            form.extend(&large);
+            form.extend(b"\r\n--b--\r\n");
+            let request = server.client.post(server.url(path));
+            with_timeout(request.header("content-type", "multipart/form-data; boundary=b").body(form).send())
+        };
+        assert_eq!(send().await.unwrap().status(), 200, "{path}");
+        assert_eq!(send().await.unwrap().status(), 429, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn decoding_and_branches_cost_an_image() {
+    let server = limited(4).await;
+    let job = finished(&server, 2).await;
+    let file = server.json(&format!("{job}/images/0.json")).await;
+    assert_eq!(post(&server, "/api/v1/decode", file.clone()).await.status(), 200);
+    let id = job.rsplit('/').next().unwrap();
+    let branch = json!({"from": {"generation": id, "step": 1}});
+    assert_eq!(post(&server, "/api/v1/generations", branch.clone()).await.status(), 202);
+    exceeded(post(&server, "/api/v1/generations", branch).await).await;
+    exceeded(post(&server, "/api/v1/decode", file).await).await;
+}
+
+#[tokio::test]
 async fn pictures_as_answers_and_openai_requests_cost_both() {
     let server = limited(20).await;
     // 16 images and 2.4 million pixels.

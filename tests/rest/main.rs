@@ -4,6 +4,7 @@
 mod common;
 
 mod addresses;
+mod edits;
 mod files;
 mod list;
 mod models;

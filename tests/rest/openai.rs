@@ -218,7 +218,7 @@ async fn addresses_of_other_clients_work() {
         }
         error(get(&format!("{base}/models/unknown")).await, 404).await;
         error(get(&format!("{base}/images/generations")).await, 405).await;
-        error(get(&format!("{base}/images/edits")).await, 404).await;
+        error(get(&format!("{base}/images/nothing")).await, 404).await;
     }
     error(get("/openai/deployments/toy/nothing").await, 404).await;
     let unknown = "/openai/deployments/unknown/images/generations?api-version=2024-02-01";

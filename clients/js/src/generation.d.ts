@@ -36,6 +36,7 @@ export class Generation {
         guidance_steps?: string | null;
         id: string;
         images: components["schemas"]["Image"][];
+        index?: number | null;
         links: components["schemas"]["Links"];
         model: string;
         position?: number | null;
@@ -51,6 +52,7 @@ export class Generation {
         top_k?: number | null;
         top_p?: number | null;
         unknown_words?: string[] | null;
+        warnings?: string[];
     };
     /** @readonly */
     readonly id: string;

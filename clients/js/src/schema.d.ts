@@ -21,6 +21,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/decode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decode tokens
+         * @description The picture of a token file, which is JSON or binary (`.rdpm`): that of the run that made it, to the pixel. The class
+         *     doesn't matter, and the transformer isn't used.
+         */
+        post: operations["decodeTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/generations": {
         parameters: {
             query?: never;
@@ -43,6 +64,9 @@ export interface paths {
          *     unless the request has an `Idempotency-Key`, so that it can be sent again.
          *
          *     The same seed and settings give the same picture, alone or in any batch.
+         *
+         *     With `image`, `from` or `tokens` the images don't start from noise: variations, edits of a part, branches of earlier
+         *     images. A form (`multipart/form-data`) may have the files as its parts `image` and `mask`.
          */
         post: operations["createGeneration"];
         delete?: never;
@@ -303,6 +327,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/images/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Edit an image
+         * @description Draws the masked part of an image again, as the class that the prompt names. OpenAI's clients work unchanged. With
+         *     `stream`, server-sent events: `image_edit.partial_image` and `image_edit.completed`.
+         */
+        post: operations["openaiEditImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/images/files/{id}/{file}": {
         parameters: {
             query?: never;
@@ -342,6 +387,26 @@ export interface paths {
          *     end, the generation is canceled.
          */
         post: operations["openaiGenerateImages"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/images/variations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Vary an image
+         * @description Draws the last steps of an image again. There is no prompt, so the class isn't considered.
+         */
+        post: operations["openaiVaryImage"];
         delete?: never;
         options?: never;
         head?: never;
@@ -401,6 +466,8 @@ export interface components {
             subjects?: string[] | null;
             /** @description With a prompt: its words that the model doesn't know. They have no effect. */
             unknown_words?: string[] | null;
+            /** @description What was adapted in the request. Only in the answer to it. */
+            warnings?: string[];
         };
         /** @description For each position, the most probable codes by falling probability, and the rank of the code that was drawn. */
         Alternative: {
@@ -465,7 +532,7 @@ export interface components {
              * @description The seed that was used (not OpenAI's).
              */
             seed: number;
-            /** @description `image_generation.completed` */
+            /** @description `image_generation.completed` or `image_edit.completed` */
             type: string;
             usage: components["schemas"]["OpenAiUsage"];
             /** @description What was adapted or ignored (not OpenAI's). */
@@ -541,6 +608,11 @@ export interface components {
             id: string;
             /** @description The finished images by rising index; all of them once it is completed. */
             images: components["schemas"]["Image"][];
+            /**
+             * Format: int32
+             * @description The index of the first image, if it isn't 0: image i is drawn from (seed, index + i).
+             */
+            index?: number | null;
             links: components["schemas"]["Links"];
             model: string;
             /** @description Place in the queue while it waits: 1 is next, counted in jobs. */
@@ -567,6 +639,8 @@ export interface components {
             top_p?: number | null;
             /** @description With a prompt: its words that the model doesn't know. They have no effect. */
             unknown_words?: string[] | null;
+            /** @description What was adapted in the request. Only in the answer to it. */
+            warnings?: string[];
         };
         /** @description Images to generate. `null` means the same as an absent field. */
         GenerationRequest: {
@@ -580,6 +654,8 @@ export interface components {
              * @default false
              */
             cancel_on_disconnect?: boolean | null;
+            /** @description What to draw again of `image`, `from` or `tokens`, instead of `mask`: cells `[row, column]` of the token grid. */
+            cells?: number[][] | null;
             /** @description Class to generate: its name, in any case, or its index. Required without `prompt`; otherwise that of what the prompt names. */
             class?: ("T-shirt/top" | "Trouser" | "Pullover" | "Dress" | "Coat" | "Sandal" | "Shirt" | "Sneaker" | "Bag" | "Ankle boot" | "Face" | "Heart" | "Hand" | "Person" | "Animal" | "Plant" | "Fruit & vegetable" | "Food & drink" | "Vehicle" | "Building" | "Sky & weather" | "Sport & play" | "Music" | "Clothing" | "Thing" | "Flag") | number;
             /**
@@ -590,9 +666,21 @@ export interface components {
             count?: number | null;
             /** @default png */
             format?: components["schemas"]["FormatName"] | null;
+            /** @description An image of an earlier generation to start from: its codes up to `step` are kept, with `changes` at that step, and the others drawn; with `mask` or `cells` they are drawn only there. Settings that are absent are those of that generation; without a `seed` the draws are, too, so that the image differs only by the changes. */
+            from?: {
+                changes?: {
+                    code: number;
+                    column: number;
+                    row: number;
+                }[];
+                generation: string;
+                /** @default 0 */
+                image?: number;
+                step?: number | null;
+            } | null;
             /**
              * Format: int32
-             * @description The step of `image` to start from; required with `image`. Early steps give a new image, late ones a close variation.
+             * @description The step of `image` to start from; required with `image`, unless only a part is drawn again. Early steps give a new image, late ones a close variation.
              */
             from_step?: number | null;
             /**
@@ -602,8 +690,16 @@ export interface components {
             guidance?: number | null;
             /** @description First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the time. */
             guidance_steps?: string | null;
-            /** @description An image to vary: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from its state after `from_step` steps with the noise of (seed, i). */
+            /** @description An image to vary or to edit: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from its state after `from_step` steps with the noise of (seed, i). With `mask` or `cells` only that part is drawn again. */
             image?: string | null;
+            /**
+             * Format: int32
+             * @description Index of the first image: image i is drawn from (seed, index + i).
+             * @default 0
+             */
+            index?: number | null;
+            /** @description What to draw again of `image`, `from` or `tokens`: an image file that is transparent there or, if it is opaque, white. A cell of the token grid is drawn again if at least a quarter of it is. A mask of another size is scaled, with a warning. */
+            mask?: string | null;
             /**
              * @description Name of the model; the server's default if omitted. The classes, the codes and the steps depend on it.
              * @enum {string|null}
@@ -634,6 +730,15 @@ export interface components {
              * @description Sampling temperature: how freely codes are drawn. 0 takes the most probable.
              */
             temperature?: number | null;
+            /** @description Codes that are given instead of drawn: T grids of h rows of h codes, and `null` where a code is drawn. All images have the noise of (`seed`, `index`). Or a token file as JSON, in which codes may be `null`: the noise is the file's, and `seed` and `index` draw the free codes. With `mask` or `cells`, without `null`, only that part is drawn again. */
+            tokens?: (number | null)[][][] | {
+                format?: string;
+                index?: number;
+                model?: string;
+                seed: number;
+                tokens: (number | null)[][][];
+                version?: string;
+            } | null;
             /**
              * Format: int32
              * @description Draw from this number of most probable codes only.
@@ -751,6 +856,41 @@ export interface components {
         };
         /** @enum {string} */
         Moderation: "auto" | "low";
+        /** @description A form; further parts are those of `OpenAiImageRequest`. */
+        OpenAiEditForm: {
+            /**
+             * Format: int32
+             * @description Steps of the image that are kept (not OpenAI's): the more, the closer is the result.
+             */
+            from_step?: number;
+            /**
+             * Format: binary
+             * @description The image, as PNG, JPEG, WebP, GIF or BMP. One only.
+             */
+            image: string;
+            /**
+             * Format: binary
+             * @description What to draw again: an image that is transparent there or, if it is opaque, white. Without a mask, the transparent part
+             *     of `image`; if it is opaque, the whole image, from `from_step`.
+             */
+            mask?: string;
+            model?: string;
+            /**
+             * Format: int32
+             * @description Number of images.
+             */
+            n?: number;
+            output_format?: string;
+            /** Format: int32 */
+            partial_images?: number;
+            /** @description Text that names the class to draw. */
+            prompt: string;
+            response_format?: string;
+            /** Format: int64 */
+            seed?: number;
+            size?: string;
+            stream?: boolean;
+        };
         /** @description An error, in OpenAI's shape. */
         OpenAiError: {
             error: components["schemas"]["ErrorBody"];
@@ -905,6 +1045,29 @@ export interface components {
             /** Format: int64 */
             total_tokens: number;
         };
+        /** @description A form. */
+        OpenAiVariationForm: {
+            /**
+             * Format: int32
+             * @description Steps of the image that are kept (not OpenAI's): the more, the closer is the result. Half of them if omitted.
+             */
+            from_step?: number;
+            /**
+             * Format: binary
+             * @description The image, as PNG, JPEG, WebP, GIF or BMP.
+             */
+            image: string;
+            model?: string;
+            /**
+             * Format: int32
+             * @description Number of images.
+             */
+            n?: number;
+            response_format?: string;
+            /** Format: int64 */
+            seed?: number;
+            size?: string;
+        };
         /** @enum {string} */
         OutputFormat: "png" | "webp" | "jpeg";
         /** @description A preview. */
@@ -921,7 +1084,7 @@ export interface components {
              * @description From 0.
              */
             partial_image_index: number;
-            /** @description `image_generation.partial_image` */
+            /** @description `image_generation.partial_image` or `image_edit.partial_image` */
             type: string;
         };
         /** @description An error: RFC 9457 problem details. */
@@ -987,6 +1150,8 @@ export interface components {
             clean?: string | null;
             /** @description Entropy in bits of the distribution that each code was drawn from. */
             entropy: number[][];
+            /** @description Whether each code was given instead of drawn. Left out where none was. */
+            given?: boolean[][] | null;
             /** Format: int32 */
             index: number;
             /** @description The running latent, decoded: a PNG file as a `data:` URL. Left out where the request says `"previews": false`. */
@@ -1008,6 +1173,27 @@ export interface components {
              * @description When it was accepted: RFC 3339, UTC.
              */
             created: string;
+        };
+        /** @description A token file as JSON: an image as its token grids. */
+        TokenFile: {
+            /** @description `rdpm-tokens/1` */
+            format: string;
+            /**
+             * Format: int32
+             * @description Index of the image whose noise it is.
+             */
+            index?: number;
+            /** @description Name of the model. */
+            model: string;
+            /**
+             * Format: int64
+             * @description Seed of the noise.
+             */
+            seed: number;
+            /** @description T grids of h rows of h codes. */
+            tokens: number[][][];
+            /** @description Version of the model's weights, if it is known. */
+            version?: string | null;
         };
         /** @description An image's token grids, and what they decode to. */
         Tokenization: {
@@ -1149,6 +1335,58 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Classes"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decodeTokens: {
+        parameters: {
+            query?: {
+                /** @description Format of the picture: `png` (the default), `webp` or `jpeg` */
+                format?: string;
+                /** @description Size of the square that every pixel becomes. */
+                scale?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenFile"];
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    /** @description If the tokens are of another version of the model */
+                    "Rdpm-Warning"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
                 };
             };
             /** @description The request can't be answered */
@@ -1636,7 +1874,7 @@ export interface operations {
             path: {
                 /** @description The generation's id */
                 id: string;
-                /** @description The image's index, and the format: `0.png`, `0.webp` (lossless) or `0.jpeg` */
+                /** @description The image's index, and the format: `0.png`, `0.webp` (lossless), `0.jpeg`, or its token file: `0.json` or `0.rdpm` (binary) */
                 file: string;
             };
             cookie?: never;
@@ -1649,6 +1887,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/json": components["schemas"]["TokenFile"];
+                    "application/octet-stream": string;
                     "image/jpeg": string;
                     "image/png": string;
                     "image/webp": string;
@@ -3495,6 +3735,66 @@ export interface operations {
             };
         };
     };
+    openaiEditImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["OpenAiEditForm"];
+            };
+        };
+        responses: {
+            /** @description The images, or their events */
+            200: {
+                headers: {
+                    /** @description What was adapted or ignored; once for each warning */
+                    "Rdpm-Warning"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiImages"];
+                    "text/event-stream": {
+                        data: string;
+                        /** @constant */
+                        event: "image_edit.partial_image";
+                        id?: string;
+                    } | {
+                        data: string;
+                        /** @constant */
+                        event: "image_edit.completed";
+                        id?: string;
+                    } | {
+                        data: string;
+                        /** @constant */
+                        event: "error";
+                        id?: string;
+                    };
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
     openaiGetImageFile: {
         parameters: {
             query: {
@@ -3641,6 +3941,50 @@ export interface operations {
                      *       }
                      *     }
                      */
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiError"];
+                };
+            };
+        };
+    };
+    openaiVaryImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["OpenAiVariationForm"];
+            };
+        };
+        responses: {
+            /** @description The images */
+            200: {
+                headers: {
+                    /** @description What was adapted or ignored; once for each warning */
+                    "Rdpm-Warning"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenAiImages"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/json": components["schemas"]["OpenAiError"];
                 };
             };

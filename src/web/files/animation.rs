@@ -66,7 +66,7 @@ pub(in crate::web) async fn encode_animation(
     let steps_of_images = frames(engine, snapshot, &parameters).await?;
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
     let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);
-    let first = snapshot.request.provenance(parameters.index.unwrap_or(0));
+    let first = snapshot.request.provenance(parameters.index.unwrap_or(0), None);
     let provenance = first.of_sheet(count, parameters.scale);
     let work = move || {
         let frame = |images: &BTreeMap<u32, Frame>| {

@@ -110,7 +110,9 @@ async fn pictures(
         }
     };
     budget.charge(Cost::pixels(pixels))?;
-    let parameters = snapshot.request.provenance(first).of_sheet(count, options.scale);
+    let image = snapshot.images.iter().find(|image| image.index == first);
+    let tokens = image.and_then(|image| image.tokens.as_deref());
+    let parameters = snapshot.request.provenance(first, tokens).of_sheet(count, options.scale);
     let work = move || {
         let images = files.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
         let sheet = match images.as_slice() {

@@ -1,7 +1,7 @@
 //! The body of `POST /v1/images/generations`, translated to a request of `crate::request`.
 
 use axum::http::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::model_name::resolve_model;
@@ -11,8 +11,8 @@ use crate::model::{Config, IntegerRange, SamplingOptions};
 use crate::picture::Format;
 use crate::queue::AnyEngine;
 use crate::request::{
-    COUNT, Field, GenerationDraft, GenerationRequest, Kind, Limit, ObjectSchema, PictureFormat, Reader,
-    Required, SEED, choice_schemas, numeric_sampling_fields,
+    COUNT, Field, GenerationDraft, GenerationRequest, Kind as FieldKind, Limit, ObjectSchema, PictureFormat,
+    Reader, Required, SEED, choice_schemas, numeric_sampling_fields, text_value,
 };
 use crate::web::files::RenderOptions;
 use crate::web::model_alias::ModelAliases;
@@ -42,8 +42,20 @@ pub(super) struct ImageRequest {
     pub urls: bool,
     pub stream: bool,
     pub partial_images: u32,
+    pub kind: Kind,
+    /// Steps of an image that are kept.
+    pub from_step: Option<u64>,
     /// What was adapted, each a sentence.
     pub warnings: Vec<String>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Generation,
+    Edit,
+    /// Without a prompt.
+    Variation,
 }
 
 /// The values of OpenAI's own fields.
@@ -60,6 +72,7 @@ struct ImageDraft {
     compression: Option<u64>,
     stream: bool,
     partial_images: u64,
+    from_step: Option<u64>,
     warnings: Vec<String>,
 }
 
@@ -73,7 +86,7 @@ type ImageField = Field<ImageDraft>;
 
 /// A text that changes nothing.
 const fn ignored(name: &'static str, warn: fn(&mut ImageDraft, String)) -> ImageField {
-    Field::new(name, Kind::Text { set: warn }, "Ignored, with a warning.")
+    Field::new(name, FieldKind::Text { set: warn }, "Ignored, with a warning.")
 }
 
 /// The fields that only OpenAI's API has. Those that it shares with ours are read by our table.
@@ -83,7 +96,11 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "a photo of a sneaker",
         ..Field::new(
             "prompt",
-            Kind::Custom { depends_on_model: true, read: read_prompt, schema: |_| json!({"type": "string"}) },
+            FieldKind::Custom {
+                depends_on_model: true,
+                read: read_prompt,
+                schema: |_| json!({"type": "string"}),
+            },
             "Text that names the class to generate: \"a photo of a sneaker\". In any case, singular or plural. Where one name \
              is part of another, the longer name counts. If the text names several classes, the first is drawn, with a \
              warning. A prompt that names no class is an error. A model that knows words is told all known words of the \
@@ -96,7 +113,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "1024x1024",
         ..Field::new(
             "size",
-            Kind::Custom {
+            FieldKind::Custom {
                 depends_on_model: false,
                 read: read_size,
                 schema: |_| {
@@ -114,7 +131,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "high",
         ..Field::new(
             "quality",
-            Kind::Choice {
+            FieldKind::Choice {
                 schema: "Quality",
                 about: "",
                 names: &["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"],
@@ -131,7 +148,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "url",
         ..Field::new(
             "response_format",
-            Kind::Choice {
+            FieldKind::Choice {
                 schema: "ResponseFormat",
                 about: "",
                 names: &["b64_json", "url"],
@@ -146,7 +163,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "webp",
         ..Field::new(
             "output_format",
-            Kind::Choice {
+            FieldKind::Choice {
                 schema: "OutputFormat",
                 about: "",
                 names: &["png", "webp", "jpeg"],
@@ -160,7 +177,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "100",
         ..Field::new(
             "output_compression",
-            Kind::Integer {
+            FieldKind::Integer {
                 range: Limit::Fixed(IntegerRange::new(0, 100)),
                 set: |draft, quality| draft.compression = Some(quality),
             },
@@ -172,7 +189,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "opaque",
         ..Field::new(
             "background",
-            Kind::Choice {
+            FieldKind::Choice {
                 schema: "Background",
                 about: "",
                 names: &["auto", "opaque", "transparent"],
@@ -190,7 +207,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "auto",
         ..Field::new(
             "moderation",
-            Kind::Choice {
+            FieldKind::Choice {
                 schema: "Moderation",
                 about: "",
                 names: &["auto", "low"],
@@ -207,7 +224,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "vivid",
         ..Field::new(
             "style",
-            Kind::Custom {
+            FieldKind::Custom {
                 depends_on_model: true,
                 read: read_style,
                 schema: |models| {
@@ -227,7 +244,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "true",
         ..Field::new(
             "stream",
-            Kind::Boolean { set: |draft, stream| draft.stream = stream },
+            FieldKind::Boolean { set: |draft, stream| draft.stream = stream },
             "Whether to answer with server-sent events.",
         )
     },
@@ -236,7 +253,7 @@ static IMAGE_FIELDS: &[ImageField] = &[
         example: "2",
         ..Field::new(
             "partial_images",
-            Kind::Integer {
+            FieldKind::Integer {
                 range: Limit::Fixed(IntegerRange::new(0, 3)),
                 set: |draft, count| draft.partial_images = count,
             },
@@ -245,12 +262,29 @@ static IMAGE_FIELDS: &[ImageField] = &[
     },
 ];
 
+/// The fields of edits and variations that generations don't have.
+static EDIT_FIELDS: &[ImageField] = &[
+    Field::new(
+        "from_step",
+        FieldKind::Integer {
+            range: Limit::OfModel(|config| IntegerRange::new(1, config.steps().saturating_sub(1) as u64)),
+            set: |draft, step| draft.from_step = Some(step),
+        },
+        "Steps of the image that are kept.",
+    ),
+    Field::new(
+        "input_fidelity",
+        FieldKind::Text { set: |draft, _| draft.warn("input_fidelity is ignored: use from_step.") },
+        "Ignored, with a warning.",
+    ),
+];
+
 /// The model, of which names of OpenAI's models and aliases are allowed, too.
 const MODEL: ImageField = Field {
     example: "fashion-mnist",
     ..Field::new(
         "model",
-        Kind::Text { set: |_, _| {} },
+        FieldKind::Text { set: |_, _| {} },
         "Name of the model; the server's default if omitted or empty. Names of OpenAI's models (`dall-e-3`, `gpt-image-1`) \
          mean the default model, with a warning, unless the server has an alias for them.",
     )
@@ -283,7 +317,40 @@ pub(super) fn read(
     aliases: &ModelAliases,
     deployment: Option<String>,
 ) -> Result<ImageRequest, Problem> {
-    let mut values = read_json_object(headers, body)?;
+    from_values(read_json_object(headers, body)?, engine, aliases, deployment, Kind::Generation)
+}
+
+/// A value of a form, as JSON would write it.
+pub(super) fn form_value(name: &str, text: &str) -> Value {
+    let field = IMAGE_FIELDS.iter().chain(EDIT_FIELDS).find(|field| field.name == name);
+    let shared = [("n", &COUNT), ("seed", &SEED)].into_iter().find(|(other, _)| *other == name);
+    let shared =
+        shared.map(|(_, field)| field).or_else(|| numeric_sampling_fields().find(|field| field.name == name));
+    match (field, shared) {
+        // Python's clients write True.
+        (Some(Field { kind: FieldKind::Boolean { .. }, .. }), _) => {
+            match text.to_ascii_lowercase().parse::<bool>() {
+                Ok(flag) => flag.into(),
+                Err(_) => text.into(),
+            }
+        }
+        (Some(field), _) => text_value(field, text),
+        (None, Some(field)) => text_value(field, text),
+        (None, None) => text.into(),
+    }
+}
+
+/// Reads the fields of a body or a form.
+///
+/// # Errors
+/// 404 for an unknown model, 422 for invalid fields.
+pub(super) fn from_values(
+    mut values: Map<String, Value>,
+    engine: &AnyEngine,
+    aliases: &ModelAliases,
+    deployment: Option<String>,
+    kind: Kind,
+) -> Result<ImageRequest, Problem> {
     values.retain(|name, value| name == "prompt" || value.as_str() != Some(""));
     if let Some(name) = deployment {
         values.insert("model".into(), name.into());
@@ -308,10 +375,22 @@ pub(super) fn read(
         compression: None,
         stream: false,
         partial_images: 0,
+        from_step: None,
         warnings,
     };
     let mut generation = GenerationDraft::new(&model.config);
-    reader.read(IMAGE_FIELDS, &mut values, &mut draft);
+    if kind == Kind::Variation {
+        for field in IMAGE_FIELDS.iter().filter(|field| field.name != "prompt") {
+            reader.read_field(field, field.name, &mut values, &mut draft);
+        }
+        // Nothing says what the image shows.
+        generation.options.guidance = 0.0;
+    } else {
+        reader.read(IMAGE_FIELDS, &mut values, &mut draft);
+    }
+    if kind != Kind::Generation {
+        reader.read(EDIT_FIELDS, &mut values, &mut draft);
+    }
     reader.read_field(&COUNT, "n", &mut values, &mut generation);
     reader.read_field(&SEED, "seed", &mut values, &mut generation);
     for field in numeric_sampling_fields() {
@@ -324,7 +403,8 @@ pub(super) fn read(
     // The scale of JPEG's encoder begins at 1.
     let quality = draft.compression.and_then(|quality| u8::try_from(quality).ok()).unwrap_or(100).max(1);
     let options = RenderOptions::fitted(draft.format, draft.size.unwrap_or((own, own)), own, quality);
-    generation.class = draft.class;
+    // A variation's class isn't considered.
+    generation.class = draft.class.or((kind == Kind::Variation).then_some(0));
     generation.options.prompt = draft.prompt;
     generation.options.style = draft.style;
     generation.previews = Some(draft.partial_images > 0);
@@ -336,6 +416,8 @@ pub(super) fn read(
         urls: draft.urls,
         stream: draft.stream,
         partial_images: draft.partial_images as u32,
+        kind,
+        from_step: draft.from_step,
         warnings: draft.warnings,
     })
 }

@@ -13,7 +13,7 @@ use futures_util::stream;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::image_request::ImageRequest;
+use super::image_request::{ImageRequest, Kind as RequestKind};
 use super::response::{Kind, Usage};
 use crate::engine::{Event, Progress, Subscription};
 use crate::web::access::Budget;
@@ -27,7 +27,7 @@ use crate::web::unix_time::unix_time;
 /// A preview.
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct PartialImageEvent {
-    /// `image_generation.partial_image`
+    /// `image_generation.partial_image` or `image_edit.partial_image`
     #[serde(rename = "type")]
     kind: &'static str,
     /// From 0.
@@ -43,7 +43,7 @@ pub(in crate::web) struct PartialImageEvent {
 /// The image.
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct CompletedEvent {
-    /// `image_generation.completed`
+    /// `image_generation.completed` or `image_edit.completed`
     #[serde(rename = "type")]
     kind: &'static str,
     b64_json: String,
@@ -72,6 +72,7 @@ struct JobStream {
     _guard: CancelOnDrop,
     options: RenderOptions,
     warnings: Vec<String>,
+    events: RequestKind,
     /// Steps whose previews are yet to be sent.
     steps: VecDeque<usize>,
     sent: u32,
@@ -88,7 +89,8 @@ pub(super) fn respond(
 ) -> Result<Response, Problem> {
     let subscription = app.engine.subscribe(guard.id, 0);
     let subscription = subscription.ok_or_else(|| Problem::not_found("The generation has expired."))?;
-    let steps = spread(request.partial_images as usize, subscription.model().config.steps());
+    let first = subscription.snapshot().request.init_image().map_or(0, |init| init.from_step);
+    let steps = spread(request.partial_images as usize, first, subscription.model().config.steps());
     let job = JobStream {
         app,
         paid: budget.paid(),
@@ -96,6 +98,7 @@ pub(super) fn respond(
         _guard: guard,
         options: request.options,
         warnings: request.warnings.clone(),
+        events: request.kind,
         steps,
         sent: 0,
         ended: false,
@@ -107,10 +110,11 @@ pub(super) fn respond(
     Ok(permit.stream(events))
 }
 
-/// `count` of the steps before the last, evenly spread.
-fn spread(count: usize, steps: usize) -> VecDeque<usize> {
-    let mut chosen: VecDeque<usize> = (1..=count).map(|part| (part * steps).div_ceil(count + 1)).collect();
-    chosen.retain(|step| (1..steps).contains(step));
+/// `count` of the steps after `first` and before the last, evenly spread.
+fn spread(count: usize, first: usize, steps: usize) -> VecDeque<usize> {
+    let step = |part: usize| first + (part * (steps - first)).div_ceil(count + 1);
+    let mut chosen: VecDeque<usize> = (1..=count).map(step).collect();
+    chosen.retain(|step| (first + 1..steps).contains(step));
     chosen
 }
 
@@ -139,7 +143,10 @@ impl JobStream {
         let index = self.sent;
         self.sent += 1;
         let event = PartialImageEvent {
-            kind: "image_generation.partial_image",
+            kind: match self.events {
+                RequestKind::Generation => "image_generation.partial_image",
+                _ => "image_edit.partial_image",
+            },
             partial_image_index: index,
             b64_json: STANDARD.encode(file),
             created_at: unix_time(SystemTime::now()),
@@ -165,7 +172,10 @@ impl JobStream {
         let file = render_image(&self.app.renderer, &self.paid, &snapshot, 0, self.options).await?;
         let info = snapshot.request.model();
         let event = CompletedEvent {
-            kind: "image_generation.completed",
+            kind: match self.events {
+                RequestKind::Generation => "image_generation.completed",
+                _ => "image_edit.completed",
+            },
             b64_json: STANDARD.encode(file),
             created_at: unix_time(SystemTime::now()),
             picture: Kind::new(info, self.options),

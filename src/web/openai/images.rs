@@ -13,7 +13,7 @@ use super::image_file::signed_link;
 use super::image_request::{self, Body, ImageRequest};
 use super::image_stream;
 use super::response::{Image, Images, Kind, Usage};
-use crate::engine::Snapshot;
+use crate::engine::{Request, Snapshot};
 use crate::request::GenerationRequest;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
@@ -83,17 +83,29 @@ async fn respond(
     query.take("api-version", "text", |version| Some(version.to_owned()));
     query.finish()?;
     let request = image_request::read(&headers, &body.0, &app.engine, &app.model_aliases, deployment)?;
-    let GenerationRequest { job, pictures, .. } = &request.generation;
+    let GenerationRequest { job, .. } = &request.generation;
     let job = job.clone().with_previews(request.partial_images > 0);
     budget.charge(cost(&request))?;
+    answer(app, client, &budget, &request, job, &headers).await
+}
+
+/// Submits a job, whose cost has been charged, and answers with its images or their events.
+pub(super) async fn answer(
+    app: AppState,
+    client: Client,
+    budget: &Budget,
+    request: &ImageRequest,
+    job: Request,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let permit = if request.stream { Some(app.event_streams.acquire(budget.client())?) } else { None };
-    let id = app.jobs.submit(&app.engine, job, client, *pictures, None).await?;
+    let id = app.jobs.submit(&app.engine, job, client, request.generation.pictures, None).await?;
     let guard = CancelOnDrop::new(&app.engine, id);
     let mut response = if let Some(permit) = permit {
-        image_stream::respond(app, &budget, permit, guard, &request)?
+        image_stream::respond(app, budget, permit, guard, request)?
     } else {
         let snapshot = wait_until_completed(&app.engine, id).await?;
-        let images = images(&app, &budget.paid(), &snapshot, &request, &headers).await?;
+        let images = images(&app, &budget.paid(), &snapshot, request, headers).await?;
         ([NO_STORE], Json(images)).into_response()
     };
     for warning in request.warnings.iter().filter_map(|warning| header_value(warning)) {
@@ -109,7 +121,7 @@ fn header_value(text: &str) -> Option<HeaderValue> {
 }
 
 /// The images, and the pictures that are made of them and of previews.
-fn cost(request: &ImageRequest) -> Cost {
+pub(super) fn cost(request: &ImageRequest) -> Cost {
     let (job, options) = (&request.generation.job, request.options);
     let (width, height) = options.size(job.model().config.image.size as u32);
     let pictures = u64::from(job.count()) + u64::from(request.partial_images);

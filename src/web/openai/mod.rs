@@ -3,6 +3,8 @@
 //! | method and path | answer |
 //! |---|---|
 //! | `POST /v1/images/generations` | images of what the prompt names; plain or streamed |
+//! | `POST /v1/images/edits` | a part of an image, drawn again |
+//! | `POST /v1/images/variations` | the last steps of an image, drawn again |
 //! | `GET /v1/images/files/{id}/{file}` | the pictures to which `response_format: url` links |
 //! | `GET /v1/models`, `GET /v1/models/{model}` | the served models |
 //!
@@ -11,6 +13,7 @@
 //!
 //! Handlers answer errors with a `Problem` like all others; `web::problem` gives it OpenAI's shape.
 
+mod edits;
 mod image_file;
 mod image_request;
 mod image_stream;
@@ -35,6 +38,8 @@ pub(super) use image_stream::{CompletedEvent, PartialImageEvent};
 pub(super) fn documented_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(images::generate))
+        .routes(routes!(edits::edit))
+        .routes(routes!(edits::vary))
         .routes(routes!(image_file::show))
         .routes(routes!(models::list))
         .routes(routes!(models::show))
@@ -46,6 +51,8 @@ pub(super) fn routes() -> Router<AppState> {
     let deployment = "/openai/deployments/{model}/images/generations";
     let mut routes = Router::new()
         .route("/v1/images/generations/", generate())
+        .route("/v1/images/edits/", post(edits::edit))
+        .route("/v1/images/variations/", post(edits::vary))
         .route("/v1/models/", get(models::list))
         .route("/v1/models/{model}/", get(models::show))
         .route(deployment, post(images::generate_for_deployment))
@@ -54,6 +61,8 @@ pub(super) fn routes() -> Router<AppState> {
         for end in ["", "/"] {
             routes = routes
                 .route(&format!("{base}/images/generations{end}"), generate())
+                .route(&format!("{base}/images/edits{end}"), post(edits::edit))
+                .route(&format!("{base}/images/variations{end}"), post(edits::vary))
                 .route(&format!("{base}/models{end}"), get(models::list))
                 .route(&format!("{base}/models/{{model}}{end}"), get(models::show));
         }

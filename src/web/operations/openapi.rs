@@ -168,6 +168,11 @@ fn events(operation: &str) -> &'static [(&'static str, &'static str)] {
             ("failed", "Generation"),
             ("canceled", "Generation"),
         ],
+        "openaiEditImage" => &[
+            ("image_edit.partial_image", "PartialImageEvent"),
+            ("image_edit.completed", "CompletedEvent"),
+            ("error", "OpenAiError"),
+        ],
         "openaiGenerateImages" => &[
             ("image_generation.partial_image", "PartialImageEvent"),
             ("image_generation.completed", "CompletedEvent"),
@@ -198,10 +203,15 @@ fn files(operation: &mut Value) {
     let events: Vec<Value> =
         events(operation["operationId"].as_str().unwrap_or_default()).iter().map(event).collect();
     let event = json!({"description": "Each event of the stream", "oneOf": events});
+    if let Some(body) = operation.get_mut("requestBody") {
+        for (_, content) in fields(body, "content").filter(|(kind, _)| *kind == "application/octet-stream") {
+            content["schema"] = json!({"type": "string", "format": "binary"});
+        }
+    }
     for (kind, content) in
         fields(operation, "responses").flat_map(|(_, response)| fields(response, "content"))
     {
-        if kind.starts_with("image/") {
+        if kind.starts_with("image/") || kind == "application/octet-stream" {
             content["schema"] = json!({"type": "string", "format": "binary"});
         } else if kind == "text/event-stream" {
             content["schema"] = event.clone();

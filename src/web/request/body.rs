@@ -6,8 +6,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use mediatype::names::{APPLICATION, JSON};
-use mediatype::{MediaType, MediaTypeBuf};
+use mediatype::names::{APPLICATION, BOUNDARY, FORM_DATA, JSON, MULTIPART};
+use mediatype::{MediaType, MediaTypeBuf, ReadParams};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -165,6 +165,13 @@ fn is_json(headers: &HeaderMap) -> bool {
         || content_type(headers).is_some_and(|kind| {
             kind.ty() == APPLICATION && (kind.subty() == JSON || kind.suffix() == Some(JSON))
         })
+}
+
+/// Whether a body is a form, which has a boundary.
+pub(in crate::web) fn is_form(headers: &HeaderMap) -> bool {
+    let form = MediaType::new(MULTIPART, FORM_DATA);
+    let has_boundary = |kind: MediaTypeBuf| kind.essence() == form && kind.get_param(BOUNDARY).is_some();
+    content_type(headers).is_some_and(has_boundary)
 }
 
 /// Whether a body has this media type, with any parameters.

@@ -10,7 +10,7 @@ mod upload;
 
 pub(super) use accept::{Representation, negotiate};
 pub(super) use base_url::base_url;
-pub(super) use body::{SmallBody, has_media_type, read_json_object};
-pub(super) use form::read_multipart;
+pub(super) use body::{SmallBody, has_media_type, is_form, read_json_object};
+pub(super) use form::{form_parts, read_multipart};
 pub(super) use query::Query;
-pub(super) use upload::{MAX_UPLOADS, UPLOAD_LIMIT, Upload, UploadPermits, open_image};
+pub(super) use upload::{MAX_UPLOADS, UPLOAD_LIMIT, Upload, UploadPermits, open_image, open_mask};

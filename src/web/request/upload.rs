@@ -10,7 +10,7 @@ use image::DynamicImage;
 
 use super::body::{BODY_LIMIT, append, next_piece};
 use crate::engine::ModelHandle;
-use crate::picture::{InputError, InputImage};
+use crate::picture::{InputError, InputImage, MaskFile};
 use crate::request::{FieldError, IMAGES};
 use crate::web::access::{Budget, ClientPermit, ClientPermits, Cost, LimitKey};
 use crate::web::files::ImagePool;
@@ -147,4 +147,25 @@ pub(in crate::web) async fn open_image(
     let decoded =
         decoders.run(budget.client(), image.memory(), move || Ok(image.decode(&model.config))).await?;
     Ok((size, decoded.map_err(invalid)?))
+}
+
+/// Reads a mask for an image of this size: its own size, and the cells of the model's grid that it marks.
+///
+/// # Errors
+/// As in [`open_image`].
+pub(in crate::web) async fn open_mask(
+    decoders: &ImagePool,
+    budget: &Budget,
+    file: Vec<u8>,
+    image_size: (u32, u32),
+    model: &ModelHandle,
+) -> Result<((u32, u32), Vec<bool>), Problem> {
+    let invalid =
+        |error: InputError| Problem::invalid(FieldError::new("mask", error.to_string().into(), IMAGES));
+    let client = budget.client();
+    let mask = decoders.run(client, 0, move || Ok(MaskFile::open(file))).await?.map_err(invalid)?;
+    let (size, side) = (mask.size(), model.config.latent.grid);
+    budget.charge(Cost::pixels(u64::from(size.0) * u64::from(size.1)))?;
+    let cells = decoders.run(client, mask.memory(), move || Ok(mask.cells(image_size, side))).await?;
+    Ok((size, cells.map_err(invalid)?))
 }

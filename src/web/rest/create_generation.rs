@@ -1,5 +1,7 @@
 //! `POST /api/v1/generations`.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,14 +11,20 @@ use utoipa::ToSchema;
 use super::generation::{Accepted, Generation};
 use super::generations::{NO_STORE, not_found};
 use super::pictures::respond_with_picture;
-use crate::request::{GenerationRequest, InitImageFile};
+use crate::engine::ModelHandle;
+use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
 use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::jobs::{CancelOnDrop, IdempotencyKey, wait_until_completed};
 use crate::web::problem::Problem;
-use crate::web::request::{Query, Representation, Upload, negotiate, open_image, read_json_object};
+use crate::web::request::{
+    Query, Representation, Upload, is_form, negotiate, open_image, open_mask, read_json_object,
+    read_multipart,
+};
 use crate::web::state::AppState;
 
+/// The header with what was adapted in a request whose answer isn't JSON.
+pub(super) const WARNING: HeaderName = HeaderName::from_static("rdpm-warning");
 /// The header with the seed of answers that aren't JSON.
 const SEED: HeaderName = HeaderName::from_static("rdpm-seed");
 /// The schema is made from the table of fields.
@@ -33,6 +41,9 @@ pub(super) struct Body {}
 /// unless the request has an `Idempotency-Key`, so that it can be sent again.
 ///
 /// The same seed and settings give the same picture, alone or in any batch.
+///
+/// With `image`, `from` or `tokens` the images don't start from noise: variations, edits of a part, branches of earlier
+/// images. A form (`multipart/form-data`) may have the files as its parts `image` and `mask`.
 #[utoipa::path(
     post,
     path = "/api/v1/generations",
@@ -82,13 +93,35 @@ pub(super) async fn create(
     query.finish()?;
     let engine = app.engine.clone();
     let read = upload.read(move |headers, body| {
-        let values = read_json_object(headers, body)?;
-        let idempotency_key = IdempotencyKey::read(headers, &values);
-        Ok((GenerationRequest::read(engine.models(), values)?, idempotency_key))
+        let is_form = is_form(headers);
+        let (values, files) = match is_form {
+            true => {
+                let form = read_multipart(headers, body.clone(), GENERATION_FIELDS)?;
+                (form.values, form.images)
+            }
+            false => (read_json_object(headers, body)?, HashMap::new()),
+        };
+        // The files of a form aren't part of the values.
+        let idempotency_key = if is_form { Ok(None) } else { IdempotencyKey::read(headers, &values) };
+        Ok((values, files, idempotency_key))
     });
-    let (upload, (request, idempotency_key)) = read.await?;
+    let (upload, (values, mut files, idempotency_key)) = read.await?;
+    if let Some(id) = Branch::generation(&values) {
+        app.engine.load(id).await?;
+    }
+    let read = upload.read(move |_, _| {
+        let mut request = GenerationRequest::read(engine.models(), |id| engine.get(id), values)?;
+        if let (Some(init), Some(file)) = (&mut request.init_image, files.remove("image")) {
+            init.file = file.into();
+        }
+        if let (Some(FreeCells::Mask(mask)), Some(file)) = (&mut request.free, files.remove("mask")) {
+            *mask = file.into();
+        }
+        Ok(request)
+    });
+    let (upload, request) = read.await?;
     let headers = &upload.headers;
-    let GenerationRequest { job, previews, init_image, pictures } = request;
+    let GenerationRequest { job, previews, init_image, branch, free, pictures } = request;
     let representation = negotiate(headers, pictures.format)?;
     let mut cost = Cost::images(job.count());
     if let Representation::Picture(_) = representation {
@@ -101,12 +134,29 @@ pub(super) async fn create(
     let mut job = job.with_previews(previews.unwrap_or(!waits));
     let idempotency_key = idempotency_key?;
     let may_retry = idempotency_key.is_some();
-    match init_image {
-        Some(InitImageFile { file, from_step }) => {
-            let (_, image) = open_image(&app.image_decoders, &budget, cost, file, job.model()).await?;
-            job = job.with_init_image(&image, from_step)?;
-        }
-        None => budget.charge(cost)?,
+    let mut warnings = Vec::new();
+    let (free, free_of_branch) = if branch.is_some() { (None, free) } else { (free, None) };
+    if let Some(InitImageFile { file, from_step }) = init_image {
+        let (size, image) = open_image(&app.image_decoders, &budget, cost, file, job.model()).await?;
+        job = match free {
+            None => job.with_init_image(&image, from_step)?,
+            Some(free) => {
+                let free = free_cells(&app, &budget, free, size, job.model(), &mut warnings).await?;
+                job.with_edit(&image, from_step, free)?
+            }
+        };
+    } else {
+        budget.charge(cost)?;
+    }
+    if let Some(branch) = branch {
+        let size = job.model().config.image.size as u32;
+        let free = match free_of_branch {
+            None => None,
+            Some(free) => {
+                Some(free_cells(&app, &budget, free, (size, size), job.model(), &mut warnings).await?)
+            }
+        };
+        job = branch.apply(job, free.as_deref()).map_err(Problem::invalid)?;
     }
     let root = root_path(headers).to_owned();
     drop(upload);
@@ -114,7 +164,7 @@ pub(super) async fn create(
     let id = app.jobs.submit(&app.engine, job, client, pictures, idempotency_key).await?;
     if !waits {
         let snapshot = app.engine.get(id).ok_or_else(|| not_found(&id.to_string()))?;
-        let accepted = Accepted::new(&snapshot);
+        let accepted = Accepted::new(&snapshot).with_warnings(warnings);
         let location = accepted.location().to_owned();
         let headers = [NO_STORE, (header::LOCATION, header_value(location))];
         return Ok((StatusCode::ACCEPTED, headers, Json(accepted.below(&root))).into_response());
@@ -124,7 +174,7 @@ pub(super) async fn create(
     let snapshot = wait_until_completed(&app.engine, id).await?;
     match representation {
         Representation::Json => {
-            let generation = Generation::new(&snapshot, pictures).below(&root);
+            let generation = Generation::new(&snapshot, pictures).with_warnings(warnings).below(&root);
             Ok(([NO_STORE], Json(generation)).into_response())
         }
         Representation::Picture(format) => {
@@ -134,9 +184,45 @@ pub(super) async fn create(
             headers.insert(header::CACHE_CONTROL, NO_STORE.1);
             headers.insert(header::VARY, HeaderValue::from_static("accept"));
             headers.insert(SEED, snapshot.request.seed().into());
+            for warning in warnings {
+                headers
+                    .append(WARNING, HeaderValue::try_from(warning).unwrap_or(HeaderValue::from_static("")));
+            }
             Ok(response)
         }
     }
+}
+
+/// The cells that are drawn again of an image of this size.
+///
+/// # Errors
+/// 422 where the mask is not an image, one that is too large, or one that keeps everything; 429 where it costs too much.
+async fn free_cells(
+    app: &AppState,
+    budget: &Budget,
+    free: FreeCells,
+    image_size: (u32, u32),
+    model: &ModelHandle,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<bool>, Problem> {
+    let cells = match free {
+        FreeCells::Cells(cells) => return Ok(cells),
+        FreeCells::Mask(file) => {
+            let (size, cells) = open_mask(&app.image_decoders, budget, file, image_size, model).await?;
+            if size != image_size {
+                let ((w, h), (width, height)) = (size, image_size);
+                warnings.push(format!(
+                    "The mask of {w} x {h} pixels was scaled to the image's {width} x {height}."
+                ));
+            }
+            cells
+        }
+    };
+    if cells.contains(&true) {
+        return Ok(cells);
+    }
+    let allowed = "a mask that draws at least one cell again: transparent or, if it is opaque, white there";
+    Err(Problem::invalid(FieldError::new("mask", "a mask that keeps everything".into(), allowed)))
 }
 
 /// An address as a header; addresses have no characters that headers can't have.

@@ -51,12 +51,19 @@ pub(in crate::web) struct Generation {
     /// With a prompt: its words that the model doesn't know. They have no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_words: Option<Vec<String>>,
+    /// The index of the first image, if it isn't 0: image i is drawn from (seed, index + i).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
     /// The step of another image that its images start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_step: Option<usize>,
     previews: bool,
     alternatives: bool,
     cancel_on_disconnect: bool,
+    /// What was adapted in the request. Only in the answer to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
     links: Links,
     /// The finished images by rising index; all of them once it is completed.
     images: Vec<Image>,
@@ -102,6 +109,10 @@ pub(super) struct Accepted {
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_words: Option<Vec<String>>,
     seed: u64,
+    /// What was adapted in the request. Only in the answer to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
     links: Links,
 }
 
@@ -166,13 +177,20 @@ impl Generation {
             subjects: of_each_image(snapshot, SamplingSettings::subject),
             styles: of_each_image(snapshot, SamplingSettings::drawn_style),
             unknown_words: unknown_words(snapshot),
-            from_step: snapshot.request.init_image().map(|init| init.from_step),
+            index: Some(snapshot.request.first()).filter(|first| *first > 0),
+            from_step: snapshot.request.init_image().map(|init| init.from_step).filter(|step| *step > 0),
             previews: snapshot.request.previews(),
             alternatives: snapshot.request.alternatives(),
             cancel_on_disconnect: snapshot.request.cancel_on_disconnect(),
             images: snapshot.images.iter().map(image).collect(),
+            warnings: Vec::new(),
             links,
         }
+    }
+
+    /// With what was adapted in the request.
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 }
 
@@ -198,8 +216,14 @@ impl Accepted {
             styles: of_each_image(snapshot, SamplingSettings::drawn_style),
             unknown_words: unknown_words(snapshot),
             seed: snapshot.request.seed(),
+            warnings: Vec::new(),
             links: Links::new(snapshot),
         }
+    }
+
+    /// With what was adapted in the request.
+    pub fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// The same with addresses below a path.
@@ -252,9 +276,11 @@ fn of_each_image(
 ) -> Option<Vec<String>> {
     let request = &snapshot.request;
     let (settings, config) = (request.settings(), &request.model().config);
-    (0..request.count())
-        .map(|index| Some(text(settings, config, request.seed(), index)?.to_owned()))
-        .collect()
+    let of_image = |index| {
+        let noise = request.noise(index);
+        Some(text(settings, config, noise.seed, noise.index)?.to_owned())
+    };
+    (0..request.count()).map(of_image).collect()
 }
 
 fn unknown_words(snapshot: &Snapshot) -> Option<Vec<String>> {

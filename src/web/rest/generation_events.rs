@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `queued` | `{"id", "status", "position", "eta_seconds"}`; position 1 is next, counted in jobs; the estimated time to its first image; sent again whenever the job has moved |
 //! | `started` | `{"id", "status"}` |
-//! | `step` | `{"step": 1..=T, "steps": T, "images": [{"index", "tokens", "entropy", "probability", "noisy", "clean"}]}`: the images that took this step; grids are h rows of w, entropies in bits, pictures `data:` URLs, left out where the request says `"previews": false`; with `"alternatives": true` each image also has `{"alternatives": {"codes", "probabilities", "ranks"}}`, grids of the most probable codes of each position, and of the rank of the code that was drawn |
+//! | `step` | `{"step": 1..=T, "steps": T, "images": [{"index", "tokens", "entropy", "probability", "noisy", "clean"}]}`: the images that took this step; grids are h rows of w, entropies in bits, pictures `data:` URLs, left out where the request says `"previews": false`; with `"alternatives": true` each image also has `{"alternatives": {"codes", "probabilities", "ranks"}}`, grids of the most probable codes of each position, and of the rank of the code that was drawn; where codes were given, `{"given"}` says which |
 //! | `completed`, `failed`, `canceled` | the job as `GET` answers it; the last event |
 //!
 //! `id` counts up from 1. A stream starts with the first event or, where the request has `Last-Event-ID`, after that
@@ -141,6 +141,10 @@ pub(in crate::web) struct StepOfImage<'a> {
     /// The most probable codes. Left out unless the request says `"alternatives": true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     alternatives: Option<Alternative<'a>>,
+    /// Whether each code was given instead of drawn. Left out where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<bool>>>)]
+    given: Option<Vec<&'a [bool]>>,
     /// The running latent, decoded: a PNG file as a `data:` URL. Left out where the request says `"previews": false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     noisy: Option<String>,
@@ -176,6 +180,7 @@ impl<'a> StepOfImage<'a> {
             entropy: image.entropy.chunks(width).collect(),
             probability: image.probability.chunks(width).collect(),
             alternatives: image.alternatives.as_ref().map(|found| Alternative::new(found, width)),
+            given: (!image.given.is_empty()).then(|| image.given.chunks(width).collect()),
             noisy: image.preview.as_ref().map(|preview| data_url(&preview.noisy)),
             clean: image.preview.as_ref().map(|preview| data_url(&preview.clean)),
         }

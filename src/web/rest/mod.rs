@@ -10,6 +10,7 @@
 //! | `GET /api/v1/generations/{id}/images/{file}` | one finished image: `0.png`, `0.webp`, `0.jpg` | `pictures` |
 //! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps: `animation.gif`, … | `pictures` |
 //! | `GET /api/v1/pictures/{model}@{version}/{class}.png?seed=…` | a picture by what it shows, drawn where it is not cached | `picture_address` |
+//! | `POST /api/v1/decode` | the picture of a token file | `decode` |
 //! | `POST /api/v1/tokenizations` | the token grids of an image | `tokenizations` |
 //! | `GET /api/v1/models`, `GET /api/v1/classes` | the served models | `models` |
 //! | `GET /api/v1/words` | words and subjects that complete a prompt | `words` |
@@ -18,6 +19,7 @@
 //! `generation` is a job as JSON.
 
 mod create_generation;
+mod decode;
 mod generation;
 mod generation_events;
 mod generations;
@@ -45,6 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .route("/api/v1/generations/{id}/{file}", get(pictures::sheet_or_animation))
         .routes(routes!(picture_address::show))
         .routes(routes!(tokenizations::create))
+        .routes(routes!(decode::decode))
         .routes(routes!(models::models))
         .routes(routes!(models::classes))
         .routes(routes!(models::class_picture))

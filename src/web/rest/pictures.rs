@@ -8,9 +8,10 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
+use super::decode::TokenFile;
 use super::generations::find;
 use crate::engine::{MAX_COUNT, Snapshot, Status};
-use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE};
+use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE, TokenFile as Tokens};
 use crate::request::shorten;
 use crate::web::access::Budget;
 use crate::web::files::{
@@ -35,8 +36,8 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
     params(
         ("id" = String, Path, description = "The generation's id"),
         (
-            "file" = String, Path, pattern = r"^[0-9]{1,2}\.(png|webp|jpeg|jpg)$",
-            description = "The image's index, and the format: `0.png`, `0.webp` (lossless) or `0.jpeg`",
+            "file" = String, Path, pattern = r"^[0-9]{1,2}\.(png|webp|jpeg|jpg|json|rdpm)$",
+            description = "The image's index, and the format: `0.png`, `0.webp` (lossless), `0.jpeg`, or its token file: `0.json` or `0.rdpm` (binary)",
         ),
         (
             "scale" = Option<u32>, Query, minimum = 1, maximum = 32,
@@ -45,7 +46,10 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
     ),
     responses((
         status = 200, description = "The picture",
-        content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg")),
+        content(
+            (Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg"), (TokenFile = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        ),
     )),
 )]
 pub(super) async fn image(
@@ -57,6 +61,9 @@ pub(super) async fn image(
     let scale = scale(query)?;
     let snapshot = find(&app, &id, |id| app.engine.get(id)).await?;
     let count = snapshot.request.count();
+    if let Some((index, is_json)) = parse_indexed(&file, token_format) {
+        return token_file(&snapshot, index, is_json, &file);
+    }
     let found = parse_indexed(&file, Format::from_name).filter(|&(index, _)| index < count);
     let Some((index, format)) = found else {
         let last = count - 1;
@@ -194,6 +201,33 @@ fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<Animati
     }
     let delay = delay.map_or(DEFAULT_FRAME_DELAY, |delay| Duration::from_millis(delay.into()));
     Ok(AnimationParameters { channel: channel.unwrap_or(Channel::Clean), index, scale, delay })
+}
+
+/// Whether a token file is JSON instead of binary.
+fn token_format(ending: &str) -> Option<bool> {
+    match ending {
+        "json" => Some(true),
+        "rdpm" => Some(false),
+        _ => None,
+    }
+}
+
+/// The token file of an image.
+fn token_file(snapshot: &Snapshot, index: u32, is_json: bool, file: &str) -> Result<Response, Problem> {
+    let image = snapshot.images.iter().find(|image| image.index == index);
+    let tokens = image.and_then(|image| image.tokens.as_ref());
+    let tokens = tokens.ok_or_else(|| {
+        Problem::not_found(format!("{} is not available: there are no tokens of that image.", shorten(file)))
+    })?;
+    let (noise, model) = (snapshot.request.noise(index), snapshot.request.model());
+    let written = Tokens::new(model.name(), Some(&model.version), noise.seed, noise.index, tokens)
+        .map_err(|error| Problem::internal("The token file could not be written.", &error))?;
+    let (kind, bytes) = match is_json {
+        true => ("application/json", written.to_json().into_bytes()),
+        false => ("application/octet-stream", written.to_binary()),
+    };
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(([(header::CACHE_CONTROL, IMMUTABLE), kind], bytes).into_response())
 }
 
 /// A response with the only image of a completed generation, or a sheet of all, and the picture's own address. Its cost has

@@ -45,6 +45,23 @@ class Problem(TypedDict):
     type: str
 
 
+class TokenFile(TypedDict):
+    """A token file as JSON: an image as its token grids."""
+
+    # `rdpm-tokens/1`
+    format: str
+    # Index of the image whose noise it is.
+    index: NotRequired[int]
+    # Name of the model.
+    model: str
+    # Seed of the noise.
+    seed: int
+    # T grids of h rows of h codes.
+    tokens: list[list[list[int]]]
+    # Version of the model's weights, if it is known.
+    version: NotRequired[str | None]
+
+
 class Links(TypedDict):
     """Relative URLs."""
 
@@ -71,6 +88,8 @@ Accepted = TypedDict(
         "subjects": "NotRequired[list[str] | None]",
         # With a prompt: its words that the model doesn't know. They have no effect.
         "unknown_words": "NotRequired[list[str] | None]",
+        # What was adapted in the request. Only in the answer to it.
+        "warnings": "NotRequired[list[str]]",
     },
 )
 
@@ -101,23 +120,38 @@ GenerationRequest = TypedDict(
         "alternatives": "NotRequired[bool | None]",
         # Whether the job is canceled a few seconds after its last event stream was closed.
         "cancel_on_disconnect": "NotRequired[bool | None]",
+        # What to draw again of `image`, `from` or `tokens`, instead of `mask`: cells `[row, column]` of the token
+        # grid.
+        "cells": "NotRequired[list[list[int]] | None]",
         # Class to generate: its name, in any case, or its index. Required without `prompt`; otherwise that of what
         # the prompt names.
         "class": "NotRequired[str | int]",
         # Number of images. Image i is drawn from (seed, i).
         "count": "NotRequired[int | None]",
         "format": "NotRequired[FormatName | None]",
-        # The step of `image` to start from; required with `image`. Early steps give a new image, late ones a close
-        # variation.
+        # An image of an earlier generation to start from: its codes up to `step` are kept, with `changes` at that
+        # step, and the others drawn; with `mask` or `cells` they are drawn only there. Settings that are absent
+        # are those of that generation; without a `seed` the draws are, too, so that the image differs only by the
+        # changes.
+        "from": "NotRequired[dict[str, Any] | None]",
+        # The step of `image` to start from; required with `image`, unless only a part is drawn again. Early steps
+        # give a new image, late ones a close variation.
         "from_step": "NotRequired[int | None]",
         # Guidance scale: how strongly the class is followed. 1 is no guidance.
         "guidance": "NotRequired[float | None]",
         # First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the
         # time.
         "guidance_steps": "NotRequired[str | None]",
-        # An image to vary: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i starts from
-        # its state after `from_step` steps with the noise of (seed, i).
+        # An image to vary or to edit: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. Image i
+        # starts from its state after `from_step` steps with the noise of (seed, i). With `mask` or `cells` only
+        # that part is drawn again.
         "image": "NotRequired[str | None]",
+        # Index of the first image: image i is drawn from (seed, index + i).
+        "index": "NotRequired[int | None]",
+        # What to draw again of `image`, `from` or `tokens`: an image file that is transparent there or, if it is
+        # opaque, white. A cell of the token grid is drawn again if at least a quarter of it is. A mask of another
+        # size is scaled, with a warning.
+        "mask": "NotRequired[str | None]",
         # Name of the model; the server's default if omitted. The classes, the codes and the steps depend on it.
         "model": "NotRequired[str | None]",
         # Whether step events contain preview images. Where the answer waits for the end, the default is `false`,
@@ -134,6 +168,11 @@ GenerationRequest = TypedDict(
         "style": "NotRequired[str | None]",
         # Sampling temperature: how freely codes are drawn. 0 takes the most probable.
         "temperature": "NotRequired[float | None]",
+        # Codes that are given instead of drawn: T grids of h rows of h codes, and `null` where a code is drawn.
+        # All images have the noise of (`seed`, `index`). Or a token file as JSON, in which codes may be `null`:
+        # the noise is the file's, and `seed` and `index` draw the free codes. With `mask` or `cells`, without
+        # `null`, only that part is drawn again.
+        "tokens": "NotRequired[list[list[list[int | None]]] | dict[str, Any] | None]",
         # Draw from this number of most probable codes only.
         "top_k": "NotRequired[int | None]",
         # Draw only from the most probable codes whose probabilities add up to this value.
@@ -174,6 +213,8 @@ Generation = TypedDict(
         "id": "str",
         # The finished images by rising index; all of them once it is completed.
         "images": "list[Image]",
+        # The index of the first image, if it isn't 0: image i is drawn from (seed, index + i).
+        "index": "NotRequired[int | None]",
         "links": "Links",
         "model": "str",
         # Place in the queue while it waits: 1 is next, counted in jobs.
@@ -194,6 +235,8 @@ Generation = TypedDict(
         "top_p": "NotRequired[float | None]",
         # With a prompt: its words that the model doesn't know. They have no effect.
         "unknown_words": "NotRequired[list[str] | None]",
+        # What was adapted in the request. Only in the answer to it.
+        "warnings": "NotRequired[list[str]]",
     },
 )
 
@@ -236,6 +279,8 @@ class StepOfImage(TypedDict):
     clean: NotRequired[str | None]
     # Entropy in bits of the distribution that each code was drawn from.
     entropy: list[list[float]]
+    # Whether each code was given instead of drawn. Left out where none was.
+    given: NotRequired[list[list[bool]] | None]
     index: int
     # The running latent, decoded: a PNG file as a `data:` URL. Left out where the request says `"previews":
     # false`.
