@@ -22,6 +22,7 @@ const views = {};
 const loaders = {
   compare: async () => new (await import("./views/compare.js")).CompareView(page),
   tokenize: async () => new (await import("./views/tokenize.js")).TokenizeView(page),
+  edit: async () => (await import("./views/edit.js")).load(page),
   how: async () => new (await import("./views/how.js")).HowView(page),
 };
 
@@ -150,6 +151,14 @@ document.addEventListener("click", (event) => {
   const name = /** @type {HTMLElement} */ (link).dataset.viewLink ?? "draw";
   if (name !== currentView()) history.pushState(null, "", addresses[name] ?? viewAddress(name));
   showView(name);
+});
+
+document.addEventListener("edit-picture", async (event) => {
+  const { run, index } = /** @type {CustomEvent} */ (event).detail;
+  history.pushState(null, "", viewAddress("edit"));
+  addresses.edit = viewAddress("edit");
+  await showView("edit");
+  /** @type {any} */ (views.edit)?.edit(run, index);
 });
 
 // Dialogs are loaded when they are first opened.

@@ -23,6 +23,8 @@ export class Inspector {
     this.entropy = /** @type {HTMLElement} */ (part(root, "entropy"));
     this.alternativesSection = /** @type {HTMLElement} */ (part(root, "alternatives-section"));
     this.alternatives = /** @type {HTMLElement} */ (part(root, "alternatives"));
+    /** Called when the list of alternatives has changed. @type {((list: HTMLElement, cell: Cell, step: number) => void) | undefined} */
+    this.onAlternatives = undefined;
     this.codeHistory = /** @type {HTMLElement} */ (part(root, "code-history"));
   }
 
@@ -60,6 +62,7 @@ export class Inspector {
     const codes = data.alternatives?.codes[row]?.[column] ?? [];
     this.alternativesSection.hidden = !codes.length;
     this.alternatives.replaceChildren(...codeItems(codes, data.alternatives?.probabilities[row]?.[column] ?? [], code, { drawnProbability: p, drawnRank: data.alternatives?.ranks?.[row]?.[column] }));
+    this.onAlternatives?.(this.alternatives, cell, step);
     this.codeHistory.replaceChildren(...codeHistoryItems(steps, cell, step));
     const probability = p === undefined ? "" : `, probability ${formatPercent(p)}`;
     const entropy = bits === undefined ? "" : `, entropy ${bits.toFixed(1)} bits`;

@@ -4,7 +4,8 @@
 import { clientToken } from "./client-token.js";
 
 /**
- * @typedef {{class?: string, prompt?: string, style?: string, seed: number, count: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} GenerationRequest
+ * @typedef {{class?: string, prompt?: string, style?: string, seed: number, count: number, image?: string, from_step?: number, index?: number, tokens?: GivenTokens, cells?: [number, number][], [samplingOption: string]: any}} GenerationRequest
+ * @typedef {{seed: number, index: number, tokens: (number | null)[][][]}} GivenTokens
  * @typedef {{field: string, value: unknown, allowed: unknown}} FieldError
  * @typedef {{self: string, events: string}} Links
  * @typedef {{id: string, status: string, model: string, class: string, seed: number, subjects?: string[], styles?: string[], unknown_words?: string[], links: Links}} Accepted

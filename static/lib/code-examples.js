@@ -5,7 +5,7 @@ import { fileName, nameOfLabel } from "./files.js";
 import { model } from "./model.js";
 
 /**
- * @typedef {{class?: string, prompt?: string, style?: string, count: number, seed?: number, image?: string, from_step?: number, [samplingOption: string]: string | number | undefined}} CodeRequest  without a seed: random
+ * @typedef {{class?: string, prompt?: string, style?: string, count: number, seed?: number, image?: string, from_step?: number, tokens?: object, [samplingOption: string]: any}} CodeRequest  without a seed: random
  *
  * @typedef {object} CodePicture
  * @property {CodeRequest} request  with `from_step`: the code reads the image from a file
@@ -205,9 +205,12 @@ ${withImage ? `  settings.image = ${image};\n` : ""}${post(GENERATIONS, "setting
 `;
 }
 
+/** Only the REST API takes tokens. @param {CodePicture} picture */
+const hasInput = ({ request }) => hasImage(request) || request.tokens !== undefined;
+
 /** OpenAI's Python client. It sends no image with the steps to keep, and no class to a model that is told words: there what the server chose of the class stands in its place. @param {CodePlan} plan */
 function openai({ pictures, scale, tokenize }) {
-  if (tokenize || pictures.some(({ request }) => hasImage(request))) return "";
+  if (tokenize || pictures.some(hasInput)) return "";
   if (model.hasWords && pictures.some(({ request, drawn }) => request.class && (request.prompt || !drawn?.style))) return "";
   const side = scale * model.imageSize;
   const calls = pictures.map((picture) => {
@@ -243,7 +246,7 @@ ${calls.join("\n")}`;
 /** The program without a server. @param {CodePlan} plan */
 function shell({ pictures, scale, tokenize }) {
   if (tokenize) return `rdpm tokenize --model ${model.name} ${INPUT_FILE}`;
-  if (pictures.some(({ request }) => hasImage(request))) return "";
+  if (pictures.some(hasInput)) return "";
   return pictures.map((picture) => {
     const { class: name, prompt, count: _count, seed, model: modelName, ...options } = bodyOf(picture);
     const { index, request } = picture;

@@ -61,6 +61,8 @@ export class Run {
     this.shownAgain = false;
     /** Its pictures come from this browser; the server doesn't have them. */
     this.stored = false;
+    /** Its picture was encoded, not drawn. */
+    this.isEncoded = false;
     /** Index of each picture among those of its request, if some of the request's pictures are missing. @type {number[] | null} */
     this.numbers = null;
     /** Index of each picture when the run was drawn, if some may be missing. @type {number[]} */
@@ -129,6 +131,7 @@ export class Run {
   /** A run of one picture that was encoded, not drawn. @param {Picture} picture @param {string} png its reconstruction: a data URL */
   static ofEncoded(picture, png) {
     const run = new Run([{ class: picture.label, seed: picture.seed, count: 1 }]);
+    run.isEncoded = true;
     picture.png = png;
     run.pictures = [picture];
     run.jobs[0].state = run.state = "completed";

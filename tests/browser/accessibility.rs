@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::site::{Browser, Site, npm, server, transferred};
 
-const VIEWS: [&str; 4] = ["draw", "compare", "tokenize", "how"];
+const VIEWS: [&str; 5] = ["draw", "compare", "tokenize", "edit", "how"];
 
 /// The violations that axe-core finds in what is visible.
 pub async fn violations(browser: &Browser) -> Value {

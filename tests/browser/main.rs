@@ -7,6 +7,7 @@ mod accessibility;
 mod code;
 mod compare;
 mod docs;
+mod edit;
 mod embedding;
 mod gallery;
 mod how;

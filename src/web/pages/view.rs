@@ -8,11 +8,12 @@ pub(super) enum View {
     Draw,
     Compare,
     Tokenize,
+    Edit,
     How,
 }
 
 impl View {
-    pub const ALL: [Self; 4] = [Self::Draw, Self::Compare, Self::Tokenize, Self::How];
+    pub const ALL: [Self; 5] = [Self::Draw, Self::Compare, Self::Tokenize, Self::Edit, Self::How];
 
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|view| view.name() == name)
@@ -23,6 +24,7 @@ impl View {
             Self::Draw => "draw",
             Self::Compare => "compare",
             Self::Tokenize => "tokenize",
+            Self::Edit => "edit",
             Self::How => "how",
         }
     }
@@ -32,6 +34,7 @@ impl View {
             Self::Draw => "Draw",
             Self::Compare => "Compare",
             Self::Tokenize => "Tokenize",
+            Self::Edit => "Edit",
             Self::How => "How it works",
         }
     }
