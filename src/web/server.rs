@@ -1,5 +1,6 @@
 //! Connections: accepting, limiting and closing them.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -12,20 +13,22 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::access::{ClientPermits, LocalAddress, network};
 use super::files::ClassPictures;
 use super::http_metrics::{GaugeGuard, HttpMetrics};
+use super::http2::{Exchanges, Rewound, builder};
 use super::listener::{Connection, Listener};
 use super::options::Options;
 use super::problem::Problem;
@@ -85,9 +88,10 @@ pub async fn serve_with_admin(
     let limit = ConnectionPermits::new(options.max_connections, per_address.unwrap_or(usize::MAX));
     let refusals_per_address = if per_address.is_some() { MAX_REFUSALS_PER_ADDRESS } else { MAX_REFUSALS };
     let refusals = ConnectionPermits::new(MAX_REFUSALS, refusals_per_address);
-    let server = Server::new(site.public, limit, refusals, options, metrics.connections);
-    let (limit, refusals) = (ConnectionPermits::new(MAX_ADMIN, MAX_ADMIN), ConnectionPermits::new(1, 1));
-    let admin_server = Server::new(site.admin, limit, refusals, options, Gauge::default());
+    let (stopped, stopping) = watch::channel(());
+    let server = Server::new(site.public, [limit, refusals], options, metrics.connections, stopping.clone());
+    let permits = [ConnectionPermits::new(MAX_ADMIN, MAX_ADMIN), ConnectionPermits::new(1, 1)];
+    let admin_server = Server::new(site.admin, permits, options, Gauge::default(), stopping);
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop(engine, signal, options.drain));
     loop {
@@ -97,7 +101,7 @@ pub async fn serve_with_admin(
             () = &mut stop => break,
         }
     }
-    drop((listener, admin));
+    drop((listener, admin, stopped));
     // A client that keeps its connection open must not keep the server up.
     let _ = tokio::time::timeout(LAST_RESPONSES, connections.shutdown()).await;
     Ok(())
@@ -129,27 +133,41 @@ struct Server {
     limit: ConnectionPermits,
     refusals: ConnectionPermits,
     open: Gauge,
-    http: http1::Builder,
-    header_timeout: Duration,
-    write_timeout: Duration,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    timeouts: Timeouts,
+    /// Changes when the server stops.
+    stopping: watch::Receiver<()>,
+}
+
+#[derive(Clone, Copy)]
+struct Timeouts {
+    header: Duration,
+    keep_alive: Duration,
+    write: Duration,
 }
 
 impl Server {
     fn new(
         app: Router,
-        limit: ConnectionPermits,
-        refusals: ConnectionPermits,
+        [limit, refusals]: [ConnectionPermits; 2],
         options: &Options,
         open: Gauge,
+        stopping: watch::Receiver<()>,
     ) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
+        let timeouts = Timeouts {
+            header: options.header_timeout,
+            keep_alive: options.keep_alive_timeout.max(options.header_timeout),
+            write: options.write_timeout,
+        };
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
             // It also runs between two requests.
-            .header_read_timeout(options.keep_alive_timeout.max(options.header_timeout))
+            .header_read_timeout(timeouts.keep_alive)
             .max_header_size(MAX_HEAD)
             .max_buf_size(BUFFER);
-        let (header_timeout, write_timeout) = (options.header_timeout, options.write_timeout);
-        Self { app, limit, refusals, open, http, header_timeout, write_timeout }
+        Self { app, limit, refusals, open, http1, http2: builder(MAX_HEAD), timeouts, stopping }
     }
 
     /// Serves a connection on its own task; where too many are open, answers one request: 503, or a health check.
@@ -185,26 +203,49 @@ impl Server {
             request
         };
         let mut io = TimeoutStream::new(connection);
-        io.set_write_timeout(Some(self.write_timeout));
-        let io = TokioIo::new(Box::pin(io));
+        io.set_write_timeout(Some(self.timeouts.write));
+        let io = Box::pin(io);
         let client = peer.map(|peer| network(peer.ip()));
         if let Some(permit) = self.limit.try_acquire(client) {
-            let service = self.app.clone().map_request(with_addresses);
-            let served = watcher.watch(self.http.serve_connection(io, TowerToHyperService::new(service)));
+            let (app, http1, http2) = (self.app.clone(), self.http1.clone(), self.http2.clone());
+            let (timeouts, mut stopping) = (self.timeouts, self.stopping.clone());
             let open = GaugeGuard::new(&self.open);
-            let header_timeout = self.header_timeout;
+            let served = async move {
+                let (is_http2, io) = tokio::select! {
+                    detected = Rewound::detect(io) => detected?,
+                    _ = stopping.changed() => return Ok(()),
+                };
+                let io = TokioIo::new(io);
+                let app = app.map_request(with_addresses);
+                if !is_http2 {
+                    return Ok(watcher
+                        .watch(http1.serve_connection(io, TowerToHyperService::new(app)))
+                        .await?);
+                }
+                let exchanges = Exchanges::default();
+                let begun = exchanges.clone();
+                let service = service_fn(move |request| {
+                    let (exchange, app) = (begun.begin(), app.clone());
+                    async move { app.oneshot(request).await.map(|response| exchange.with_response(response)) }
+                });
+                tokio::select! {
+                    served = watcher.watch(http2.serve_connection(io, service)) => Ok(served?),
+                    () = exchanges.is_over(timeouts.keep_alive, timeouts.write) => Ok(()),
+                }
+            };
             let is_silent = async move {
-                tokio::time::sleep(header_timeout).await;
+                tokio::time::sleep(timeouts.header).await;
                 if has_begun.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
                 }
             };
             tokio::spawn(async move {
-                tokio::select! {
-                    served = served => if let Err(error) = served {
-                        tracing::debug!(?peer, %error, "connection ended");
-                    },
-                    () = is_silent => tracing::debug!(?peer, "no request in time"),
+                let served: Result<(), Box<dyn Error + Send + Sync>> = tokio::select! {
+                    served = served => served,
+                    () = is_silent => Err("no request in time".into()),
+                };
+                if let Err(error) = served {
+                    tracing::debug!(?peer, %error, "connection ended");
                 }
                 drop((permit, open));
             });
@@ -219,9 +260,9 @@ impl Server {
                     Ok(Problem::overloaded().into_response())
                 }
             };
-            let mut http = self.http.clone();
+            let mut http = self.http1.clone();
             http.keep_alive(false);
-            let served = watcher.watch(http.serve_connection(io, service_fn(answer)));
+            let served = watcher.watch(http.serve_connection(TokioIo::new(io), service_fn(answer)));
             tokio::spawn(async move {
                 let _ = tokio::time::timeout(REFUSAL_TIMEOUT, served).await;
                 drop(permit);

@@ -14,6 +14,7 @@ mod cost;
 mod faults;
 mod headers;
 mod hosts;
+mod http2;
 mod log;
 mod metrics;
 mod output;

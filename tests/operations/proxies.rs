@@ -85,6 +85,8 @@ impl Proxy {
 
 fn configuration(kind: Kind, folder: &Path, port: u16, server: u16, strips: bool) -> String {
     let folder = folder.display();
+    // Both versions of HTTP; nginx speaks only the first to servers.
+    let (caddy_scheme, haproxy_protocol) = if strips { ("", "") } else { ("h2c://", "proto h2") };
     match kind {
         Kind::Nginx => {
             let slash = if strips { "/" } else { "" };
@@ -130,7 +132,7 @@ fn configuration(kind: Kind, folder: &Path, port: u16, server: u16, strips: bool
                  http://127.0.0.1:{port} {{
                      bind 127.0.0.1
                      {handle} {{
-                         reverse_proxy 127.0.0.1:{server} {{
+                         reverse_proxy {caddy_scheme}127.0.0.1:{server} {{
                              {prefix}
                          }}
                      }}
@@ -157,7 +159,7 @@ fn configuration(kind: Kind, folder: &Path, port: u16, server: u16, strips: bool
                      {strip}
                      default_backend servers
                  backend servers
-                     server one 127.0.0.1:{server}\n"
+                     server one 127.0.0.1:{server} {haproxy_protocol}\n"
             )
         }
     }
