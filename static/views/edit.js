@@ -267,8 +267,8 @@ export class EditView extends RunView {
   }
 
   runningText() {
-    if (this.task === "source") return "Drawing a picture to edit.";
-    return this.task === "branch" ? "Drawing the steps after the changed token." : `Drawing ${this.mask.count} cells again; the others stand.`;
+    if (this.task === "source") return "A picture to edit is being drawn.";
+    return this.task === "branch" ? "The steps after the changed token are being drawn." : `${this.mask.count} cells are being drawn again; the others stand.`;
   }
 
   /** @param {Run} run */

@@ -48,7 +48,7 @@ async fn models_and_classes_describe_what_is_served() {
     let (server, _) = Server::with_fake_backend(options()).await;
     let body = server.json("/api/v1/models").await;
     let expected = json!({"models": [{
-        "name": "toy", "title": "Toy", "classes": ["Circle", "Square", "Ankle boot"], "styles": [], "words": 0, "steps": 5, "grid": 3,
+        "name": "toy", "title": "Toy", "classes": ["Circle", "Square", "Ankle boot"], "styles": [], "words": 0, "captions": false, "steps": 5, "grid": 3,
         "image": {"size": 12, "channels": 1}, "parameters": 1234,
         "codebook": {"size": 8, "colors": body["models"][0]["codebook"]["colors"]},
         "defaults": {"guidance": 2.0, "temperature": 0.9},

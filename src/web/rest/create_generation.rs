@@ -9,7 +9,7 @@ use axum::{Json, http::HeaderValue};
 use utoipa::ToSchema;
 
 use super::generation::{Accepted, Generation};
-use super::generations::{NO_STORE, not_found};
+use super::generations::{NO_STORE, WARNING, not_found};
 use super::pictures::respond_with_picture;
 use crate::engine::ModelHandle;
 use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
@@ -23,8 +23,6 @@ use crate::web::request::{
 };
 use crate::web::state::AppState;
 
-/// The header with what was adapted in a request whose answer isn't JSON.
-pub(super) const WARNING: HeaderName = HeaderName::from_static("rdpm-warning");
 /// The header with the seed of answers that aren't JSON.
 const SEED: HeaderName = HeaderName::from_static("rdpm-seed");
 /// The schema is made from the table of fields.

@@ -5,8 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
-use super::create_generation::WARNING;
-use super::generations::NO_STORE;
+use super::generations::{NO_STORE, WARNING};
 use crate::engine::Request;
 use crate::model::{Given, ImageSeed, SamplingSettings};
 use crate::picture::{self, Format, MAX_SCALE};

@@ -15,6 +15,8 @@ use crate::web::problem::Problem;
 use crate::web::request::Query;
 use crate::web::state::AppState;
 
+/// The header with what was adapted in a request whose answer isn't JSON.
+pub(super) const WARNING: header::HeaderName = header::HeaderName::from_static("rdpm-warning");
 pub(super) const NO_STORE: (header::HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
