@@ -1,5 +1,7 @@
 //! The Edit view: cells are marked by pointer and keyboard and drawn again, the others stand; branches from a token.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::accessibility::violations;
@@ -14,12 +16,27 @@ async fn open(browser: &Browser) {
     browser.until_painted().await;
 }
 
-/// The colours of the last step's tokens, cell by cell.
+/// The colours of the last step's tokens, cell by cell, when they don't fade any more.
 async fn tokens(browser: &Browser) -> Vec<Value> {
     browser.until("document.querySelector('#edit [data-part=tokens]').dataset.step === '10'").await;
-    browser.until_painted().await;
+    let mut before = Vec::new();
+    loop {
+        browser.until_painted().await;
+        let colors = colors(browser).await;
+        if colors == before {
+            return colors;
+        }
+        before = colors;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The colours of the token grid, cell by cell.
+async fn colors(browser: &Browser) -> Vec<Value> {
     let script = "const canvas = document.querySelector('#edit [data-part=tokens]'), pitch = canvas.width / 7; \
-        const pixels = canvas.getContext('2d'); \
+        const copy = Object.assign(document.createElement('canvas'), {width: canvas.width, height: canvas.height}); \
+        const pixels = copy.getContext('2d', {willReadFrequently: true}); \
+        pixels.drawImage(canvas, 0, 0); \
         return Array.from({length: 49}, (_, i) => [...pixels.getImageData((i % 7 + .09) * pitch, (Math.floor(i / 7) + .09) * pitch, 1, 1).data].join())";
     browser.script(script).await.as_array().unwrap().clone()
 }
