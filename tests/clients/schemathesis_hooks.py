@@ -13,6 +13,7 @@ FILE = (REPOSITORY / "weights/fashion-mnist/classes/8.png").read_bytes()
 PICTURE = base64.b64encode(FILE).decode()
 DEFAULT = "fashion-mnist"
 ANIMATION_SCALE_MAX = 20
+TOKENS = {"format": "rdpm-tokens/1", "model": DEFAULT, "seed": 1, "tokens": [[[0] * 7] * 7] * 10}
 MODELS = {path.parent.name: json.loads(path.read_text()) for path in REPOSITORY.glob("weights/*/config.json")}
 
 
@@ -45,7 +46,18 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         case.query |= {name: min(int(case.query[name]), most) for name, most in limits.items() if name in case.query}
         if "guidance_steps" in case.query:
             case.query["guidance_steps"] = "1-7"
+    if case.path == "/api/v1/decode":
+        case.body = TOKENS if case.media_type == "application/json" else json.dumps(TOKENS).encode()
+        if (case.query or {}).get("format") not in (None, "png", "webp", "jpeg"):
+            case.query["format"] = "webp"
+        return
     if not isinstance(case.body, dict):
+        return
+    if case.path in ("/v1/images/edits", "/v1/images/variations"):
+        # Texts are names, sizes and formats of this API; a mask is an image.
+        case.body = {"image": FILE, "n": 1 if case.body.get("n") is None else min(case.body["n"], 2)}
+        if case.path.endswith("edits"):
+            case.body["prompt"] = "a bag"
         return
     if case.headers and "Idempotency-Key" in case.headers:
         # Each stands for one body.
@@ -57,6 +69,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     model = MODELS[body.get("model") or DEFAULT]
     if case.path == "/api/v1/generations":
         fit(body, model)
+        # They depend on each other and on earlier generations.
+        for name in ("mask", "cells", "tokens", "from"):
+            body.pop(name, None)
         if not (REPOSITORY / "weights" / model["name"] / "vocabulary.json").exists():
             body["prompt"] = None
         if body.get("style") not in model.get("styles", []):

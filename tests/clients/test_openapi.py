@@ -73,12 +73,15 @@ def test_operation_ids_are_method_names() -> None:
         "check",
         "complete",
         "create",
+        "decode",
         "follow",
         "get",
         "list",
+        "openaiEdit",
         "openaiGenerate",
         "openaiGet",
         "openaiList",
+        "openaiVary",
     )
     for name in ids:
         assert name.startswith(verbs) and name.isalnum(), name

@@ -1887,8 +1887,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TokenFile"];
-                    "application/octet-stream": string;
                     "image/jpeg": string;
                     "image/png": string;
                     "image/webp": string;

@@ -8,7 +8,6 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::decode::TokenFile;
 use super::generations::find;
 use crate::engine::{MAX_COUNT, Snapshot, Status};
 use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE, TokenFile as Tokens};
@@ -47,8 +46,7 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
     responses((
         status = 200, description = "The picture",
         content(
-            (Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg"), (TokenFile = "application/json"),
-            (Vec<u8> = "application/octet-stream"),
+            (Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg"),
         ),
     )),
 )]

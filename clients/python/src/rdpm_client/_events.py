@@ -46,6 +46,8 @@ class StepImage:
     """The same less its noise."""
     alternatives: schema.Alternative | None = field(default=None, repr=False)
     """The most probable codes, if they were asked for."""
+    given: list[list[bool]] | None = field(default=None, repr=False)
+    """Whether each code was given instead of drawn; `None` if none was."""
 
     @classmethod
     def of(cls, json: schema.StepOfImage) -> StepImage:
@@ -58,6 +60,7 @@ class StepImage:
             noisy=data_url(noisy) if noisy else None,
             clean=data_url(clean) if clean else None,
             alternatives=json.get("alternatives"),
+            given=json.get("given"),
         )
 
     def html(self, colors: list[str] | None = None) -> str:

@@ -45,6 +45,16 @@ class Settings(TypedDict, total=False):
     image: ImageInput | None
     """A picture to vary, from its state after `from_step` steps."""
     from_step: int | None
+    mask: ImageInput | None
+    """What to draw again of `image`: where it is transparent or, if it is opaque, white."""
+    cells: list[list[int]] | None
+    """The cells to draw again instead of a mask: rows and columns of the token grid."""
+    tokens: dict[str, Any] | list[list[list[int | None]]] | None
+    """Codes that are given, `None` where the model draws; or a token file."""
+    from_: dict[str, Any] | None
+    """An image of an earlier generation to go on from: `generation`, `image`, `step`, `changes`."""
+    index: int | None
+    """Index of the first image of the seed; 0 if omitted."""
     previews: bool
     """Whether steps have preview pictures. True for `stream`, False for `generate` if omitted."""
     alternatives: bool
@@ -59,8 +69,9 @@ def request_body(prompt: str | None, settings: Settings, **defaults: bool) -> di
     if unknown:
         raise TypeError(f"unknown setting: {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {"cancel_on_disconnect": True, **defaults, **settings, "prompt": prompt}
-    if values.get("image") is not None:
-        values["image"] = image_base64(values["image"])
+    for name in ("image", "mask"):
+        if values.get(name) is not None:
+            values[name] = image_base64(values[name])
     return {name.rstrip("_"): value for name, value in values.items() if value is not None}
 
 
