@@ -32,7 +32,7 @@ impl Caption {
         let model = self.model.load()?;
         let config = model.config();
         let (_, image) = read_image(&self.image, config)?;
-        let Some(caption) = model.tokenize(&image, self.seed)?.caption else {
+        let Some(caption) = model.caption_image(&image, self.seed)? else {
             bail!("{} can't name images: its folder has no captioner.safetensors", config.name);
         };
         if self.json {

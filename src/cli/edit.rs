@@ -74,7 +74,7 @@ impl Edit {
                 "{name} keeps everything; allowed: a mask that is transparent or, if it is opaque, white somewhere"
             );
         }
-        redraw(&model, &source, self.steps_kept, &free, &self.redraw, &self.output)
+        redraw(&model, &source, self.steps_kept, Some(&free), &self.redraw, &self.output)
     }
 }
 
@@ -82,17 +82,16 @@ impl Vary {
     pub fn run(self) -> anyhow::Result<()> {
         let source = Source::read(&self.image)?;
         let model = source.load_model(&self.model)?;
-        let free = vec![true; model.config().positions()];
-        redraw(&model, &source, self.steps_kept, &free, &self.redraw, &self.output)
+        redraw(&model, &source, self.steps_kept, None, &self.redraw, &self.output)
     }
 }
 
-/// Draws what is free after the steps that are kept.
+/// Draws what is free, all if `None`, after the steps that are kept.
 fn redraw(
     model: &Model,
     source: &Source,
     steps_kept: usize,
-    free: &[bool],
+    free: Option<&[bool]>,
     arguments: &RedrawArguments,
     output: &OutputArguments,
 ) -> anyhow::Result<()> {
@@ -106,12 +105,7 @@ fn redraw(
         let draws = ImageSeed::new(seed, index);
         // An image is encoded with the noise of each picture's own seed.
         let tokens = source.tokens(model, draws)?;
-        let keep = |t: usize, (&code, &free): (&u32, &bool)| (t <= steps_kept || !free).then_some(code);
-        let grids: Vec<Vec<Option<u32>>> = (1..)
-            .zip(&tokens.grids)
-            .map(|(t, grid)| grid.iter().zip(free).map(|entry| keep(t, entry)).collect())
-            .collect();
-        let given = Arc::new(Given::new(config, &grids)?.shown());
+        let given = Arc::new(Given::kept(config, &tokens.grids, steps_kept, free)?);
         states.push(model.start_given(&settings, tokens.noise, draws, &given));
         noises.push(tokens.noise);
     }

@@ -74,8 +74,7 @@ impl Source {
         if file.model != config.name {
             bail!("{name} has tokens of the model {:?}, not of {:?}", file.model, config.name);
         }
-        let codes = file.grids().into_iter().map(|grid| grid.into_iter().map(Some).collect());
-        Given::new(config, &codes.collect::<Vec<_>>()).with_context(|| name.to_string())?;
+        Given::kept(config, &file.grids(), config.steps(), None).with_context(|| name.to_string())?;
         Ok(())
     }
 }

@@ -163,12 +163,8 @@ impl Request {
     /// # Errors
     /// [`ModelError::Setting`] unless `from_step` is 1 to T − 1.
     pub fn with_init_image(self, image: &DynamicImage, from_step: u64) -> Result<Self, ModelError> {
-        let last = self.model.steps() - 1;
-        let error = || out_of_range("from_step", from_step, format!("integers from 1 to {last}"));
-        let from_step =
-            usize::try_from(from_step).ok().filter(|step| (1..=last).contains(step)).ok_or_else(error)?;
-        let image = Arc::new(preprocess(image, &self.model.config.image));
-        Ok(Self { origin: Origin::Image(InitImage { image, from_step, free: None }), ..self })
+        let from_step = self.check_from_step(from_step, 1)?;
+        Ok(self.start_from(image, from_step, None))
     }
 
     /// Draws a part of an image again. Its codes, from the noise of (seed, `first` + `i`), are given at all positions for the
@@ -182,17 +178,24 @@ impl Request {
         from_step: u64,
         free: Vec<bool>,
     ) -> Result<Self, ModelError> {
-        let last = self.model.steps() - 1;
-        let error = || out_of_range("from_step", from_step, format!("integers from 0 to {last}"));
-        let from_step =
-            usize::try_from(from_step).ok().filter(|step| (0..=last).contains(step)).ok_or_else(error)?;
+        let from_step = self.check_from_step(from_step, 0)?;
         if free.len() != self.model.config.positions() || !free.contains(&true) {
             let kept = format!("{} of {} cells", free.iter().filter(|free| **free).count(), free.len());
             return Err(out_of_range("mask", kept, "a mask that draws at least one cell again".into()));
         }
+        Ok(self.start_from(image, from_step, Some(free.into())))
+    }
+
+    /// `from_step`, if it is `least` to T − 1.
+    fn check_from_step(&self, from_step: u64, least: usize) -> Result<usize, ModelError> {
+        let last = self.model.steps() - 1;
+        let error = || out_of_range("from_step", from_step, format!("integers from {least} to {last}"));
+        usize::try_from(from_step).ok().filter(|step| (least..=last).contains(step)).ok_or_else(error)
+    }
+
+    fn start_from(self, image: &DynamicImage, from_step: usize, free: Option<Arc<[bool]>>) -> Self {
         let image = Arc::new(preprocess(image, &self.model.config.image));
-        let free = Some(free.into());
-        Ok(Self { origin: Origin::Image(InitImage { image, from_step, free }), ..self })
+        Self { origin: Origin::Image(InitImage { image, from_step, free }), ..self }
     }
 
     /// Takes given codes, from the noise of `noise` for all images. Only what isn't given is drawn, for image `i` with the

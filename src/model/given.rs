@@ -42,12 +42,27 @@ impl Given {
         Ok(Self { codes: grids.concat(), positions, is_shown: false })
     }
 
-    /// The codes of T grids at the positions that are not `free`, n entries.
-    pub(super) fn outside(free: &[bool], grids: &[Vec<u32>]) -> Self {
-        let kept = |grid: &Vec<u32>| -> Vec<_> {
-            grid.iter().zip(free).map(|(&code, &free)| (!free).then_some(code)).collect()
-        };
-        Self { codes: grids.iter().flat_map(kept).collect(), positions: free.len(), is_shown: true }
+    /// The codes that are kept of an image, C_1 … C_T: those of the first `steps` steps and, where `free` positions are given
+    /// (n entries), those of the other positions at all steps, which the denoiser then [sees](Self::shown).
+    ///
+    /// # Errors
+    /// As in [`Given::new`].
+    pub fn kept(
+        config: &Config,
+        grids: &[Vec<u32>],
+        steps: usize,
+        free: Option<&[bool]>,
+    ) -> Result<Self, ModelError> {
+        let is_outside = |position: usize| free.is_some_and(|free| free.get(position) == Some(&false));
+        let codes: Vec<Vec<Option<u32>>> = (1..)
+            .zip(grids)
+            .map(|(t, grid)| {
+                let entries = grid.iter().enumerate();
+                entries.map(|(i, &code)| (t <= steps || is_outside(i)).then_some(code)).collect()
+            })
+            .collect();
+        let given = Self::new(config, &codes)?;
+        Ok(if free.is_some() { given.shown() } else { given })
     }
 
     /// Sets that the denoiser sees z_t instead of z_{t−1} where C_t is given in part. Drawn codes then fit the given ones

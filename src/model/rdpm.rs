@@ -60,6 +60,9 @@ struct RunningLatent<'a> {
     t: usize,
 }
 
+/// The token grids C_1 … C_T of an image, and its running latents z_1 … z_T.
+type Trajectory = (Vec<Vec<u32>>, Vec<Vec<f32>>);
+
 /// A loaded model. Create and use it on one thread: CUDA streams are per thread.
 pub struct Model {
     config: Config,
@@ -249,21 +252,17 @@ impl Model {
     /// steps, and at the positions that are not `free` (n entries) for all steps. `k` is 0 to T − 1.
     ///
     /// # Errors
-    /// [`ModelError::Tensor`].
+    /// [`ModelError::Tensor`], or that of [`Given::new`].
     pub fn start_edit(
         &self,
         settings: &SamplingSettings,
-        ImageSeed { seed, index }: ImageSeed,
+        seed: ImageSeed,
         image: &DynamicImage,
         k: usize,
         free: &[bool],
     ) -> Result<SamplerState, ModelError> {
-        let mut state = self.start(settings, seed, index);
-        let mut grids = self.grids(image, &state.eps)?;
-        let given = Given::outside(free, &grids);
-        grids.truncate(k);
-        state.take_given(&grids, &self.codebook);
-        Ok(state.with_given(given))
+        let given = Given::kept(&self.config, &self.tokenize_from(image, seed)?, k, Some(free))?;
+        Ok(self.start_given(settings, seed, seed, &Arc::new(given)))
     }
 
     /// Starts an image with given codes: from the noise of one seed, with codes that are drawn with the generator of another
@@ -305,14 +304,24 @@ impl Model {
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn tokenize_from(&self, image: &DynamicImage, noise: ImageSeed) -> Result<Vec<Vec<u32>>, ModelError> {
-        let len = self.config.positions() * self.config.latent.channels;
-        self.grids(image, &random::standard_normal(&mut noise.generator(), len))
+        self.grids(image, &self.noise(noise))
     }
 
     /// The token grids of an image from the noise eps.
     fn grids(&self, image: &DynamicImage, eps: &[f32]) -> Result<Vec<Vec<u32>>, ModelError> {
-        let v = self.encode(&preprocess(image, &self.config.image))?;
-        Ok(trajectory::tokenize(&self.codebook, &self.schedule, &v, eps).0)
+        Ok(self.trajectory(image, eps)?.0)
+    }
+
+    /// Tokenizes an image from the noise eps.
+    fn trajectory(&self, image: &DynamicImage, eps: &[f32]) -> Result<Trajectory, ModelError> {
+        let v = self.encode(image)?;
+        Ok(trajectory::tokenize(&self.codebook, &self.schedule, &v, eps))
+    }
+
+    /// The noise of a seed, n · c numbers.
+    fn noise(&self, seed: ImageSeed) -> Vec<f32> {
+        let len = self.config.positions() * self.config.latent.channels;
+        random::standard_normal(&mut seed.generator(), len)
     }
 
     /// Computes guided logits u + w (l − u) for C_t, (n, V) for each image, from its running latent z_{t−1} (n · c
@@ -372,9 +381,8 @@ impl Model {
         &self,
         images: &[(ImageSeed, &[Vec<u32>])],
     ) -> Result<Vec<DynamicImage>, ModelError> {
-        let len = self.config.positions() * self.config.latent.channels;
         let latent = |(seed, grids): &(ImageSeed, &[Vec<u32>])| {
-            let mut z = random::standard_normal(&mut seed.generator(), len);
+            let mut z = self.noise(*seed);
             grids.iter().for_each(|grid| self.codebook.advance(&mut z, grid));
             z
         };
@@ -426,10 +434,9 @@ impl Model {
         let resized_from =
             ((image.width(), image.height()) != (size, size)).then(|| (image.width(), image.height()));
         let input = preprocess(image, &self.config.image);
-        let v = self.encode(&input)?;
-        let eps = random::standard_normal(&mut random::generator(seed, 0), v.len());
-        let (tokens, latents) = trajectory::tokenize(&self.codebook, &self.schedule, &v, &eps);
-        let caption = self.caption(latents.iter().rev().nth(1).unwrap_or(&eps))?;
+        let eps = self.noise(ImageSeed::new(seed, 0));
+        let (tokens, latents) = self.trajectory(&input, &eps)?;
+        let caption = self.caption(before_last(&latents, &eps))?;
         let latents: Vec<_> = (1..).zip(&latents).map(|(t, z)| RunningLatent { z, eps: &eps, t }).collect();
         Ok(Tokenization { input, tokens, previews: self.decode_previews(&latents)?, resized_from, caption })
     }
@@ -444,6 +451,18 @@ impl Model {
         let streams =
             self.networks.residual_streams(z, self.config.steps(), &self.null, &captioner.layers)?;
         Ok(Some(captioner.caption(&streams, &self.config)?))
+    }
+
+    /// Names what an image shows, from the noise of a seed. `None` if the model has no captioner.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`].
+    pub fn caption_image(&self, image: &DynamicImage, seed: u64) -> Result<Option<Caption>, ModelError> {
+        if self.captioner.is_none() {
+            return Ok(None);
+        }
+        let eps = self.noise(ImageSeed::new(seed, 0));
+        self.caption(before_last(&self.trajectory(image, &eps)?.1, &eps))
     }
 
     /// Encodes an image, which is [preprocessed](preprocess), to its standardized latent v: n · c numbers.
@@ -465,4 +484,9 @@ impl Model {
         }
         denormalize(&self.networks.decode(latents.concat())?, &self.config.image)
     }
+}
+
+/// z_{T−1} of the running latents z_1 … z_T from the noise eps.
+fn before_last<'a>(latents: &'a [Vec<f32>], eps: &'a [f32]) -> &'a [f32] {
+    latents.iter().rev().nth(1).map_or(eps, Vec::as_slice)
 }

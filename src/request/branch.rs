@@ -113,19 +113,11 @@ impl Branch {
         if free.is_some_and(|free| free.len() != config.positions() || !free.contains(&true)) {
             return Err(FieldError::new("mask", Value::Null, "a mask that draws at least one cell again"));
         }
-        let keep = |t: usize, (position, &code): (usize, &u32)| {
-            let is_kept = t <= self.step || free.is_some_and(|free| !free[position]);
-            is_kept.then_some(code)
-        };
-        let mut codes: Vec<Vec<Option<u32>>> = (1..)
-            .zip(self.grids.iter())
-            .map(|(t, grid)| grid.iter().enumerate().map(|entry| keep(t, entry)).collect())
-            .collect();
+        let mut grids = self.grids.to_vec();
         for &(position, code) in &self.changes {
-            codes[self.step - 1][position] = Some(code);
+            grids[self.step - 1][position] = code;
         }
-        let given = Given::new(config, &codes)?;
-        let given = if free.is_some() { given.shown() } else { given };
+        let given = Given::kept(config, &grids, self.step, free)?;
         Ok(job.with_given(given, self.noise))
     }
 }

@@ -17,12 +17,13 @@
 //! | `problem` | errors and their shapes |
 //!
 //! Files at this level: `site` (the router), `middleware` (what every request passes), `listener` (where clients connect to),
-//! `server` (connections), `http2` (connections of HTTP/2), `state` (what handlers share), `options` (an operator's settings), `memory` (what pictures take at
+//! `server` (connections), `http2` (connections of HTTP/2), `state` (what handlers share), `options` (an operator's settings), `headers` (of several routes), `memory` (what pictures take at
 //! most), `model_alias` (further names of models), `http_metrics`.
 
 mod access;
 mod events;
 mod files;
+mod headers;
 mod http2;
 mod http_metrics;
 mod jobs;

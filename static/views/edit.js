@@ -8,6 +8,7 @@ import { Sheet } from "../components/sheet.js";
 import { ROOT } from "../lib/api.js";
 import { settingsAddress, withoutPick } from "../lib/address.js";
 import { byId, createElement, part } from "../lib/dom.js";
+import { hashOf } from "../lib/hash.js";
 import { decodePng } from "../lib/images.js";
 import { model } from "../lib/model.js";
 import { Picture } from "../lib/picture.js";
@@ -241,7 +242,7 @@ export class EditView extends RunView {
     /** @type {Record<string, string>} */
     const where = change ? { branch: [change.step, change.row, change.column, change.code].join(".") } : { cells: toHex(mask.marked) };
     /** @type {Record<string, string>} */
-    const origin = source?.recipe ? { source: source.recipe } : { tokens: checksum(JSON.stringify([source?.noise, source?.grids])) };
+    const origin = source?.recipe ? { source: source.recipe } : { tokens: hashOf(JSON.stringify([source?.noise, source?.grids])) };
     return settingsAddress("edit", settings, { ...where, ...origin });
   }
 
@@ -442,10 +443,3 @@ const toHex = (marked) => Array.from({ length: Math.ceil(marked.length / 4) }, (
 
 /** @param {string} hex */
 const fromHex = (hex) => Array.from({ length: CELLS }, (_, i) => Boolean((Number.parseInt(hex[Math.floor(i / 4)] ?? "0", 16) || 0) & (8 >> i % 4)));
-
-/** Tells pictures apart. @param {string} text */
-function checksum(text) {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return (hash >>> 0).toString(16);
-}

@@ -10,6 +10,7 @@ import { StepStrip } from "../components/step-strip.js";
 import { ApiError, createTokenization, GENERATIONS, ROOT } from "../lib/api.js";
 import { settingsAddress } from "../lib/address.js";
 import { byId, part } from "../lib/dom.js";
+import { hashOf } from "../lib/hash.js";
 import { decodePng, pngDataUrl, rmsDifference, tokenImage } from "../lib/images.js";
 import { model, tokensPerStep } from "../lib/model.js";
 import { decodeStep, Picture } from "../lib/picture.js";
@@ -270,13 +271,6 @@ export class TokenizeView extends RunView {
     this.strip.setCurrent(step);
     this.sheet.showStep(step, fadeMs);
   }
-}
-
-/** Distinguishes the pictures whose variations are kept: eight hexadecimal digits (FNV-1a). @param {string} text */
-function hashOf(text) {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, "0");
 }
 
 /** Whether what was stored is a run of variations. @param {any} run @returns {run is import("../lib/run.js").SavedRun} */

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,15 +17,12 @@ use crate::engine::{Request, Snapshot};
 use crate::request::GenerationRequest;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
+use crate::web::headers::{NO_STORE, WARNING};
 use crate::web::jobs::{CancelOnDrop, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{Query, SmallBody, base_url};
 use crate::web::state::AppState;
 use crate::web::unix_time::unix_time;
-
-const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-/// The header with what was adapted; there may be several.
-const WARNING: HeaderName = HeaderName::from_static("rdpm-warning");
 
 /// Generate images
 ///

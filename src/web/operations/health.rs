@@ -2,16 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::ModelHandle;
+use crate::web::headers::NO_STORE;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
-
-const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Health {

@@ -9,12 +9,13 @@ use axum::{Json, http::HeaderValue};
 use utoipa::ToSchema;
 
 use super::generation::{Accepted, Generation};
-use super::generations::{NO_STORE, WARNING, not_found};
+use super::generations::not_found;
 use super::pictures::respond_with_picture;
 use crate::engine::ModelHandle;
 use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
 use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
+use crate::web::headers::{NO_STORE, WARNING};
 use crate::web::jobs::{CancelOnDrop, IdempotencyKey, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{

@@ -5,7 +5,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
-use super::generations::{NO_STORE, WARNING};
 use crate::engine::Request;
 use crate::model::{Given, ImageSeed, SamplingSettings};
 use crate::picture::{self, Format, MAX_SCALE};
@@ -13,6 +12,7 @@ use crate::queue::AnyEngine;
 use crate::request::{FieldError, shorten};
 use crate::web::access::{Budget, Client};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, render_image};
+use crate::web::headers::{NO_STORE, WARNING};
 use crate::web::jobs::draw;
 use crate::web::problem::Problem;
 use crate::web::request::{Query, SmallBody};
@@ -97,10 +97,7 @@ fn read(engine: &AnyEngine, body: &[u8]) -> Result<(Request, bool), Problem> {
         let known = engine.models().iter().map(|model| model.name()).collect::<Vec<_>>().join(", ");
         Problem::invalid(FieldError::new("model", file.model.as_str().into(), known))
     })?;
-    let grids = file.grids();
-    let codes: Vec<Vec<Option<u32>>> =
-        grids.iter().map(|grid| grid.iter().copied().map(Some).collect()).collect();
-    let given = Given::new(&model.config, &codes)?;
+    let given = Given::kept(&model.config, &file.grids(), model.steps(), None)?;
     let settings = SamplingSettings::new(&model.config, 0)?;
     let request = Request::new(model, settings, file.seed)?.with_first(file.index).with_previews(false);
     let is_other_version = file.version.as_ref().is_some_and(|version| *version != model.version);

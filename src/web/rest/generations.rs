@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,14 +11,10 @@ use super::generation::{Generation, Summary};
 use crate::engine::{JobId, Snapshot};
 use crate::request::shorten;
 use crate::web::access::{CLIENT_HEADER, Client, invalid_header, root_path};
+use crate::web::headers::NO_STORE;
 use crate::web::problem::Problem;
 use crate::web::request::Query;
 use crate::web::state::AppState;
-
-/// The header with what was adapted in a request whose answer isn't JSON.
-pub(super) const WARNING: header::HeaderName = header::HeaderName::from_static("rdpm-warning");
-pub(super) const NO_STORE: (header::HeaderName, HeaderValue) =
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// Generations in a list, by default and at most.
 const DEFAULT_LIMIT: u32 = 20;

@@ -11,11 +11,11 @@ use form_urlencoded::Serializer;
 use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 
-use super::generations::NO_STORE;
 use crate::engine::{ModelHandle, Request};
 use crate::request::{random_seed, shorten};
 use crate::web::access::{Budget, Client, RequestQuota, is_cross_site};
 use crate::web::files::{PictureAddress, PictureFile, encode_animation, encode_image};
+use crate::web::headers::NO_STORE;
 use crate::web::jobs::draw;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;

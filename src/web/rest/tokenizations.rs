@@ -11,11 +11,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::generation_events::data_url;
-use super::generations::NO_STORE;
 use crate::engine::{ModelInfo, Tokenized, TokenizedStep};
 use crate::model;
 use crate::request::{TOKENIZATION_FIELDS, TokenizationRequest};
 use crate::web::access::{Budget, Cost};
+use crate::web::headers::NO_STORE;
 use crate::web::problem::Problem;
 use crate::web::request::{Query, Upload, has_media_type, open_image, read_json_object, read_multipart};
 use crate::web::state::AppState;
