@@ -14,11 +14,14 @@ mod input;
 mod interpolate;
 mod models;
 mod output;
+mod queue;
 mod redraw;
 mod sampling_arguments;
 mod serve;
 mod source;
+mod starting;
 mod tokenize;
+mod work;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -47,6 +50,10 @@ pub struct Arguments {
 enum Command {
     /// Serve the page and the API over HTTP.
     Serve(Box<serve::Serve>),
+    /// Draw images for the gateways of a queue (`serve --queue`).
+    Work(Box<work::Work>),
+    /// Describe the queue between gateways and workers.
+    Queue(queue::Queue),
     /// Check whether a server on this machine is ready: the exit status is 0 if it is. For container runtimes.
     Health(health::Health),
     /// Generate images of a class.
@@ -102,6 +109,8 @@ impl Arguments {
 pub fn run() -> anyhow::Result<()> {
     match Arguments::read()?.command {
         Some(Command::Serve(command)) => command.run(),
+        Some(Command::Work(command)) => command.run(),
+        Some(Command::Queue(command)) => command.run(),
         Some(Command::Health(command)) => command.run(),
         Some(Command::Generate(command)) => command.run(),
         Some(Command::Caption(command)) => command.run(),

@@ -55,6 +55,12 @@ pub enum SubmitError {
         /// The time until the next attempt to load the model; 1 second or more.
         retry_after: Duration,
     },
+    /// The queue that hands jobs to other machines can't be reached.
+    #[error("the queue can't be reached")]
+    Unavailable {
+        /// When to try again; 1 second or more.
+        retry_after: Duration,
+    },
     /// [`Engine::shutdown`](super::Engine::shutdown) was called.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -64,7 +70,9 @@ impl SubmitError {
     /// How long to wait before a request may be accepted; [`Duration::MAX`] if it never will.
     pub(super) fn retry_after(&self) -> Duration {
         match self {
-            Self::Full { retry_after, .. } | Self::NotReady { retry_after } => *retry_after,
+            Self::Full { retry_after, .. }
+            | Self::NotReady { retry_after }
+            | Self::Unavailable { retry_after } => *retry_after,
             Self::UnknownModel | Self::ShuttingDown => Duration::MAX,
         }
     }

@@ -16,7 +16,8 @@ use crate::model::Alternatives;
 pub struct JobId(Uuid);
 
 impl JobId {
-    pub(super) fn random() -> Self {
+    /// A new one.
+    pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 }

@@ -69,19 +69,24 @@ struct State {
 impl Job {
     /// A job without events. [`Job::publish_position`] must log its first.
     pub fn new(request: Request) -> Self {
+        Self::accepted(JobId::random(), request, SystemTime::now())
+    }
+
+    /// The same for a job with an id, which was accepted at a time.
+    pub fn accepted(id: JobId, request: Request, created: SystemTime) -> Self {
         let state = State {
             status: Status::Queued,
             log: Vec::new(),
             images: BTreeMap::new(),
             last_position: 0,
-            created: SystemTime::now(),
+            created,
             started: None,
             ended: None,
             has_stepped: false,
             subscribers: 0,
             abandoned: None,
         };
-        let (id, log_length) = (JobId::random(), watch::Sender::new(0));
+        let log_length = watch::Sender::new(0);
         Self { id, request, accepted: Instant::now(), state: Mutex::new(state), log_length }
     }
 
@@ -120,6 +125,11 @@ impl Job {
         }
     }
 
+    /// Whether somebody reads its events.
+    pub fn has_subscribers(&self) -> bool {
+        self.state.lock().subscribers > 0
+    }
+
     /// When the last subscriber left, if the job is to be canceled for that.
     pub fn abandoned(&self) -> Option<Instant> {
         self.state.lock().abandoned.filter(|_| self.request.cancel_on_disconnect())
@@ -136,10 +146,15 @@ impl Job {
 
     /// Logs that the job's first image starts, unless one has started before.
     pub fn start(&self) {
+        self.start_at(SystemTime::now());
+    }
+
+    /// The same, at a time.
+    pub fn start_at(&self, now: SystemTime) {
         let mut state = self.state.lock();
         if state.status == Status::Queued {
             state.status = Status::Running;
-            state.started = Some((Instant::now(), SystemTime::now()));
+            state.started = Some((Instant::now(), now));
             self.append(&mut state, Event::Started);
         }
     }
@@ -165,6 +180,11 @@ impl Job {
 
     /// Ends the job. Returns `None`, and changes nothing, if it had already ended.
     pub fn end(&self, end: End) -> Option<Outcome> {
+        self.end_at(end, SystemTime::now())
+    }
+
+    /// The same, at a time.
+    pub fn end_at(&self, end: End, now: SystemTime) -> Option<Outcome> {
         let mut state = self.state.lock();
         if state.status.is_terminal() {
             return None;
@@ -175,7 +195,7 @@ impl Job {
             End::Canceled => (Status::Canceled, Event::Canceled),
         };
         state.status = status;
-        state.ended = Some(SystemTime::now());
+        state.ended = Some(now);
         self.append(&mut state, event);
         let finished_images = state.images.len();
         let outcome = Outcome { status, finished_images, duration: self.accepted.elapsed() };

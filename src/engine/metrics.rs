@@ -225,6 +225,7 @@ impl Metrics {
             SubmitError::UnknownModel => "unknown_model",
             SubmitError::Full { .. } => "full",
             SubmitError::NotReady { .. } => "not_ready",
+            SubmitError::Unavailable { .. } => "unavailable",
             SubmitError::ShuttingDown => "shutting_down",
         };
         self.refused.get_or_create(&ReasonLabels { reason }).inc();

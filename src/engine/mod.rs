@@ -56,6 +56,7 @@
 //! | Which jobs are remembered, which forgotten? | `store`, `eviction` |
 //! | What happens when a thread ends or hangs? | `supervision` |
 //! | What happens after a time limit or when clients leave? | `janitor` |
+//! | How does a process follow jobs that others draw? | `replica` |
 //! | How does the engine start, and how does it load models? | `startup`, `loading`, `backend` |
 //! | What can an operator measure? | `metrics` |
 
@@ -77,6 +78,7 @@ mod options;
 mod publisher;
 mod queue;
 mod recovery;
+mod replica;
 mod request;
 mod scheduler;
 mod scheduler_state;
@@ -103,6 +105,7 @@ pub use event::{
 };
 pub use model_handle::ModelHandle;
 pub use options::{Batching, ModelLoading, Options};
+pub use replica::{JobEnd, LiveJob, Replica};
 pub use request::{ClientId, GivenTokens, InitImage, InterpolationEnd, MAX_COUNT, Origin, Request, SEED_MAX};
 pub use subscription::Subscription;
 pub use supervision::Failure;

@@ -39,6 +39,11 @@ impl ClientId {
     pub(super) fn group(&self) -> &str {
         &self.group
     }
+
+    /// The names of its group and of the member, which are secrets.
+    pub fn names(&self) -> (&str, Option<&str>) {
+        (&self.group, self.member.as_deref())
+    }
 }
 
 /// The group of a job's client: `None` where the client isn't known.
@@ -50,18 +55,18 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// The request of one job: `count` images of one model with the same settings, image `i` sampled from (`seed`, `i`). It
-/// is valid once it is made.
+/// The request of one job: `count` images of one model with the same settings, image `i` sampled from (`seed`, `first` +
+/// `i`). It is valid once it is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     model: ModelHandle,
     settings: SamplingSettings,
     seed: u64,
+    first: u32,
     count: u32,
     previews: bool,
     alternatives: bool,
     cancel_on_disconnect: bool,
-    first: u32,
     origin: Origin,
     client: Option<ClientId>,
 }
@@ -115,11 +120,11 @@ impl Request {
             model: model.clone(),
             settings,
             seed: 0,
+            first: 0,
             count: 1,
             previews: true,
             alternatives: false,
             cancel_on_disconnect: false,
-            first: 0,
             origin: Origin::Noise,
             client: None,
         };
@@ -146,6 +151,12 @@ impl Request {
         self.count =
             u32::try_from(count).ok().filter(|count| (1..=MAX_COUNT).contains(count)).ok_or_else(error)?;
         Ok(self)
+    }
+
+    /// Sets the index from which the images are counted in (`seed`, index): image `i` of the job is sampled from (`seed`,
+    /// `first` + `i`). Default 0. For a part of another request.
+    pub fn with_first(self, first: u32) -> Self {
+        Self { first, ..self }
     }
 
     /// Sets whether step events contain previews. Each step then costs two passes through the decoder. Default true.
@@ -228,11 +239,6 @@ impl Request {
         Ok(Self { origin: Origin::Between(Arc::new(ends)), ..self })
     }
 
-    /// Sets the index of the first image: image `i` of the job is image `first` + `i` of the seed. Default 0.
-    pub fn with_first(self, first: u32) -> Self {
-        Self { first, ..self }
-    }
-
     /// Sets whether the job is canceled when its last subscriber has been gone for
     /// [`disconnect_grace`](super::Options::disconnect_grace). Default false: reloading a page must not cancel its job. A
     /// job without a first subscriber isn't canceled.
@@ -309,6 +315,11 @@ impl Request {
         self.seed
     }
 
+    /// The index of image 0 in (`seed`, index).
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
     /// The number of images, 1 to [`MAX_COUNT`].
     pub fn count(&self) -> u32 {
         self.count
@@ -335,11 +346,6 @@ impl Request {
             Origin::Image(init) => Some(init),
             _ => None,
         }
-    }
-
-    /// The index of the first image.
-    pub fn first(&self) -> u32 {
-        self.first
     }
 
     /// The approximate number of bytes that the origin takes.

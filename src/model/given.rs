@@ -72,7 +72,7 @@ impl Given {
     }
 
     /// Whether the denoiser sees the given codes of a step.
-    pub(super) fn is_shown(&self) -> bool {
+    pub fn is_shown(&self) -> bool {
         self.is_shown
     }
 

@@ -1,11 +1,15 @@
 //! What the web layer needs of an engine, wherever it draws.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use image::DynamicImage;
 use prometheus_client::registry::Registry;
 
+use super::fleet::WorkerReport;
+use super::gateway::Gateway;
+use super::shared::{Submission, Submitted};
 use crate::engine::{
     Engine, Failure, JobId, ModelHandle, Request, Snapshot, SubmitError, Subscription, TokenizeError,
     Tokenized,
@@ -19,6 +23,8 @@ use crate::engine::{
 pub enum AnyEngine {
     /// The engine of this process, with its own queue.
     Embedded(Arc<Engine>),
+    /// Workers on other machines.
+    Queue(Gateway),
 }
 
 impl From<Arc<Engine>> for AnyEngine {
@@ -27,11 +33,18 @@ impl From<Arc<Engine>> for AnyEngine {
     }
 }
 
+impl From<Gateway> for AnyEngine {
+    fn from(gateway: Gateway) -> Self {
+        Self::Queue(gateway)
+    }
+}
+
 impl AnyEngine {
     /// The models that are served, the default first.
     pub fn models(&self) -> &[ModelHandle] {
         match self {
             Self::Embedded(engine) => engine.models(),
+            Self::Queue(gateway) => gateway.models(),
         }
     }
 
@@ -49,6 +62,10 @@ impl AnyEngine {
     pub fn devices(&self) -> Vec<String> {
         match self {
             Self::Embedded(engine) => engine.devices().to_vec(),
+            Self::Queue(gateway) => {
+                let workers = gateway.workers().into_iter().flat_map(|worker| worker.devices);
+                workers.collect::<BTreeSet<String>>().into_iter().collect()
+            }
         }
     }
 
@@ -59,6 +76,14 @@ impl AnyEngine {
     pub async fn submit(&self, request: Request) -> Result<JobId, SubmitError> {
         match self {
             Self::Embedded(engine) => engine.submit(request),
+            Self::Queue(gateway) => {
+                let submission = Submission { request, note: String::new(), key: None };
+                match gateway.submit(submission).await? {
+                    Submitted::Job(id) => Ok(id),
+                    // Only a submission with a key can repeat another.
+                    Submitted::KeyReused => Err(SubmitError::UnknownModel),
+                }
+            }
         }
     }
 
@@ -67,9 +92,10 @@ impl AnyEngine {
     ///
     /// # Errors
     /// [`SubmitError`] if it can't be found out.
-    pub async fn load(&self, _id: JobId) -> Result<(), SubmitError> {
+    pub async fn load(&self, id: JobId) -> Result<(), SubmitError> {
         match self {
             Self::Embedded(_) => Ok(()),
+            Self::Queue(gateway) => gateway.load(id).await,
         }
     }
 
@@ -77,6 +103,7 @@ impl AnyEngine {
     pub fn get(&self, id: JobId) -> Option<Snapshot> {
         match self {
             Self::Embedded(engine) => engine.get(id),
+            Self::Queue(gateway) => gateway.get(id),
         }
     }
 
@@ -84,6 +111,7 @@ impl AnyEngine {
     pub fn contains(&self, id: JobId) -> bool {
         match self {
             Self::Embedded(engine) => engine.contains(id),
+            Self::Queue(gateway) => gateway.contains(id),
         }
     }
 
@@ -92,6 +120,7 @@ impl AnyEngine {
     pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
         match self {
             Self::Embedded(engine) => engine.subscribe(id, after),
+            Self::Queue(gateway) => gateway.subscribe(id, after),
         }
     }
 
@@ -102,6 +131,7 @@ impl AnyEngine {
     pub async fn cancel(&self, id: JobId) -> Result<Option<Snapshot>, SubmitError> {
         match self {
             Self::Embedded(engine) => Ok(engine.cancel(id)),
+            Self::Queue(gateway) => gateway.cancel(id).await,
         }
     }
 
@@ -109,6 +139,7 @@ impl AnyEngine {
     pub fn cancel_in_background(&self, id: JobId) {
         match self {
             Self::Embedded(engine) => drop(engine.cancel(id)),
+            Self::Queue(gateway) => gateway.cancel_in_background(id),
         }
     }
 
@@ -124,6 +155,7 @@ impl AnyEngine {
     ) -> Result<Tokenized, TokenizeError> {
         match self {
             Self::Embedded(engine) => engine.tokenize(model, image, seed).await,
+            Self::Queue(gateway) => gateway.tokenize(model, image, seed).await,
         }
     }
 
@@ -134,6 +166,7 @@ impl AnyEngine {
     pub fn ready(&self) -> Result<(), SubmitError> {
         match self {
             Self::Embedded(engine) => engine.ready(),
+            Self::Queue(gateway) => gateway.ready(),
         }
     }
 
@@ -144,6 +177,7 @@ impl AnyEngine {
     pub fn model_ready(&self, model: &ModelHandle) -> Result<(), SubmitError> {
         match self {
             Self::Embedded(engine) => engine.model_ready(model),
+            Self::Queue(gateway) => gateway.model_ready(model),
         }
     }
 
@@ -151,6 +185,7 @@ impl AnyEngine {
     pub fn failure(&self) -> Option<Failure> {
         match self {
             Self::Embedded(engine) => engine.failure(),
+            Self::Queue(gateway) => gateway.failure(),
         }
     }
 
@@ -158,6 +193,15 @@ impl AnyEngine {
     pub fn is_alive(&self) -> bool {
         match self {
             Self::Embedded(engine) => engine.is_alive(),
+            Self::Queue(gateway) => gateway.failure().is_none(),
+        }
+    }
+
+    /// The workers on other machines, by name.
+    pub fn workers(&self) -> Vec<WorkerReport> {
+        match self {
+            Self::Embedded(_) => Vec::new(),
+            Self::Queue(gateway) => gateway.workers(),
         }
     }
 
@@ -165,6 +209,7 @@ impl AnyEngine {
     pub fn register_metrics(&self, registry: &mut Registry) {
         match self {
             Self::Embedded(engine) => engine.register_metrics(registry),
+            Self::Queue(gateway) => gateway.register_metrics(registry),
         }
     }
 
@@ -173,6 +218,7 @@ impl AnyEngine {
     pub fn shutdown(&self, drain: Duration) {
         match self {
             Self::Embedded(engine) => engine.shutdown(drain),
+            Self::Queue(gateway) => gateway.shutdown(drain),
         }
     }
 }

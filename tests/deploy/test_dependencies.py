@@ -90,6 +90,7 @@ def test_bill_of_materials_of_an_image_lists_its_packages(tmp_path: Path) -> Non
 
 def test_python_versions_are_pinned() -> None:
     """Each requirement names one version."""
-    for file in ("training/constraints.txt", "tests/clients/requirements.txt", "tests/deploy/requirements.txt"):
+    folders = ("clients", "deploy", "queue")
+    for file in ("training/constraints.txt", *(f"tests/{folder}/requirements.txt" for folder in folders)):
         for line in (REPOSITORY / file).read_text().splitlines():
             assert line.startswith("#") or re.fullmatch(r"[\w.\[\]-]+==[\w.]+", line), f"{file}: {line}"

@@ -9,9 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import REPOSITORY, run, succeed, tracked_files
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
+NATS_IMAGE = "nats:2.15.1-alpine"
 
 
 def compose() -> dict:
@@ -21,19 +23,24 @@ def compose() -> dict:
 
 def test_compose_file_is_valid_and_its_services_are_confined() -> None:
     services = compose()["services"]
-    assert sorted(services) == ["rdpm", "rdpm-gpu"]
+    nats = services.pop("nats")
+    assert nats["read_only"] and nats["cap_drop"] == ["ALL"] and "ports" not in nats
+    assert sorted(services) == ["rdpm", "rdpm-gateway", "rdpm-gpu", "rdpm-worker"]
+    assert "ports" not in services["rdpm-worker"]
     for name, service in services.items():
         assert service["read_only"] and service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["stop_grace_period"] == "30s", "more than drain_timeout + 10 seconds"
-        assert {port["host_ip"] for port in service["ports"]} == {"127.0.0.1"}, name
+        assert {port["host_ip"] for port in service.get("ports", [{"host_ip": "127.0.0.1"}])} == {"127.0.0.1"}, name
         assert "privileged" not in service and "volumes" not in service, name
     assert int(services["rdpm"]["mem_limit"]) == 2 << 30
 
 
 def test_compose_file_builds_stages_of_the_dockerfile() -> None:
     stages = re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
-    for service in compose()["services"].values():
+    built = [service for service in compose()["services"].values() if service.get("image") != NATS_IMAGE]
+    assert len(built) == 4
+    for service in built:
         assert service["build"]["target"] in stages
         for argument in service["build"].get("args", {}):
             assert re.search(rf"^ARG {argument}=", DOCKERFILE, re.MULTILINE), argument
@@ -109,9 +116,10 @@ def test_audit_runs_weekly_over_all_lock_files() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_systemd_unit_is_valid_and_confined(tmp_path: Path) -> None:
-    unit = (REPOSITORY / "deploy/rdpm.service").read_text()
-    assert "ExecStart=/usr/local/bin/rdpm serve" in unit
+@pytest.mark.parametrize(("name", "command"), [("rdpm", "serve"), ("rdpm-gateway", "serve"), ("rdpm-worker", "work")])
+def test_systemd_unit_is_valid_and_confined(name: str, command: str, tmp_path: Path) -> None:
+    unit = (REPOSITORY / f"deploy/{name}.service").read_text()
+    assert f"ExecStart=/usr/local/bin/rdpm {command}\n" in unit
     copy = tmp_path / "rdpm.service"
     # The program is not installed here.
     copy.write_text(unit.replace("/usr/local/bin/rdpm", "/bin/true"))
@@ -119,3 +127,24 @@ def test_systemd_unit_is_valid_and_confined(tmp_path: Path) -> None:
     assert result.returncode == 0 and "rdpm.service" not in result.stderr, result.stderr
     # The level of exposure in tenths; 9.6 is an unconfined service.
     succeed("systemd-analyze", "security", "--offline=true", "--threshold=20", copy)
+
+
+def test_kubernetes_manifests_fit_the_schemas() -> None:
+    folder = REPOSITORY / "deploy/kubernetes"
+    resources = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    files = [folder / name for name in resources]
+    assert {file.name for file in folder.glob("*.yaml")} == {*resources, "kustomization.yaml"}
+    succeed("kubernetes-validate", "--strict", *files)
+    documents = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    for document in documents:
+        if document["kind"] == "Deployment":
+            pod = document["spec"]["template"]["spec"]
+            assert pod["securityContext"]["runAsNonRoot"] and not pod["automountServiceAccountToken"]
+            (container,) = pod["containers"]
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] and security["capabilities"] == {"drop": ["ALL"]}
+            variables = {variable["name"] for variable in container["env"]}
+            manual = (REPOSITORY / "docs/operations.md").read_text()
+            assert all(f"`{variable}`" in manual for variable in variables), variables
+    kinds = sorted(document["kind"] for document in documents)
+    assert kinds == ["Deployment"] * 2 + ["HorizontalPodAutoscaler"] + ["PodDisruptionBudget"] * 2 + ["Service"]

@@ -287,6 +287,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List workers
+         * @description The processes that draw for this server, on this and other machines, where it runs with `--queue`.
+         */
+        get: operations["listWorkers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health/live": {
         parameters: {
             query?: never;
@@ -840,6 +860,11 @@ export interface components {
             /** @description `list` */
             object: string;
         };
+        ModelOfWorker: {
+            name: string;
+            precision: string;
+            version: string;
+        };
         /**
          * @description Number format of the transformer.
          * @enum {string}
@@ -1249,6 +1274,33 @@ export interface components {
             step: number;
             /** @description Rows of codes. */
             tokens: number[][];
+        };
+        Worker: {
+            devices: string[];
+            /**
+             * Format: double
+             * @description Images that it finished in each second of the last half minute.
+             */
+            images_per_second: number;
+            /** @description Whether it ends after the images that it draws. */
+            leaving: boolean;
+            models: components["schemas"]["ModelOfWorker"][];
+            /** @description Another one for each process. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Images that it can draw at the same time.
+             */
+            slots: number;
+            /** Format: int32 */
+            slots_in_use: number;
+            /** @description The version of the program. */
+            version: string;
+        };
+        /** @description The workers of a queue. */
+        Workers: {
+            /** @description Sorted by name; those that reported within the last 5 seconds. Empty where the server itself draws. */
+            workers: components["schemas"]["Worker"][];
         };
     };
     responses: never;
@@ -3615,6 +3667,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Completions"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWorkers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workers"];
                 };
             };
             /** @description The request can't be answered */

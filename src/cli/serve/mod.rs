@@ -1,9 +1,9 @@
 //! `rdpm serve`: the page and the API.
 
 mod listen;
-mod log;
-mod settings;
-mod supervisor;
+pub(super) mod log;
+pub(super) mod settings;
+pub(super) mod supervisor;
 mod traces;
 
 use std::path::PathBuf;
@@ -11,10 +11,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
-use rdpm::engine::{Engine, FolderLoader};
+use rdpm::engine::Engine;
 use rdpm::model::{ModelInfo, open_device};
+use rdpm::queue::{AnyEngine, Gateway, work};
 use rdpm::web::{self, ClassPictures};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -26,14 +27,16 @@ use self::settings::{ClientArguments, ConnectionArguments, EngineArguments};
 use super::escape::Escaped;
 use super::models::{Chosen, ModelArguments};
 use super::output::{note, print};
+use super::queue::QueueArguments;
+use super::starting::{describe_models, devices, for_queue, log_skipped, start_engine};
 
 /// A failure of the running server, with its reason. A restart heals it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ServerFailed(String);
+pub struct ServerFailed(pub(super) String);
 
 /// Resolves when the server must stop.
-type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Debug, Args, Serialize)]
 pub struct Serve {
@@ -65,6 +68,12 @@ pub struct Serve {
     #[command(flatten)]
     #[serde(flatten)]
     connections: ConnectionArguments,
+    /// With --queue: draw here, too, as `rdpm work` does.
+    #[arg(long, env = "RDPM_WORK", default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL", help_heading = "Queue")]
+    work: bool,
+    #[command(flatten)]
+    #[serde(flatten)]
+    queue: QueueArguments,
     #[command(flatten)]
     #[serde(flatten)]
     log: LogArguments,
@@ -148,7 +157,11 @@ impl Serve {
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let limit = self.engine.load_timeout();
-        let started = tokio::task::spawn_blocking(move || self.start());
+        let engine_options = self.engine.options();
+        let queue = self.queue.options(&engine_options);
+        anyhow::ensure!(queue.is_some() || !self.work, "--work needs --queue");
+        let is_gateway = queue.is_some();
+        let started = tokio::task::spawn_blocking(move || self.start(is_gateway));
         let (engine, chosen) = tokio::select! {
             started = started => started??,
             () = passed(limit) => {
@@ -167,7 +180,22 @@ impl Serve {
         for (folder, info) in &chosen.models {
             pictures.read(folder, &info.config);
         }
-        let engine = Arc::new(engine);
+        let slots = engine_options.max_batch * engine.as_ref().map_or(0, |engine| engine.devices().len());
+        let (stop_worker, worker_stopped) = tokio::sync::watch::channel(false);
+        let own = engine.map(Arc::new);
+        let (engine, worker) = match (queue, &own) {
+            (Some(queue), own) => {
+                let infos = chosen.models.iter().map(|(_, info)| info.clone()).collect();
+                let gateway = Gateway::start(engine_options, infos, queue.clone()).await?;
+                let worker = own.clone().map(|own| {
+                    let stopped = stopped(worker_stopped);
+                    tokio::spawn(work(own, queue, slots, drain, stopped))
+                });
+                (AnyEngine::from(gateway), worker)
+            }
+            (None, Some(own)) => (AnyEngine::from(Arc::clone(own)), None),
+            (None, None) => anyhow::bail!("there is neither an engine nor a queue"),
+        };
         let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
         tracing::info!(models = names.join(", "), devices = engine.devices().join(", "), "ready");
         // The server works without the line, too.
@@ -175,8 +203,13 @@ impl Serve {
         if let Some(address) = admin_address {
             let _ = print(format!("http://{address} (health and metrics)\n"));
         }
+        let (watched, watched_own) = (engine.clone(), own.clone());
+        let failure = move || {
+            let of_own = || watched_own.as_ref().and_then(|own| own.failure());
+            watched.failure().or_else(of_own).map(|failure| failure.to_string())
+        };
         let failed =
-            supervisor::watch(&engine, step_timeout, drain).context("no thread for the supervisor")?;
+            supervisor::watch(failure, step_timeout, drain).context("no thread for the supervisor")?;
         let (report, failure) = tokio::sync::oneshot::channel();
         let stop = async move {
             tokio::select! {
@@ -185,6 +218,13 @@ impl Serve {
             }
         };
         web::serve_with_admin(listener, admin, engine, pictures, &options, stop).await?;
+        stop_worker.send_replace(true);
+        if let Some(worker) = worker {
+            worker.await??;
+            if let Some(own) = own {
+                tokio::task::spawn_blocking(move || own.shutdown(Duration::ZERO)).await?;
+            }
+        }
         match failure.await {
             Ok(reason) => Err(ServerFailed(reason).into()),
             // The signal stopped it.
@@ -192,57 +232,39 @@ impl Serve {
         }
     }
 
-    /// Starts the engine with the models, which takes a while.
-    fn start(&self) -> anyhow::Result<(Engine, Chosen<ModelInfo>)> {
-        let devices = devices(&self.model.device)?;
-        let chosen = self.model.choose()?.keep(|folder, _| {
-            let precision = self.model.precision_on(folder, &devices)?;
-            Ok(ModelInfo::read_with_precision(folder, precision)?)
-        })?;
-        let name_and_folder =
-            |(folder, info): &(PathBuf, ModelInfo)| (info.config.name.clone(), folder.clone());
-        let folders: Vec<_> = chosen.models.iter().map(name_and_folder).collect();
-        let infos: Vec<ModelInfo> = chosen.models.iter().map(|(_, info)| info.clone()).collect();
-        let load_on = |device: &String| {
-            let precisions = infos.iter().map(|info| (info.config.name.clone(), info.precision));
-            FolderLoader::new(folders.clone(), device).with_precisions(precisions)
+    /// Starts the engine with the models, which takes a while. A gateway that doesn't draw only reads about the models.
+    fn start(&self, is_gateway: bool) -> anyhow::Result<(Option<Engine>, Chosen<ModelInfo>)> {
+        let (engine, chosen) = if is_gateway && !self.work {
+            (None, describe_models(&self.model)?)
+        } else {
+            let options = self.engine.options();
+            let options = if is_gateway { for_queue(options) } else { options };
+            let (engine, chosen) = start_engine(&self.model, options)?;
+            (Some(engine), chosen)
         };
-        let loaders = devices.iter().map(load_on).collect();
-        let engine = Engine::start(self.engine.options(), infos, loaders)?;
-        let chosen = chosen.keep(|_, info| {
-            let unusable = engine.unusable_models().iter().find(|(name, _)| *name == info.config.name);
-            unusable.map_or(Ok(info), |(_, error)| Err(anyhow!("{error}")))
-        })?;
-        let names: Vec<&str> = engine.models().iter().map(|info| info.config.name.as_str()).collect();
+        let names: Vec<&str> = chosen.models.iter().map(|(_, info)| info.config.name.as_str()).collect();
         self.check_aliases(&names)?;
-        for (folder, error) in &chosen.bad {
-            let reason = Escaped(format!("{error:#}"));
-            tracing::error!(path = %Escaped(folder.display()), %reason, "a model is skipped");
-        }
+        log_skipped(&chosen);
         Ok((engine, chosen))
     }
 }
 
+/// Resolves when the value is true, or can't change any more.
+async fn stopped(mut stopped: tokio::sync::watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
 /// Resolves when a time has passed; never, where there is no limit.
-async fn passed(limit: Option<Duration>) {
+pub(super) async fn passed(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,
     }
 }
 
-/// The devices of a comma-separated list; each gets a worker.
-fn devices(list: &str) -> anyhow::Result<Vec<String>> {
-    let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
-    for (at, name) in names.iter().enumerate() {
-        anyhow::ensure!(!names[..at].contains(name), "device {name:?} is named twice in {list:?}");
-    }
-    Ok(names)
-}
-
 /// Starts to listen for SIGINT (Ctrl-C) and SIGTERM; the returned future resolves on either.
 #[cfg(unix)]
-fn stop_signal() -> anyhow::Result<StopSignal> {
+pub(super) fn stop_signal() -> anyhow::Result<StopSignal> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("signals can't be listened for");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
@@ -256,7 +278,7 @@ fn stop_signal() -> anyhow::Result<StopSignal> {
 
 /// Starts to listen for Ctrl-C; the returned future resolves on it.
 #[cfg(not(unix))]
-fn stop_signal() -> anyhow::Result<StopSignal> {
+pub(super) fn stop_signal() -> anyhow::Result<StopSignal> {
     Ok(Box::pin(async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::error!(%error, "Ctrl-C can't be listened for");

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
+use sha2::{Digest, Sha256};
 
 use super::client_address::ClientAddress;
 use super::keys::KeyName;
@@ -65,6 +66,20 @@ impl Client {
     /// Whether it may cancel what `owner` made: only the owner may, unless that was not known.
     pub fn may_cancel(&self, owner: &Self) -> bool {
         self.key == owner.key && (owner.token.is_none() || self.token == owner.token)
+    }
+
+    /// What tells it from other clients, as one text. It contains secrets.
+    pub fn secret_text(&self) -> String {
+        let (key, token, network) = self.identity();
+        let key = key.map(|KeyName(name)| name.as_ref());
+        // As JSON, so that no two clients have the same text.
+        serde_json::to_string(&(key, token, network)).unwrap_or_default()
+    }
+
+    /// Hashes of its key's name and of its token.
+    pub fn hashes(&self) -> (Option<String>, Option<String>) {
+        let hash = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        (self.key.as_ref().map(|KeyName(name)| hash(name)), self.token.as_deref().map(hash))
     }
 
     /// A network counts only where nothing better is known: many clients may share it.

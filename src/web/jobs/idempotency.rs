@@ -40,6 +40,26 @@ impl IdempotencyKey {
     }
 }
 
+impl IdempotencyKey {
+    /// The key as the client sent it.
+    pub(super) fn name(&self) -> &str {
+        &self.key
+    }
+
+    /// The hashes of the key with its client, and of the body, as hexadecimal digits.
+    pub(super) fn hashes(&self, client: &Client) -> (String, String) {
+        let mut hasher = Sha256::new();
+        hasher.update(client.secret_text());
+        hasher.update([0]);
+        hasher.update(&self.key);
+        (hex(&hasher.finalize()), hex(&self.body))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn hash(body: &Map<String, Value>) -> BodyHash {
     let mut hasher = Hasher(Sha256::new());
     // The fields are sorted. A hasher takes everything.

@@ -4,6 +4,7 @@
 mod draw;
 mod idempotency;
 mod index;
+mod note;
 mod wait;
 
 pub(super) use draw::draw;

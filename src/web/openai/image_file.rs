@@ -24,7 +24,7 @@ fn link(id: &str, file: &str, (width, height): (u32, u32), quality: u8) -> Strin
 pub(super) fn signed_link(app: &AppState, id: JobId, index: u32, own: u32, options: RenderOptions) -> String {
     let file = format!("{index}.{}", options.format.name());
     let link = link(&id.to_string(), &file, options.size(own), options.quality);
-    let (expires, signature) = app.link_signer.sign(&link);
+    let (expires, signature) = app.link_signer.sign(app.jobs.link_key(&app.engine, id).as_deref(), &link);
     format!("{link}&expires={expires}&signature={signature}")
 }
 
@@ -70,15 +70,18 @@ pub(super) async fn show(
     let expires: Option<u64> = expires.and_then(|text| text.parse().ok());
     let parts = size.zip(quality).zip(expires.zip(signature));
     let ((size, quality), (expires, signature)) = parts.ok_or_else(invalid)?;
-    if !app.link_signer.is_valid(&link(&id, &file, size, quality), expires, &signature) {
+    let gone = || Problem::not_found("The generation has expired.");
+    let job = id.parse().ok();
+    if let Some(job) = job {
+        app.engine.load(job).await?;
+    }
+    let key = job.and_then(|job| app.jobs.link_key(&app.engine, job));
+    if !app.link_signer.is_valid(key.as_deref(), &link(&id, &file, size, quality), expires, &signature) {
         return Err(invalid());
     }
-    let gone = || Problem::not_found("The generation has expired.");
     let (index, format) = file.split_once('.').ok_or_else(gone)?;
     let (index, format) = index.parse().ok().zip(Format::from_name(format)).ok_or_else(gone)?;
-    let id = id.parse().map_err(|_| gone())?;
-    app.engine.load(id).await?;
-    let snapshot = app.engine.get(id).ok_or_else(gone)?;
+    let snapshot = job.and_then(|job| app.engine.get(job)).ok_or_else(gone)?;
     let own = snapshot.request.model().config.image.size as u32;
     let options = RenderOptions::fitted(format, size, own, quality);
     let bytes = render_image(&app.renderer, &budget, &snapshot, index, options).await?;

@@ -21,6 +21,7 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+js
 pub(super) const INVALID_FIELDS: &str = "urn:rdpm:problem:invalid-fields";
 pub(super) const QUEUE_FULL: &str = "urn:rdpm:problem:queue-full";
 const NOT_READY: &str = "urn:rdpm:problem:not-ready";
+const QUEUE_UNAVAILABLE: &str = "urn:rdpm:problem:queue-unavailable";
 const SHUTTING_DOWN: &str = "urn:rdpm:problem:shutting-down";
 pub(super) const RATE_LIMITED: &str = "urn:rdpm:problem:rate-limited";
 const OVERLOADED: &str = "urn:rdpm:problem:overloaded";
@@ -120,6 +121,18 @@ impl Problem {
         let detail = "The model can't be used at present; the server is loading it again.";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         Self { kind: NOT_READY, title: "Not ready", retry_after: Some(retry_after), ..problem }
+    }
+
+    /// 503: the queue of other machines can't be reached.
+    pub(super) fn queue_unavailable(retry_after: Duration) -> Self {
+        let detail = "The queue that hands generations to the workers can't be reached at present.";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        Self {
+            kind: QUEUE_UNAVAILABLE,
+            title: "Queue unavailable",
+            retry_after: Some(retry_after),
+            ..problem
+        }
     }
 
     pub(super) fn shutting_down() -> Self {

@@ -12,6 +12,7 @@ impl From<SubmitError> for Problem {
             SubmitError::UnknownModel => Self::not_found("There is no such model."),
             SubmitError::Full { waiting, retry_after } => Self::queue_full(waiting, retry_after),
             SubmitError::NotReady { retry_after } => Self::not_ready(retry_after),
+            SubmitError::Unavailable { retry_after } => Self::queue_unavailable(retry_after),
             SubmitError::ShuttingDown => Self::shutting_down(),
         }
     }

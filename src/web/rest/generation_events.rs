@@ -92,7 +92,7 @@ fn message(
         // An ended job doesn't change any more: its state now is the state at this event.
         Event::Completed | Event::Failed { .. } | Event::Canceled => {
             let snapshot = subscription.snapshot();
-            let format = app.jobs.format(snapshot.id);
+            let format = app.jobs.format(&app.engine, snapshot.id);
             message.event(snapshot.status.as_str()).json_data(Generation::new(&snapshot, format).below(root))
         }
     }

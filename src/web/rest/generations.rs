@@ -57,7 +57,7 @@ pub(super) async fn list(
         let allowed = "the token that the generations were made with";
         return Err(invalid_header(&CLIENT_HEADER, None, allowed));
     }
-    let jobs = app.jobs.jobs_of(&client);
+    let jobs = app.jobs.jobs_of(&app.engine, &client);
     let known = jobs.into_iter().filter_map(|id| app.engine.get(id)).take(limit as usize);
     let generations = known.map(|snapshot| Summary::new(&snapshot, root_path(&headers))).collect();
     Ok(([NO_STORE], Json(Generations { generations })).into_response())
@@ -110,7 +110,7 @@ pub(super) async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = find(&app, &id, |id| app.engine.contains(id).then_some(id)).await?;
-    if !app.jobs.may_cancel(&client, job) {
+    if !app.jobs.may_cancel(&app.engine, &client, job) {
         let detail = "This generation belongs to another client. Send the API key and the Rdpm-Client header that it was made with.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
@@ -120,7 +120,8 @@ pub(super) async fn cancel(
 
 /// The current state of a generation.
 fn respond_with(app: &AppState, snapshot: &Snapshot, headers: &HeaderMap) -> Response {
-    let generation = Generation::new(snapshot, app.jobs.format(snapshot.id)).below(root_path(headers));
+    let generation =
+        Generation::new(snapshot, app.jobs.format(&app.engine, snapshot.id)).below(root_path(headers));
     ([NO_STORE], Json(generation)).into_response()
 }
 

@@ -14,6 +14,7 @@
 //! | `POST /api/v1/tokenizations` | the token grids of an image | `tokenizations` |
 //! | `GET /api/v1/models`, `GET /api/v1/classes` | the served models | `models` |
 //! | `GET /api/v1/words` | words and subjects that complete a prompt | `words` |
+//! | `GET /api/v1/workers` | the workers on other machines | `workers` |
 //! | `GET /api/v1/models/{model}/classes/{file}` | a sample picture of a class | `models` |
 //!
 //! `generation` is a job as JSON.
@@ -28,6 +29,7 @@ mod picture_address;
 mod pictures;
 mod tokenizations;
 mod words;
+mod workers;
 
 use axum::routing::get;
 use utoipa::OpenApi;
@@ -52,4 +54,5 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(models::classes))
         .routes(routes!(models::class_picture))
         .routes(routes!(words::complete))
+        .routes(routes!(workers::list))
 }

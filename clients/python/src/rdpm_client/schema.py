@@ -463,3 +463,32 @@ class Completions(TypedDict):
     subjects: list[str]
     # Words that begin with the last word of the text, the shortest first.
     words: list[str]
+
+
+class ModelOfWorker(TypedDict):
+    name: str
+    precision: str
+    version: str
+
+
+class Worker(TypedDict):
+    devices: list[str]
+    # Images that it finished in each second of the last half minute.
+    images_per_second: float
+    # Whether it ends after the images that it draws.
+    leaving: bool
+    models: list[ModelOfWorker]
+    # Another one for each process.
+    name: str
+    # Images that it can draw at the same time.
+    slots: int
+    slots_in_use: int
+    # The version of the program.
+    version: str
+
+
+class Workers(TypedDict):
+    """The workers of a queue."""
+
+    # Sorted by name; those that reported within the last 5 seconds. Empty where the server itself draws.
+    workers: list[Worker]

@@ -1,0 +1,329 @@
+//! Jobs that other processes draw: the same state and event logs as those of an engine, made from what is reported.
+//!
+//! All processes that apply the same reports in the same order have the same logs, so a client can read on elsewhere. Reports
+//! may come twice, too late or out of order: what doesn't continue a job is ignored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+
+use super::error::{StartError, SubmitError};
+use super::event::{FinishedImage, JobId, Progress, QueuePosition, Snapshot, StepImage};
+use super::job::{End, Job};
+use super::metrics::Metrics;
+use super::model_handle::ModelHandle;
+use super::options::Options;
+use super::request::Request;
+use super::store::Store;
+use super::subscription::Subscription;
+use crate::model::ModelInfo;
+
+/// For the client of a job whose image could not be drawn.
+const INTERRUPTED: &str = "A fault in the server interrupted the generation. It has been logged. Try again.";
+/// For the client of a job that took longer than [`job_timeout`](Options::job_timeout).
+const TIMED_OUT: &str =
+    "The job took longer than this server allows. Try again later, or ask for fewer images.";
+/// For the client of a job of which an image stopped several workers.
+const GIVEN_UP: &str =
+    "The workers that drew this generation stopped, several times. The fault has been logged.";
+
+/// How a job ends other than by its last image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEnd {
+    /// A client canceled it, or its subscribers left.
+    Canceled,
+    /// It took longer than [`job_timeout`](Options::job_timeout).
+    TimedOut,
+    /// A worker could not draw one of its images.
+    Interrupted,
+    /// One of its images was started several times, and each time its worker stopped.
+    GivenUp,
+}
+
+/// The jobs of some models, as far as this process knows them.
+pub struct Replica {
+    models: Vec<ModelHandle>,
+    options: Options,
+    store: Store,
+    metrics: Metrics,
+    jobs: Mutex<Jobs>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    by_id: HashMap<JobId, Tracked>,
+    accepted: u64,
+    /// The number of entries after the last pruning.
+    pruned_size: usize,
+}
+
+/// What is known of a job beside its log.
+struct Tracked {
+    job: Arc<Job>,
+    /// The number of jobs that were accepted before it.
+    number: u64,
+    note: Arc<str>,
+    images: Vec<ImageState>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct ImageState {
+    is_started: bool,
+    /// The last step in the log; 0 before the first.
+    step: usize,
+}
+
+/// A job that hasn't ended.
+#[derive(Debug, Clone)]
+pub struct LiveJob {
+    pub id: JobId,
+    /// When this process heard of it.
+    pub accepted: Instant,
+    /// The number of images that no worker has started.
+    pub waiting_images: usize,
+    /// Its position among the jobs of which no image is started, from 1; `None` for another job.
+    pub position: Option<usize>,
+    /// Whether somebody reads its events in this process.
+    pub has_subscribers: bool,
+    /// When its last subscriber in this process left, if it is to be canceled for that.
+    pub abandoned: Option<Instant>,
+}
+
+impl Replica {
+    /// Without jobs. The default model is the first.
+    ///
+    /// # Errors
+    /// [`StartError`] if there is no model, or two have the same name.
+    pub fn new(options: Options, models: Vec<ModelInfo>) -> Result<Self, StartError> {
+        if models.is_empty() {
+            return Err(StartError::Option { option: "models", value: 0, allowed: "1 or more" });
+        }
+        for (at, info) in models.iter().enumerate() {
+            let name = &info.config.name;
+            if models[..at].iter().any(|other| other.config.name == *name) {
+                return Err(StartError::DuplicateModel(name.clone()));
+            }
+        }
+        let handle = |(at, info)| ModelHandle::new(at, Arc::new(info));
+        let metrics = Metrics::default();
+        let models: Vec<ModelHandle> = models.into_iter().enumerate().map(handle).collect();
+        metrics.create_series(&[], &models);
+        Ok(Self { models, store: Store::new(&options, &metrics), options, metrics, jobs: Mutex::default() })
+    }
+
+    /// The models, the default first.
+    pub fn models(&self) -> &[ModelHandle] {
+        &self.models
+    }
+
+    /// The options.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether a request is for one of these models.
+    pub fn knows(&self, model: &ModelHandle) -> bool {
+        self.models.contains(model)
+    }
+
+    /// A job was accepted, at a time, with this position in the queue. `note` is what the caller keeps of it.
+    pub fn accept(&self, id: JobId, request: Request, at: SystemTime, position: QueuePosition, note: &str) {
+        let mut jobs = self.jobs.lock();
+        if jobs.by_id.contains_key(&id) {
+            return;
+        }
+        self.prune(&mut jobs);
+        let steps_before = request.model().steps() - request.steps();
+        let images = vec![ImageState { is_started: false, step: steps_before }; request.count() as usize];
+        let job = Arc::new(Job::accepted(id, request, at));
+        job.publish_position(position);
+        let number = jobs.accepted;
+        jobs.accepted += 1;
+        jobs.by_id.insert(id, Tracked { job: Arc::clone(&job), number, note: note.into(), images });
+        self.store.insert(job);
+    }
+
+    /// The position of a waiting job has changed.
+    pub fn set_position(&self, id: JobId, position: QueuePosition) {
+        if let Some(tracked) = self.jobs.lock().by_id.get(&id) {
+            tracked.job.publish_position(position);
+        }
+    }
+
+    /// A worker has started an image.
+    pub fn start_image(&self, id: JobId, index: u32, at: SystemTime) {
+        let mut jobs = self.jobs.lock();
+        let Some(tracked) = jobs.by_id.get_mut(&id).filter(|tracked| tracked.job.is_live()) else { return };
+        if let Some(image) = tracked.images.get_mut(index as usize) {
+            image.is_started = true;
+            tracked.job.start_at(at);
+        }
+    }
+
+    /// An image has taken a step; `finished` is the image after the last. Returns whether that is news: not a step that came
+    /// before, nor one after a missing one.
+    pub fn step_image(
+        &self,
+        id: JobId,
+        step: usize,
+        image: StepImage,
+        finished: Option<FinishedImage>,
+        at: SystemTime,
+    ) -> bool {
+        let index = image.index;
+        self.start_image(id, index, at);
+        let mut jobs = self.jobs.lock();
+        let Some(tracked) = jobs.by_id.get_mut(&id).filter(|tracked| tracked.job.is_live()) else {
+            return false;
+        };
+        let last = tracked.job.model().steps();
+        let Some(state) = tracked.images.get_mut(index as usize) else { return false };
+        if step != state.step + 1 || finished.is_some() != (step == last) {
+            return false;
+        }
+        state.step = step;
+        let job = Arc::clone(&tracked.job);
+        drop(jobs);
+        if job.publish_step(Progress { step, images: vec![image] }) {
+            self.metrics.record_first_step(&job);
+        }
+        if let Some(finished) = finished
+            && job.store_image(finished)
+        {
+            self.end_job(&job, End::Completed, at);
+        }
+        true
+    }
+
+    /// A job has ended, unless it had before.
+    pub fn end(&self, id: JobId, end: JobEnd, at: SystemTime) {
+        let job = self.jobs.lock().by_id.get(&id).map(|tracked| Arc::clone(&tracked.job));
+        let end = match end {
+            JobEnd::Canceled => End::Canceled,
+            JobEnd::TimedOut => End::Failed(TIMED_OUT),
+            JobEnd::Interrupted => End::Failed(INTERRUPTED),
+            JobEnd::GivenUp => End::Failed(GIVEN_UP),
+        };
+        if let Some(job) = job {
+            self.end_job(&job, end, at);
+        }
+    }
+
+    fn end_job(&self, job: &Job, end: End, at: SystemTime) {
+        if let Some(outcome) = job.end_at(end, at) {
+            self.metrics.record_end(job, &outcome);
+            self.store.move_to_ended(job.id);
+        }
+    }
+
+    /// The state of a job; `None` if it isn't known or was evicted.
+    pub fn get(&self, id: JobId, eta: impl Fn(usize) -> Duration) -> Option<Snapshot> {
+        let job = self.store.get(id)?;
+        let position = self.live().into_iter().find(|live| live.id == id).and_then(|live| live.position);
+        Some(job.snapshot(position.map(|position| QueuePosition { position, eta: eta(position) })))
+    }
+
+    /// Whether a job is known and wasn't evicted.
+    pub fn contains(&self, id: JobId) -> bool {
+        self.store.get(id).is_some()
+    }
+
+    /// The events of a job after event number `after`; `None` if it isn't known or was evicted.
+    pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
+        self.store.get(id).map(|job| Subscription::new(job, after))
+    }
+
+    /// Whether somebody reads the events of a job in this process.
+    pub fn has_subscribers(&self, id: JobId) -> bool {
+        self.store.get(id).is_some_and(|job| job.has_subscribers())
+    }
+
+    /// The note of a job; `None` if it isn't known or was evicted.
+    pub fn note(&self, id: JobId) -> Option<Arc<str>> {
+        self.store.get(id)?;
+        self.jobs.lock().by_id.get(&id).map(|tracked| Arc::clone(&tracked.note))
+    }
+
+    /// The notes of all jobs that are known, the newest job first.
+    pub fn notes(&self) -> Vec<(JobId, Arc<str>)> {
+        self.store.evict();
+        let jobs = self.jobs.lock();
+        let mut notes: Vec<_> =
+            jobs.by_id.iter().map(|(&id, tracked)| (tracked.number, id, Arc::clone(&tracked.note))).collect();
+        drop(jobs);
+        notes.sort_unstable_by_key(|&(number, ..)| std::cmp::Reverse(number));
+        let known = notes.into_iter().filter(|&(_, id, _)| self.contains(id));
+        known.map(|(_, id, note)| (id, note)).collect()
+    }
+
+    /// The jobs that haven't ended, in the order in which they were accepted.
+    pub fn live(&self) -> Vec<LiveJob> {
+        let jobs = self.jobs.lock();
+        let mut live: Vec<&Tracked> =
+            self.store.live().iter().filter_map(|job| jobs.by_id.get(&job.id)).collect();
+        live.sort_unstable_by_key(|tracked| tracked.number);
+        let mut position = 0;
+        let live_job = |tracked: &Tracked| {
+            let waiting_images = tracked.images.iter().filter(|image| !image.is_started).count();
+            let waits = waiting_images == tracked.images.len();
+            position += usize::from(waits);
+            LiveJob {
+                id: tracked.job.id,
+                accepted: tracked.job.accepted,
+                waiting_images,
+                position: waits.then_some(position),
+                has_subscribers: tracked.job.has_subscribers(),
+                abandoned: tracked.job.abandoned(),
+            }
+        };
+        live.into_iter().map(live_job).collect()
+    }
+
+    /// The request of a job; `None` if it isn't known or was evicted.
+    pub fn request(&self, id: JobId) -> Option<Request> {
+        self.store.get(id).map(|job| job.request.clone())
+    }
+
+    /// The images of a live job that no worker has started.
+    pub fn waiting_images(&self, id: JobId) -> Vec<u32> {
+        let jobs = self.jobs.lock();
+        let tracked = jobs.by_id.get(&id).filter(|tracked| tracked.job.is_live());
+        let images = tracked.into_iter().flat_map(|tracked| tracked.images.iter().enumerate());
+        images.filter(|(_, image)| !image.is_started).map(|(index, _)| index as u32).collect()
+    }
+
+    /// Forgets ended jobs that exceed the limits, and renews the gauge of waiting images. To be called regularly.
+    pub fn evict(&self) {
+        self.store.evict();
+        let waiting: usize = self.live().iter().map(|job| job.waiting_images).sum();
+        self.metrics.queue_images.set(waiting as i64);
+    }
+
+    /// Counts a request that wasn't accepted.
+    pub fn record_refused(&self, error: &SubmitError) {
+        self.metrics.record_refused(error);
+    }
+
+    /// Registers its metrics, which count the jobs of all processes.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    /// Forgets what was tracked of evicted jobs, whenever the number of entries has doubled.
+    fn prune(&self, jobs: &mut Jobs) {
+        if jobs.by_id.len() >= 512.max(2 * jobs.pruned_size) {
+            jobs.by_id.retain(|&id, _| self.store.get(id).is_some());
+            jobs.pruned_size = jobs.by_id.len();
+        }
+    }
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+//! Gateways and workers with a real NATS server: jobs of several gateways, and the death of each part while jobs are drawn.
+//!
+//! `RDPM_QUEUE_JOBS` is the number of random jobs with random kills (50), `RDPM_QUEUE_CLUSTER=1` adds the test with three servers.
+
+mod cluster;
+mod faults;
+mod gateways;
+mod misuse;
+#[path = "../program/mod.rs"]
+mod program;
+mod random;
+mod system;
