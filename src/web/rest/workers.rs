@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::generations::NO_STORE;
 use crate::queue::{WorkerModel, WorkerReport};
+use crate::web::headers::NO_STORE;
 use crate::web::state::AppState;
 
 /// The workers of a queue.
