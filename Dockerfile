@@ -6,7 +6,8 @@
 #     docker run --read-only -p 3000:3000 rdpm
 #     docker run --read-only -p 3000:3000 --gpus all rdpm:cuda
 #
-# The image contains the shipped weights; mount other weights at /weights. The container runs without root and writes no file.
+# The image contains the shipped weights; mount other weights at /weights. The container runs without root; it writes
+# to a store only, where RDPM_STORE names one: /store belongs to its user.
 # Set options by environment variables (RDPM_…), or mount a configuration file and set RDPM_CONFIG to its path.
 
 # Base images are pinned by version, so that a new build gets the security updates of that version. For the same image in each
@@ -51,6 +52,7 @@ RUN --mount=type=cache,id=rdpm-cuda-crates,target=/usr/local/cargo/registry \
 FROM nvidia/cuda:12.8.1-runtime-ubuntu24.04 AS cuda
 COPY --from=cuda-build /rdpm /usr/local/bin/rdpm
 COPY weights /weights
+RUN install --directory --owner=65532 --group=65532 /store
 ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=cuda
 USER 65532:65532
 EXPOSE 3000
@@ -65,6 +67,7 @@ CMD ["serve"]
 FROM debian:12-slim AS cpu
 COPY --from=build /rdpm /usr/local/bin/rdpm
 COPY weights /weights
+RUN install --directory --owner=65532 --group=65532 /store
 ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=cpu
 USER 65532:65532
 EXPOSE 3000

@@ -37,6 +37,7 @@
 //! - [`picture`]: image files; upscaling, sheets, formats, animations, provenance. No HTTP, no tensors.
 //! - [`engine`]: jobs, the queue, and the worker threads that own devices. No axum, no tensors in its interface.
 //! - [`request`]: the fields of requests, defined once: types, ranges, documentation. No HTTP.
+//! - [`store`]: generations and their pictures on disk: SQLite, and files by their content. No HTTP.
 //! - [`web`]: axum; pages, JSON API, server-sent events. No tensors.
 
 pub mod engine;
@@ -44,4 +45,5 @@ pub mod model;
 pub mod picture;
 pub mod queue;
 pub mod request;
+pub mod store;
 pub mod web;

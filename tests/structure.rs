@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use imports::{Imports, javascript_imports, python_imports, rust_imports, static_javascript_imports};
 
 /// The layers of the Rust code, the highest first.
-const RUST_LAYERS: [&str; 8] = [
+const RUST_LAYERS: [&str; 9] = [
     "src/main.rs",
     "src/cli/",
     "src/web/",
+    "src/store/",
     "src/request/",
     "src/queue/",
     "src/engine/",

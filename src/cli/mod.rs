@@ -12,6 +12,7 @@ mod health;
 mod info;
 mod input;
 mod interpolate;
+mod mcp;
 mod models;
 mod output;
 mod queue;
@@ -20,6 +21,7 @@ mod sampling_arguments;
 mod serve;
 mod source;
 mod starting;
+mod store;
 mod tokenize;
 mod work;
 
@@ -72,6 +74,10 @@ enum Command {
     Decode(decode::Decode),
     /// Measure how many images per second this machine draws, in each precision and for several batch sizes, and suggest flags.
     Bench(bench::Bench),
+    /// Offer the models as tools to an assistant, on standard input and output (Model Context Protocol).
+    Mcp(mcp::Mcp),
+    /// Look after the store of a server: back it up.
+    Store(store::Store),
     /// Describe the models and their device, or print the parameters of a picture.
     Info(info::Info),
 }
@@ -120,6 +126,8 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Interpolate(command)) => command.run(),
         Some(Command::Decode(command)) => command.run(),
         Some(Command::Bench(command)) => command.run(),
+        Some(Command::Mcp(command)) => command.run(),
+        Some(Command::Store(command)) => command.run(),
         Some(Command::Info(command)) => command.run(),
         None => Ok(()),
     }

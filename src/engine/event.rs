@@ -1,11 +1,13 @@
 //! What clients see of a job: its id, status, events and snapshots.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::request::Request;
@@ -70,7 +72,7 @@ impl Status {
 }
 
 /// An event of a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The job waits at this position. Logged when the job is accepted and whenever its position changes. It can also
     /// rise: a job of a model with fewer images in flight goes first.
@@ -82,7 +84,7 @@ pub enum Event {
     /// The last event: all images are finished.
     Completed,
     /// The last event: the job failed. `detail` is written for the client and reveals no internals.
-    Failed { detail: &'static str },
+    Failed { detail: Cow<'static, str> },
     /// The last event: the job was canceled.
     Canceled,
 }
@@ -98,7 +100,7 @@ impl Event {
 }
 
 /// The position of a waiting job in the queue.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QueuePosition {
     /// 1 is next. Jobs with a started image don't count.
     pub position: usize,
@@ -107,7 +109,7 @@ pub struct QueuePosition {
 }
 
 /// One step of some images of a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// 1..=T.
     pub step: usize,
@@ -116,7 +118,7 @@ pub struct Progress {
 }
 
 /// One step of one image. Vectors have h·w entries, row by row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepImage {
     /// The image's index in its job, from 0.
     pub index: u32,
@@ -147,12 +149,28 @@ impl StepImage {
 }
 
 /// Previews of an unfinished image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPreview {
     /// The running latent, decoded: a PNG file.
+    #[serde(with = "file")]
     pub noisy: Bytes,
     /// The running latent with its noise subtracted, decoded: a PNG file.
+    #[serde(with = "file")]
     pub clean: Bytes,
+}
+
+/// A file in an event that is kept.
+mod file {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(file: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(file.iter())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        Vec::deserialize(deserializer).map(Bytes::from)
+    }
 }
 
 /// A finished image.
@@ -188,7 +206,7 @@ pub struct Snapshot {
     /// When the job ended.
     pub ended: Option<SystemTime>,
     /// Why it failed, written for the client.
-    pub detail: Option<&'static str>,
+    pub detail: Option<Cow<'static, str>>,
     /// The finished images, sorted by index; fewer than requested until the job is completed.
     pub images: Vec<FinishedImage>,
     /// The number of the newest event.

@@ -62,6 +62,13 @@ impl EndedJobs {
         self.total_bytes += bytes;
     }
 
+    /// Removes a job, if it is there.
+    pub fn forget(&mut self, id: JobId) {
+        if let Some(at) = self.by_age.iter().position(|entry| entry.id == id) {
+            self.remove(at);
+        }
+    }
+
     pub fn get(&self, id: JobId) -> Option<&Arc<Job>> {
         self.jobs.get(&id)
     }

@@ -1,6 +1,8 @@
 //! A job: its status, its finished images and its event log.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +11,11 @@ use tokio::sync::watch;
 
 use super::event::{Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status};
 use super::model_handle::ModelHandle;
+use super::observer::{EndedJob, Observer};
 use super::request::Request;
+
+/// For the client of a job that the engine's shutdown ended.
+const STOPPED: &str = "The server stopped before the job was done.";
 
 /// How a job ends.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +23,8 @@ pub(super) enum End {
     Completed,
     /// With the text for the client.
     Failed(&'static str),
+    /// The engine stops: the client sees a failure, and an observer nothing, since the job hasn't had its chance.
+    Stopped,
     Canceled,
 }
 
@@ -39,11 +47,12 @@ pub(super) enum LogEntry {
 }
 
 /// A job as the engine keeps it.
-#[derive(Debug)]
 pub(super) struct Job {
     pub id: JobId,
     pub request: Request,
     pub accepted: Instant,
+    /// Who is told of its end.
+    pub observer: Option<Arc<dyn Observer>>,
     state: Mutex<State>,
     /// The log's length, which subscribers wait on. They read the log itself by index, so a slow subscriber costs no
     /// memory and misses no event.
@@ -68,12 +77,17 @@ struct State {
 
 impl Job {
     /// A job without events. [`Job::publish_position`] must log its first.
-    pub fn new(request: Request) -> Self {
-        Self::accepted(JobId::random(), request, SystemTime::now())
+    pub fn new(request: Request, observer: Option<Arc<dyn Observer>>) -> Self {
+        Self::accepted(JobId::random(), request, SystemTime::now(), observer)
     }
 
     /// The same for a job with an id, which was accepted at a time.
-    pub fn accepted(id: JobId, request: Request, created: SystemTime) -> Self {
+    pub fn accepted(
+        id: JobId,
+        request: Request,
+        created: SystemTime,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         let state = State {
             status: Status::Queued,
             log: Vec::new(),
@@ -87,7 +101,33 @@ impl Job {
             abandoned: None,
         };
         let log_length = watch::Sender::new(0);
-        Self { id, request, accepted: Instant::now(), state: Mutex::new(state), log_length }
+        Self { id, request, accepted: Instant::now(), observer, state: Mutex::new(state), log_length }
+    }
+
+    /// A job that ended earlier, perhaps in another process.
+    pub fn restored(ended: EndedJob) -> Self {
+        let EndedJob { snapshot, events } = ended;
+        let log_length = watch::Sender::new(events.len());
+        let images = snapshot.images.into_iter().map(|image| (image.index, image));
+        let state = State {
+            status: snapshot.status,
+            log: events,
+            images: images.collect(),
+            last_position: 0,
+            created: snapshot.created,
+            started: snapshot.started.map(|started| (Instant::now(), started)),
+            ended: snapshot.ended,
+            has_stepped: true,
+            subscribers: 0,
+            abandoned: None,
+        };
+        let (id, request, accepted) = (snapshot.id, snapshot.request, Instant::now());
+        Self { id, request, accepted, observer: None, state: Mutex::new(state), log_length }
+    }
+
+    /// The job with all its events, once it has ended.
+    pub fn ended(&self) -> EndedJob {
+        EndedJob { snapshot: self.snapshot(None), events: self.state.lock().log.clone() }
     }
 
     pub fn model(&self) -> &ModelHandle {
@@ -156,6 +196,9 @@ impl Job {
             state.status = Status::Running;
             state.started = Some((Instant::now(), now));
             self.append(&mut state, Event::Started);
+            if let Some(observer) = &self.observer {
+                observer.started(self.id);
+            }
         }
     }
 
@@ -191,7 +234,8 @@ impl Job {
         }
         let (status, event) = match end {
             End::Completed => (Status::Completed, Event::Completed),
-            End::Failed(detail) => (Status::Failed, Event::Failed { detail }),
+            End::Failed(detail) => (Status::Failed, Event::Failed { detail: Cow::Borrowed(detail) }),
+            End::Stopped => (Status::Failed, Event::Failed { detail: Cow::Borrowed(STOPPED) }),
             End::Canceled => (Status::Canceled, Event::Canceled),
         };
         state.status = status;
@@ -230,7 +274,7 @@ impl Job {
     pub fn snapshot(&self, queue_position: Option<QueuePosition>) -> Snapshot {
         let state = self.state.lock();
         let detail = match state.log.last().map(Arc::as_ref) {
-            Some(Event::Failed { detail }) => Some(*detail),
+            Some(Event::Failed { detail }) => Some(detail.clone()),
             _ => None,
         };
         Snapshot {
@@ -250,5 +294,11 @@ impl Job {
     fn append(&self, state: &mut State, event: Event) {
         state.log.push(Arc::new(event));
         self.log_length.send_replace(state.log.len());
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
     }
 }

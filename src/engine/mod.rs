@@ -45,12 +45,14 @@
 //! | Question | File |
 //! |---|---|
 //! | What can a client request, and what does it see? | `request`, `event`, `subscription`, `error`, `options` |
+//! | How is a request written and read again? | `serialized_request` |
 //! | What is a job, and how does its state change? | `job` |
 //! | In which order do images start? | `queue` |
 //! | What shares the next step's batch? | `batching` |
 //! | When does a waiting job start? | `eta` |
 //! | What do the threads share? | `scheduler`, `scheduler_state` |
 //! | What does a worker do? | `worker`, `model_instance`, `batch_step`, `tokenize` |
+//! | Who is told when a job is accepted and ends? | `observer` |
 //! | Who encodes images and logs events? | `publisher` |
 //! | What happens when a backend fails or panics? | `recovery`, `fault` |
 //! | Which jobs are remembered, which forgotten? | `store`, `eviction` |
@@ -74,6 +76,7 @@ mod loading;
 mod metrics;
 mod model_handle;
 mod model_instance;
+mod observer;
 mod options;
 mod publisher;
 mod queue;
@@ -82,6 +85,7 @@ mod replica;
 mod request;
 mod scheduler;
 mod scheduler_state;
+mod serialized_request;
 mod startup;
 mod store;
 mod subscription;
@@ -91,7 +95,7 @@ mod worker;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use image::DynamicImage;
 use parking_lot::Mutex;
@@ -104,14 +108,16 @@ pub use event::{
     Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status, StepImage, StepPreview,
 };
 pub use model_handle::ModelHandle;
+pub use observer::{EndedJob, Observer};
 pub use options::{Batching, ModelLoading, Options};
 pub use replica::{JobEnd, LiveJob, Replica};
 pub use request::{ClientId, GivenTokens, InitImage, InterpolationEnd, MAX_COUNT, Origin, Request, SEED_MAX};
+pub use serialized_request::{InvalidRequest, SerializedRequest};
 pub use subscription::Subscription;
 pub use supervision::Failure;
 pub use tokenize::{Tokenized, TokenizedStep};
 
-use job::End;
+use job::{End, Job};
 use scheduler::{Scheduler, StopOnDrop};
 use startup::Started;
 use tokenize::TokenizeRequest;
@@ -180,7 +186,43 @@ impl Engine {
     /// [`SubmitError`] if the queue is full, the model isn't ready or is one of another engine, or the engine is shutting
     /// down.
     pub fn submit(&self, request: Request) -> Result<JobId, SubmitError> {
-        self.scheduler.submit(request)
+        self.scheduler.submit(request, None)
+    }
+
+    /// The same as [`Engine::submit`], with an observer that is told of the job's acceptance and end.
+    ///
+    /// # Errors
+    /// As in [`Engine::submit`].
+    pub fn submit_observed(
+        &self,
+        request: Request,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<JobId, SubmitError> {
+        self.scheduler.submit(request, observer)
+    }
+
+    /// Adds a job that an earlier engine accepted and didn't finish, with the id that its client knows. The queue may be full.
+    ///
+    /// # Errors
+    /// As in [`Engine::submit`], but never [`SubmitError::Full`].
+    pub fn resume(
+        &self,
+        id: JobId,
+        created: SystemTime,
+        request: Request,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<(), SubmitError> {
+        self.scheduler.resume(id, created, request, observer)
+    }
+
+    /// Makes a job readable that ended earlier, as long as one that ends now. One that the engine knows doesn't change.
+    pub fn restore(&self, job: EndedJob) {
+        self.scheduler.store.insert_ended(Job::restored(job));
+    }
+
+    /// Forgets a job that has ended.
+    pub fn forget(&self, id: JobId) {
+        self.scheduler.store.remove_ended(id);
     }
 
     /// The state of a job; `None` if there is no such job or it was evicted.

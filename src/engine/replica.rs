@@ -139,7 +139,7 @@ impl Replica {
         self.prune(&mut jobs);
         let steps_before = request.model().steps() - request.steps();
         let images = vec![ImageState { is_started: false, step: steps_before }; request.count() as usize];
-        let job = Arc::new(Job::accepted(id, request, at));
+        let job = Arc::new(Job::accepted(id, request, at, None));
         job.publish_position(position);
         let number = jobs.accepted;
         jobs.accepted += 1;

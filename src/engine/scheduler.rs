@@ -5,7 +5,7 @@
 //! order scheduler state, then store or a job's state, never the other way round.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -16,15 +16,13 @@ use super::event::{JobId, QueuePosition};
 use super::job::{End, Job};
 use super::metrics::Metrics;
 use super::model_handle::ModelHandle;
+use super::observer::Observer;
 use super::options::Options;
 use super::request::Request;
 use super::scheduler_state::{InFlightImage, Phase, SchedulerState};
 use super::store::Store;
 use super::supervision::{Supervision, ThreadStatus};
 use super::tokenize::TokenizeRequest;
-
-/// For the client of a job that the engine's shutdown ended.
-const STOPPED: &str = "The server stopped before the job was done.";
 
 /// The largest number of images that wait to be tokenized. One takes about as long as a step.
 const MAX_TOKENIZE_REQUESTS: usize = 32;
@@ -61,27 +59,46 @@ impl Scheduler {
     }
 
     /// Accepts a job.
-    pub fn submit(&self, request: Request) -> Result<JobId, SubmitError> {
-        self.enqueue(request).inspect_err(|error| self.metrics.record_refused(error))
+    pub fn submit(
+        &self,
+        request: Request,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<JobId, SubmitError> {
+        let job = Job::new(request, observer);
+        self.enqueue(job, self.options.max_queue).inspect_err(|error| self.metrics.record_refused(error))
     }
 
-    fn enqueue(&self, request: Request) -> Result<JobId, SubmitError> {
-        let model = self.index_of(request.model())?;
+    /// Accepts a job of an earlier process again, even if the queue is full: it had its place in one.
+    pub fn resume(
+        &self,
+        id: JobId,
+        created: SystemTime,
+        request: Request,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<(), SubmitError> {
+        self.enqueue(Job::accepted(id, request, created, observer), usize::MAX).map(drop)
+    }
+
+    fn enqueue(&self, job: Job, max_queue: usize) -> Result<JobId, SubmitError> {
+        let model = self.index_of(job.model())?;
         let mut state = self.state.lock();
         state.ready(model)?;
         let waiting = state.queue.waiting_images();
-        let excess = (waiting + request.count() as usize).saturating_sub(self.options.max_queue);
+        let excess = (waiting + job.request.count() as usize).saturating_sub(max_queue);
         if excess > 0 && waiting > 0 {
             return Err(SubmitError::Full { waiting, retry_after: self.eta.time_to_draw(excess, &state) });
         }
-        let job = Arc::new(Job::new(request));
+        let job = Arc::new(job);
         state.queue.push(Arc::clone(&job));
         let positions = self.eta.queue_positions(&state);
         if let Some((_, position)) = positions.into_iter().find(|(waiting, _)| waiting.id == job.id) {
             job.publish_position(position);
         }
-        // Into the store before the lock is released: after that a worker may end the job.
+        // Both before the lock is released: after that a worker may end the job.
         self.store.insert(Arc::clone(&job));
+        if let Some(observer) = &job.observer {
+            observer.accepted(job.id);
+        }
         self.update_queue_gauge(&state);
         drop(state);
         self.work_available.notify_all();
@@ -97,6 +114,11 @@ impl Scheduler {
             self.update_queue_gauge(&state);
             drop(state);
             self.metrics.record_end(job, &outcome);
+            if let Some(observer) = &job.observer
+                && !matches!(end, End::Stopped)
+            {
+                observer.ended(job.ended());
+            }
             self.store.move_to_ended(job.id);
         }
     }
@@ -219,7 +241,7 @@ impl Scheduler {
         self.work_available.notify_all();
         self.janitor_wakeup.notify_all();
         for job in self.store.live() {
-            self.end_job(&job, End::Failed(STOPPED));
+            self.end_job(&job, End::Stopped);
         }
     }
 

@@ -56,6 +56,22 @@ impl Store {
         }
     }
 
+    /// Adds a job that ended earlier, unless there is one with its id.
+    pub fn insert_ended(&self, job: Job) {
+        let mut jobs = self.jobs.lock();
+        if !jobs.live.contains_key(&job.id) && jobs.ended.get(job.id).is_none() {
+            jobs.ended.insert(Arc::new(job));
+        }
+        self.evict_locked(&mut jobs);
+    }
+
+    /// Forgets a job that has ended.
+    pub fn remove_ended(&self, id: JobId) {
+        let mut jobs = self.jobs.lock();
+        jobs.ended.forget(id);
+        self.update_gauges(&jobs);
+    }
+
     /// Forgets ended jobs that exceed the limits.
     pub fn evict(&self) {
         self.evict_locked(&mut self.jobs.lock());

@@ -1,5 +1,7 @@
 //! What one sampling step did to one image.
 
+use serde::{Deserialize, Serialize};
+
 /// The codes that one step sampled for one image, with the distributions they came from.
 ///
 /// Vectors have n = h·w entries, row by row.
@@ -22,7 +24,7 @@ pub struct Step {
 
 /// The most probable codes of each position: n · min([`Alternatives::COUNT`], V) entries, position by position, in
 /// descending order of probability. The step's code may or may not be among them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alternatives {
     /// Codes, each below V.
     pub codes: Vec<u32>,

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{DynamicImage, ImageEncoder, ImageError};
+use serde::{Deserialize, Serialize};
 
 use super::error::PictureError;
 use super::exif;
@@ -15,7 +16,8 @@ use super::provenance::Provenance;
 const MAX_EXIF: usize = 65_000;
 
 /// A file format of still pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Lossless.
     Png,

@@ -133,7 +133,7 @@ fn try_apply(shared: &Shared, message: &jetstream::Message, at: SystemTime) -> R
     let (event, files) = decode::<EventMessage>(&message.payload)?;
     match event {
         EventMessage::Accepted { request, position, eta_ms, note, body } => {
-            let request = request.request(&files, replica.models())?;
+            let request = request.request(replica.models())?;
             if !is_valid_note(&note) {
                 return Err(MessageError::Invalid("its note is too long"));
             }

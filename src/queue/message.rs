@@ -10,13 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{
-    ClientId, FinishedImage, GivenTokens, JobEnd, ModelHandle, Origin, Request, StepImage, StepPreview,
+    ClientId, FinishedImage, JobEnd, ModelHandle, Request, SerializedRequest, StepImage, StepPreview,
     Tokenized, TokenizedStep,
 };
-use crate::model::{
-    Alternatives, Caption, Config, Given, Guess, ImageSeed, SamplingOptions, SamplingSettings,
-};
-use crate::picture::encode_png;
+use crate::model::{Alternatives, Caption, Config, Guess};
 
 /// The version of the payloads. Increase it with each change that an older program would misread.
 pub(super) const VERSION: u32 = 1;
@@ -97,121 +94,46 @@ pub(super) fn decode<T: DeserializeOwned>(payload: &Bytes) -> Result<(T, Vec<Byt
     Ok((content, files))
 }
 
-/// A request, as a message has it. Its image to start from is the message's first file.
+/// A request, as a message has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RequestMessage {
-    model: String,
+    #[serde(flatten)]
+    request: SerializedRequest,
     version: String,
-    class: usize,
-    options: SamplingOptions,
-    seed: u64,
-    first: u32,
-    count: u32,
-    previews: bool,
-    alternatives: bool,
-    cancel_on_disconnect: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from_step: Option<u64>,
-    /// The positions that are drawn again of the image, if not all are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    free: Option<Vec<bool>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    given: Option<GivenMessage>,
     /// Hashes of the client's group and name: enough to share what is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client: Option<(String, Option<String>)>,
 }
 
-/// Given codes, as a message has them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct GivenMessage {
-    /// T grids of n entries.
-    codes: Vec<Vec<Option<u32>>>,
-    is_shown: bool,
-    /// Seed and index of the noise.
-    noise: (u64, u32),
-}
-
-impl GivenMessage {
-    fn new(GivenTokens { given, noise }: &GivenTokens, steps: usize) -> Self {
-        let codes = (1..=steps).map(|t| given.step(t).to_vec()).collect();
-        Self { codes, is_shown: given.is_shown(), noise: (noise.seed, noise.index) }
-    }
-}
-
 impl RequestMessage {
-    /// The message of a request and its file, if any.
-    pub fn new(request: &Request) -> Result<(Self, Vec<Bytes>), MessageError> {
-        let model = request.model();
-        let given = match request.origin() {
-            Origin::Noise | Origin::Image(_) => None,
-            Origin::Tokens(tokens) => Some(GivenMessage::new(tokens, model.steps())),
-            Origin::Between(_) => return Err(MessageError::Invalid("workers draw no interpolations")),
-        };
+    /// The message of a request.
+    pub fn new(request: &Request) -> Result<Self, MessageError> {
         let client = request.client().map(|client| {
             let (group, member) = client.names();
             (hash(group), member.map(hash))
         });
-        let init = request.init_image();
-        let file = init.map(|init| encode_png(&init.image, None)).transpose();
-        let file = file.map_err(|error| MessageError::Malformed(error.to_string()))?;
-        let message = Self {
-            model: model.name().to_owned(),
-            version: model.version.clone(),
-            class: request.settings().class(),
-            options: request.settings().options().clone(),
-            seed: request.seed(),
-            first: request.first(),
-            count: request.count(),
-            previews: request.previews(),
-            alternatives: request.alternatives(),
-            cancel_on_disconnect: request.cancel_on_disconnect(),
-            from_step: init.map(|init| init.from_step as u64),
-            free: init.and_then(|init| init.free.as_deref()).map(<[bool]>::to_vec),
-            given,
-            client,
-        };
-        Ok((message, file.map(Bytes::from).into_iter().collect()))
+        let version = request.model().version.clone();
+        let request = SerializedRequest::new(request);
+        let request = request.map_err(|error| MessageError::Malformed(error.to_string()))?;
+        Ok(Self { request, version, client })
     }
 
     /// The request, checked like that of a client.
-    pub fn request(self, files: &[Bytes], models: &[ModelHandle]) -> Result<Request, MessageError> {
-        let Self { model, version, .. } = &self;
-        let handle = models.iter().find(|known| known.name() == model && known.version == *version);
-        let handle =
-            handle.ok_or_else(|| MessageError::Model { model: model.clone(), version: version.clone() })?;
-        let refused = |error: crate::model::ModelError| MessageError::Malformed(error.to_string());
-        let settings = SamplingSettings::with_options(&handle.config, self.class, self.options);
-        let request = Request::new(handle, settings.map_err(refused)?, self.seed).map_err(refused)?;
-        let request = request.with_count(u64::from(self.count)).map_err(refused)?;
-        let client = self.client.map(|(group, member)| {
+    pub fn request(self, models: &[ModelHandle]) -> Result<Request, MessageError> {
+        let Self { request, version, client } = self;
+        let model = request.model();
+        if !models.iter().any(|known| known.name() == model && known.version == version) {
+            return Err(MessageError::Model { model: model.to_owned(), version });
+        }
+        let client = client.map(|(group, member)| {
             let group = ClientId::new(group);
             match member {
                 Some(member) => group.with_member(member),
                 None => group,
             }
         });
-        let request = request
-            .with_first(self.first)
-            .with_previews(self.previews)
-            .with_alternatives(self.alternatives)
-            .with_cancel_on_disconnect(self.cancel_on_disconnect)
-            .with_client(client);
-        match (self.from_step, files, self.free, self.given) {
-            (None, [], None, None) => Ok(request),
-            (Some(step), [file], None, None) => {
-                request.with_init_image(&read_png(file, &handle.config)?, step).map_err(refused)
-            }
-            (Some(step), [file], Some(free), None) => {
-                request.with_edit(&read_png(file, &handle.config)?, step, free).map_err(refused)
-            }
-            (None, [], None, Some(GivenMessage { codes, is_shown, noise: (seed, index) })) => {
-                let given = Given::new(&handle.config, &codes).map_err(refused)?;
-                let given = if is_shown { given.shown() } else { given };
-                Ok(request.with_given(given, ImageSeed::new(seed, index)))
-            }
-            _ => Err(MessageError::Invalid("the image to start from is missing")),
-        }
+        let request = request.read(models).map_err(|error| MessageError::Malformed(error.to_string()))?;
+        Ok(request.with_client(client))
     }
 }
 
@@ -344,7 +266,7 @@ impl StepReport {
     }
 }
 
-/// An image of a job that is to be drawn. The file is that of the request.
+/// An image of a job that is to be drawn.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ImageTask {
     pub job: String,

@@ -114,7 +114,7 @@ impl Shared {
         }
         let id = JobId::random();
         let position = live.iter().filter_map(|job| job.position).max().unwrap_or(0) + 1;
-        let (message, files) = RequestMessage::new(&request).map_err(|error| unavailable(&error))?;
+        let message = RequestMessage::new(&request).map_err(|error| unavailable(&error))?;
         let accepted = EventMessage::Accepted {
             request: Box::new(message),
             position: position as u32,
@@ -125,7 +125,7 @@ impl Shared {
         let mut accepted = Outgoing {
             subject: self.names.accepted(id),
             id: Some(key.as_ref().map_or_else(|| format!("{id}/accepted"), |(key, _)| key_id(key))),
-            payload: encode(&accepted, &files).map_err(|error| unavailable(&error))?,
+            payload: encode(&accepted, &[]).map_err(|error| unavailable(&error))?,
         };
         let mut stored = self.publish(&connection, &accepted).await?;
         if stored.duplicate
@@ -192,9 +192,9 @@ impl Shared {
         for image in images {
             let part = request.clone().with_first(request.first() + image).with_client(None);
             let part = part.with_count(1).ok().and_then(|part| RequestMessage::new(&part).ok());
-            let Some((message, files)) = part else { continue };
+            let Some(message) = part else { continue };
             let task = ImageTask { job: id.to_string(), image, request: message };
-            let Ok(payload) = encode(&task, &files) else { continue };
+            let Ok(payload) = encode(&task, &[]) else { continue };
             let subject = self.names.work(request.model(), id, image);
             results.push(Outgoing { subject, id: Some(format!("{id}/{image}")), payload });
         }

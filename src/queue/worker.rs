@@ -368,7 +368,7 @@ impl Worker {
             }
             (Status::Canceled, _) => Done::Ack,
             _ => {
-                tracing::error!(%job, image, delivery, detail = snapshot.detail, "an image failed");
+                tracing::error!(%job, image, delivery, detail = snapshot.detail.as_deref(), "an image failed");
                 Done::Again(delay(delivery))
             }
         }
@@ -381,11 +381,11 @@ impl Worker {
         (job, image): (JobId, u32),
         model: &ModelHandle,
     ) -> Result<crate::engine::Request, MessageError> {
-        let (task, files) = decode::<ImageTask>(&message.payload)?;
+        let (task, _) = decode::<ImageTask>(&message.payload)?;
         if task.job != job.to_string() || task.image != image {
             return Err(MessageError::Invalid("its subject is another"));
         }
-        let request = task.request.request(&files, self.engine.models())?;
+        let request = task.request.request(self.engine.models())?;
         if request.model() != model || request.count() != 1 {
             return Err(MessageError::Invalid("it is not one image of the model of its subject"));
         }

@@ -1,5 +1,6 @@
 //! A request for images: while it is read, and checked.
 
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::branch::{Branch, GivenCodes};
@@ -7,7 +8,7 @@ use super::error::{FieldError, FieldErrors};
 use super::reader::Reader;
 use crate::engine::{ModelHandle, Request, SEED_MAX};
 use crate::model::{Config, ModelError, SamplingOptions, SamplingSettings};
-use crate::picture::Format;
+use crate::picture::{Format, MAX_SCALE};
 
 /// The values of a request's fields so far, at first the defaults. Each value is valid by itself.
 #[derive(Debug, Clone)]
@@ -47,11 +48,13 @@ pub struct GenerationRequest {
 }
 
 /// The format in which a client wants to see a job's images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PictureFormat {
     /// PNG if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// Every pixel becomes a square of this size.
+    #[serde(deserialize_with = "read_scale")]
     pub scale: u32,
 }
 
@@ -59,6 +62,11 @@ impl Default for PictureFormat {
     fn default() -> Self {
         Self { format: None, scale: 1 }
     }
+}
+
+/// Reads a scale that was written, perhaps by somebody else.
+fn read_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Ok(u32::deserialize(deserializer)?.clamp(1, MAX_SCALE))
 }
 
 /// An image to vary or to edit.

@@ -8,6 +8,7 @@
 //! | `pages` | the page, its form and its static files |
 //! | `rest` | `/api/v1/…`, one file a resource |
 //! | `openai` | `/v1/…`: the images API of OpenAI |
+//! | `mcp` | `/mcp`: tools for assistants (Model Context Protocol) |
 //! | `operations` | health, metrics, the OpenAPI document and the page made of it |
 //! | `events` | server-sent events: open streams, `Last-Event-ID` |
 //! | `files` | picture files: rendering, animations, caching |
@@ -28,6 +29,7 @@ mod http2;
 mod http_metrics;
 mod jobs;
 mod listener;
+mod mcp;
 mod memory;
 mod middleware;
 mod model_alias;

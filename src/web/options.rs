@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::access::{ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit, RootPath};
 use super::model_alias::ModelAlias;
+use crate::store::Store;
 
 /// The default of [`Options::answer_memory`].
 pub(super) const MAX_ANSWER_MEMORY: usize = 64 << 20;
@@ -52,6 +53,8 @@ pub struct Options {
     pub model_aliases: Vec<ModelAlias>,
     /// Time that links to pictures are valid which the OpenAI-compatible API returns.
     pub link_lifetime: Duration,
+    /// Keeps generations beyond the process; `None` keeps them in memory only.
+    pub store: Option<Store>,
     /// Time that running jobs get to finish at shutdown.
     pub drain: Duration,
 }
@@ -78,6 +81,7 @@ impl Default for Options {
             first_model: None,
             model_aliases: Vec::new(),
             link_lifetime: Duration::from_secs(600),
+            store: None,
             drain: Duration::from_secs(10),
         }
     }

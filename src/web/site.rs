@@ -11,12 +11,13 @@ use super::access::{CostLimiter, LinkSigner, RateLimiter};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::http_metrics::HttpMetrics;
+use super::jobs::JobIndex;
 use super::operations;
 use super::operations::api_description::ApiDescription;
 use super::options::Options;
 use super::request::UploadPermits;
 use super::state::AppState;
-use super::{middleware, openai, pages, rest};
+use super::{mcp, middleware, openai, pages, rest};
 use crate::model::Config;
 use crate::queue::AnyEngine;
 
@@ -57,12 +58,17 @@ pub(super) fn with_metrics(
     let (routes, document) = documented_routes().split_for_parts();
     let models: Vec<&Config> = engine.models().iter().map(|info| &info.config).collect();
     let document = operations::openapi_document(document, &models);
+    if let Some(store) = &options.store {
+        store.register_metrics(registry.sub_registry_with_prefix("store"));
+    }
+    let jobs = JobIndex::new(options.store.clone());
+    jobs.resume(&engine);
     let rate_limiter = RateLimiter::new(options.rate_limit);
     let state = AppState {
         engine,
         class_pictures: Arc::new(class_pictures),
         registry: Arc::new(registry),
-        jobs: Arc::default(),
+        jobs: Arc::new(jobs),
         renderer: Renderer::default(),
         image_decoders: ImagePool::default(),
         upload_permits: UploadPermits::default(),
@@ -82,6 +88,7 @@ pub(super) fn with_metrics(
         .merge(pages::routes())
         .merge(operations::routes())
         .merge(openai::routes())
+        .merge(mcp::routes())
         .merge(routes)
         .with_state(state.clone());
     let admin = operations::admin_routes().with_state(state);

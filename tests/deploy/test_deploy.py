@@ -32,7 +32,11 @@ def test_compose_file_is_valid_and_its_services_are_confined() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["stop_grace_period"] == "30s", "more than drain_timeout + 10 seconds"
         assert {port["host_ip"] for port in service.get("ports", [{"host_ip": "127.0.0.1"}])} == {"127.0.0.1"}, name
-        assert "privileged" not in service and "volumes" not in service, name
+        assert "privileged" not in service, name
+        # A server of its own writes to its store only; the others write nothing.
+        volumes = [(volume["type"], volume["target"]) for volume in service.get("volumes", [])]
+        stores = [("volume", path)] if (path := service["environment"].get("RDPM_STORE")) else []
+        assert volumes == stores, name
     assert int(services["rdpm"]["mem_limit"]) == 2 << 30
 
 

@@ -11,6 +11,7 @@ mod jobs;
 mod metrics;
 mod models;
 mod recovery;
+mod serialized_request;
 mod shipped_weights;
 mod shutdown;
 mod subscriptions;

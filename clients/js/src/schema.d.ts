@@ -42,6 +42,127 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gallery": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the pictures of your gallery
+         * @description Finished pictures that the server keeps, newest first, in pages: `next` of a page is the `cursor` of the following one. A
+         *     gallery belongs to an API key where the server has keys, otherwise to the `Rdpm-Client` token. 404 if the server keeps
+         *     nothing.
+         */
+        get: operations["listGallery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gallery/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Download pictures
+         * @description A ZIP file of up to 500 pictures of the gallery, in the given order, of 32 MiB at most.
+         */
+        post: operations["downloadPictures"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gallery/{generation}/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a picture
+         * @description It can be restored for ten minutes. Then its file is removed, and so is its generation if that has no other picture.
+         */
+        delete: operations["deletePicture"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gallery/{generation}/{index}/favourite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Mark a picture as a favourite
+         * @description Its generation is then kept whatever the limits of the store.
+         */
+        put: operations["addFavourite"];
+        post?: never;
+        /** Mark a picture as no favourite */
+        delete: operations["removeFavourite"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gallery/{generation}/{index}/image.png": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a picture of a gallery
+         * @description The PNG file of the model's own size, with the parameters that made it; `rdpm info` prints them. One that was made with an
+         *     API key needs the same key.
+         */
+        get: operations["getGalleryImage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gallery/{generation}/{index}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restore a deleted picture */
+        post: operations["restorePicture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/generations": {
         parameters: {
             query?: never;
@@ -84,8 +205,8 @@ export interface paths {
         };
         /**
          * Get a generation
-         * @description Its state, its settings, and the finished images. Ended generations are kept for a limited time, 10 minutes by default;
-         *     after that the answer is 404.
+         * @description Its state, its settings, and the finished images. Ended generations are kept for a limited time, 10 minutes by default, or as
+         *     long as the server's store allows; after that the answer is 404.
          */
         get: operations["getGeneration"];
         put?: never;
@@ -336,7 +457,8 @@ export interface paths {
         };
         /**
          * Check readiness
-         * @description 200 while jobs of any model are accepted; 503 while no model is ready or the server is shutting down.
+         * @description 200 while jobs of any model are accepted; 503 while no model is ready or the server is shutting down. `status` is `degraded`
+         *     where the server's store can't be written, for example because its disk is full: jobs are drawn, but not kept.
          */
         get: operations["checkReadiness"];
         put?: never;
@@ -575,6 +697,14 @@ export interface components {
             /** Format: double */
             temperature: number;
         };
+        /** @description A picture that was deleted. */
+        DeletedPicture: {
+            /**
+             * Format: date-time
+             * @description Until when it can be restored: RFC 3339, UTC.
+             */
+            undo_until: string;
+        };
         ErrorBody: {
             /** @description The kind of error, for programs. */
             code?: string | null;
@@ -598,6 +728,38 @@ export interface components {
          * @enum {string}
          */
         FormatName: "png" | "webp" | "jpeg";
+        /** @description A page of a gallery. */
+        Gallery: {
+            /** @description The `cursor` of the next page; absent on the last. */
+            next?: string | null;
+            /** @description Newest first. */
+            pictures: components["schemas"]["GalleryPicture"][];
+        };
+        /** @description A picture of a gallery. */
+        GalleryPicture: {
+            class: string;
+            /**
+             * Format: date-time
+             * @description When its generation ended: RFC 3339, UTC.
+             */
+            created: string;
+            favourite: boolean;
+            /** @description The id of its generation. */
+            generation: string;
+            /**
+             * Format: int32
+             * @description Its index in its generation.
+             */
+            index: number;
+            model: string;
+            /** Format: int64 */
+            seed: number;
+            style?: string | null;
+            /** @description The picture: a PNG file of the model's own size, with the parameters that made it. */
+            url: string;
+            /** @description The prompt, or what the picture shows. */
+            words?: string | null;
+        };
         /** @description A generation, as `GET` answers it and as the events that end a stream do. */
         Generation: {
             alternatives: boolean;
@@ -1112,6 +1274,11 @@ export interface components {
             /** @description `image_generation.partial_image` or `image_edit.partial_image` */
             type: string;
         };
+        /** @description Pictures to download. */
+        PictureDownload: {
+            /** @description 1 to 500 pictures of the gallery. */
+            pictures: components["schemas"]["SelectedPicture"][];
+        };
         /** @description An error: RFC 9457 problem details. */
         Problem: {
             /** @description This problem, for people. */
@@ -1146,11 +1313,17 @@ export interface components {
         };
         Readiness: {
             models: components["schemas"]["ModelReadiness"][];
-            /** @description `ready` */
+            /** @description `ready`, or `degraded` where jobs are drawn but can't be kept: the store can't be written. */
             status: string;
         };
         /** @enum {string} */
         ResponseFormat: "b64_json" | "url";
+        /** @description A picture of a gallery, by its generation and its index there. */
+        SelectedPicture: {
+            generation: string;
+            /** Format: int32 */
+            index: number;
+        };
         /** @description Data of `started`. */
         StartedEvent: {
             id: string;
@@ -1440,6 +1613,332 @@ export interface operations {
                     "image/png": string;
                     "image/webp": string;
                 };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listGallery: {
+        parameters: {
+            query?: {
+                /** @description Where the page begins: `next` of the page before */
+                cursor?: string;
+                /** @description The largest number of pictures of the page; 50 by default */
+                limit?: number;
+                /** @description Only pictures of this model */
+                model?: "fashion-mnist" | "emoji";
+                /** @description Only pictures of this class */
+                class?: string;
+                /** @description Only pictures in this style */
+                style?: string;
+                /** @description Only favourites, or only others */
+                favourite?: boolean;
+                /** @description Only pictures whose prompt, subject, style, class or model has words that begin with all of these */
+                search?: string;
+                /** @description Only pictures of this time or later: RFC 3339, UTC */
+                after?: string;
+                /** @description Only pictures before this time: RFC 3339, UTC */
+                before?: string;
+            };
+            header?: {
+                /** @description The secret that the generations were made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of pictures */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Gallery"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadPictures: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The secret that the generations were made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureDownload"];
+            };
+        };
+        responses: {
+            /** @description The ZIP file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deletePicture: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The secret that the generation was made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path: {
+                /** @description The generation's id */
+                generation: string;
+                /** @description The picture's index */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was deleted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedPicture"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    addFavourite: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The secret that the generation was made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path: {
+                /** @description The generation's id */
+                generation: string;
+                /** @description The picture's index */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is a favourite */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeFavourite: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The secret that the generation was made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path: {
+                /** @description The generation's id */
+                generation: string;
+                /** @description The picture's index */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is no favourite */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGalleryImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The generation's id */
+                generation: string;
+                /** @description The picture's index */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restorePicture: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The secret that the generation was made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path: {
+                /** @description The generation's id */
+                generation: string;
+                /** @description The picture's index */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is in the gallery again */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request can't be answered */
             "4XX": {

@@ -3,6 +3,7 @@
 mod listen;
 pub(super) mod log;
 pub(super) mod settings;
+mod store_settings;
 pub(super) mod supervisor;
 mod traces;
 
@@ -16,6 +17,7 @@ use clap::Args;
 use rdpm::engine::Engine;
 use rdpm::model::{ModelInfo, open_device};
 use rdpm::queue::{AnyEngine, Gateway, work};
+use rdpm::store::Store;
 use rdpm::web::{self, ClassPictures};
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -24,6 +26,7 @@ use self::listen::Listening;
 pub use self::listen::{UNIX, plain};
 use self::log::LogArguments;
 use self::settings::{ClientArguments, ConnectionArguments, EngineArguments};
+use self::store_settings::StoreArguments;
 use super::escape::Escaped;
 use super::models::{Chosen, ModelArguments};
 use super::output::{note, print};
@@ -34,6 +37,9 @@ use super::starting::{describe_models, devices, for_queue, log_skipped, start_en
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ServerFailed(pub(super) String);
+
+/// How long the store may write what waits at the end.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Resolves when the server must stop.
 pub(super) type StopSignal = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,6 +71,9 @@ pub struct Serve {
     #[command(flatten)]
     #[serde(flatten)]
     clients: ClientArguments,
+    #[command(flatten)]
+    #[serde(flatten)]
+    store: StoreArguments,
     #[command(flatten)]
     #[serde(flatten)]
     connections: ConnectionArguments,
@@ -162,7 +171,7 @@ impl Serve {
         anyhow::ensure!(queue.is_some() || !self.work, "--work needs --queue");
         let is_gateway = queue.is_some();
         let started = tokio::task::spawn_blocking(move || self.start(is_gateway));
-        let (engine, chosen) = tokio::select! {
+        let (engine, chosen, store) = tokio::select! {
             started = started => started??,
             () = passed(limit) => {
                 let seconds = limit.unwrap_or_default().as_secs();
@@ -180,6 +189,7 @@ impl Serve {
         for (folder, info) in &chosen.models {
             pictures.read(folder, &info.config);
         }
+        options.store = store.clone();
         let slots = engine_options.max_batch * engine.as_ref().map_or(0, |engine| engine.devices().len());
         let (stop_worker, worker_stopped) = tokio::sync::watch::channel(false);
         let own = engine.map(Arc::new);
@@ -217,7 +227,12 @@ impl Serve {
                 Ok(reason) = failed => drop(report.send(reason)),
             }
         };
-        web::serve_with_admin(listener, admin, engine, pictures, &options, stop).await?;
+        let served = web::serve_with_admin(listener, admin, engine, pictures, &options, stop).await;
+        if let Some(store) = store {
+            let closed = tokio::task::spawn_blocking(move || store.close(LAST_WRITES));
+            closed.await.unwrap_or_else(|error| tracing::error!(%error, "the store could not be closed"));
+        }
+        served?;
         stop_worker.send_replace(true);
         if let Some(worker) = worker {
             worker.await??;
@@ -232,8 +247,14 @@ impl Serve {
         }
     }
 
-    /// Starts the engine with the models, which takes a while. A gateway that doesn't draw only reads about the models.
-    fn start(&self, is_gateway: bool) -> anyhow::Result<(Option<Engine>, Chosen<ModelInfo>)> {
+    /// Opens the store and starts the engine with the models, which takes a while. A gateway that doesn't draw only reads about the
+    /// models.
+    fn start(&self, is_gateway: bool) -> anyhow::Result<(Option<Engine>, Chosen<ModelInfo>, Option<Store>)> {
+        let store = self.store.open()?;
+        anyhow::ensure!(
+            store.is_none() || !is_gateway,
+            "--store and --queue exclude each other: the queue keeps generations for --retention"
+        );
         let (engine, chosen) = if is_gateway && !self.work {
             (None, describe_models(&self.model)?)
         } else {
@@ -245,7 +266,7 @@ impl Serve {
         let names: Vec<&str> = chosen.models.iter().map(|(_, info)| info.config.name.as_str()).collect();
         self.check_aliases(&names)?;
         log_skipped(&chosen);
-        Ok((engine, chosen))
+        Ok((engine, chosen, store))
     }
 }
 

@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
-use sha2::{Digest, Sha256};
 
 use super::client_address::ClientAddress;
 use super::keys::KeyName;
 use crate::engine::ClientId;
 use crate::request::FieldError;
+use crate::store::Owner;
 use crate::web::problem::Problem;
 
 /// The header with a client's token.
@@ -63,9 +63,9 @@ impl Client {
         self.key.is_some() || self.token.is_some()
     }
 
-    /// Whether it may cancel what `owner` made: only the owner may, unless that was not known.
-    pub fn may_cancel(&self, owner: &Self) -> bool {
-        self.key == owner.key && (owner.token.is_none() || self.token == owner.token)
+    /// The owner of what it makes.
+    pub fn owner(&self) -> Owner {
+        Owner::new(self.key.as_ref().map(|KeyName(name)| &**name), self.token.as_deref())
     }
 
     /// What tells it from other clients, as one text. It contains secrets.
@@ -74,12 +74,6 @@ impl Client {
         let key = key.map(|KeyName(name)| name.as_ref());
         // As JSON, so that no two clients have the same text.
         serde_json::to_string(&(key, token, network)).unwrap_or_default()
-    }
-
-    /// Hashes of its key's name and of its token.
-    pub fn hashes(&self) -> (Option<String>, Option<String>) {
-        let hash = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        (self.key.as_ref().map(|KeyName(name)| hash(name)), self.token.as_deref().map(hash))
     }
 
     /// A network counts only where nothing better is known: many clients may share it.

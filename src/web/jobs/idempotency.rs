@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::engine::JobId;
+use crate::store::Idempotency;
 use crate::web::access::{Client, header_text};
 use crate::web::problem::Problem;
 
@@ -41,23 +42,19 @@ impl IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// The key as the client sent it.
-    pub(super) fn name(&self) -> &str {
-        &self.key
+    /// 422: the key was used with another body.
+    pub fn reused(&self) -> Problem {
+        Problem::key_reused(&self.key)
     }
 
-    /// The hashes of the key with its client, and of the body, as hexadecimal digits.
-    pub(super) fn hashes(&self, client: &Client) -> (String, String) {
+    /// The SHA-256 hashes of the key with its client, and of the body.
+    pub fn hashes(&self, client: &Client) -> Idempotency {
         let mut hasher = Sha256::new();
         hasher.update(client.secret_text());
         hasher.update([0]);
         hasher.update(&self.key);
-        (hex(&hasher.finalize()), hex(&self.body))
+        Idempotency { key: hasher.finalize().into(), body: self.body }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hash(body: &Map<String, Value>) -> BodyHash {
@@ -97,7 +94,7 @@ impl IdempotencyStore {
     ) -> Result<Option<JobId>, Problem> {
         match self.0.get(&(client.clone(), key.key.clone())) {
             Some(&(body, id)) if exists(id) && body == key.body => Ok(Some(id)),
-            Some(&(_, id)) if exists(id) => Err(Problem::key_reused(&key.key)),
+            Some(&(_, id)) if exists(id) => Err(key.reused()),
             _ => Ok(None),
         }
     }

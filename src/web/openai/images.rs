@@ -18,7 +18,7 @@ use crate::request::GenerationRequest;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
 use crate::web::headers::{NO_STORE, WARNING};
-use crate::web::jobs::{CancelOnDrop, wait_until_completed};
+use crate::web::jobs::{CancelOnDrop, Submission, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{Query, SmallBody, base_url};
 use crate::web::state::AppState;
@@ -96,7 +96,9 @@ pub(super) async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let permit = if request.stream { Some(app.event_streams.acquire(budget.client())?) } else { None };
-    let id = app.jobs.submit(&app.engine, job, client, request.generation.pictures, None).await?;
+    let pictures = request.generation.pictures;
+    let submission = Submission { request: job, client, format: pictures, key: None, resumable: false };
+    let id = app.jobs.submit(&app.engine, submission).await?;
     let guard = CancelOnDrop::new(&app.engine, id);
     let mut response = if let Some(permit) = permit {
         image_stream::respond(app, budget, permit, guard, request)?

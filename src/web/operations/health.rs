@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::ModelHandle;
+use crate::store::Store;
 use crate::web::headers::NO_STORE;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
@@ -20,7 +21,7 @@ struct Health {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
-    /// `ready`
+    /// `ready`, or `degraded` where jobs are drawn but can't be kept: the store can't be written.
     status: &'static str,
     models: Vec<ModelReadiness>,
 }
@@ -50,7 +51,8 @@ pub(super) async fn live(State(app): State<AppState>) -> Result<Response, Proble
 
 /// Check readiness
 ///
-/// 200 while jobs of any model are accepted; 503 while no model is ready or the server is shutting down.
+/// 200 while jobs of any model are accepted; 503 while no model is ready or the server is shutting down. `status` is `degraded`
+/// where the server's store can't be written, for example because its disk is full: jobs are drawn, but not kept.
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "checkReadiness", tag = "Operations",
     responses((status = 200, description = "Jobs are accepted", body = Readiness)),
@@ -62,5 +64,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Response, Probl
         ModelReadiness { name: model.name().to_owned(), ready }
     };
     let models = app.engine.models().iter().map(model).collect();
-    Ok(([NO_STORE], Json(Readiness { status: "ready", models })).into_response())
+    let is_degraded = app.jobs.store().is_some_and(Store::is_degraded);
+    let status = if is_degraded { "degraded" } else { "ready" };
+    Ok(([NO_STORE], Json(Readiness { status, models })).into_response())
 }

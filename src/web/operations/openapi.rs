@@ -40,6 +40,7 @@ struct Examples;
     tags(
         (name = "Generations", description = "Generate images, follow their steps, cancel."),
         (name = "Pictures", description = "Images, sheets and animations as files."),
+        (name = "Gallery", description = "The pictures that the server keeps, if it has a store."),
         (name = "Tokenizations", description = "Recurrent tokenization: an image becomes tokens."),
         (name = "Models", description = "The served models and their classes."),
         (name = "OpenAI", description = "OpenAI's images API: its clients work unchanged."),
@@ -211,7 +212,9 @@ fn files(operation: &mut Value) {
     for (kind, content) in
         fields(operation, "responses").flat_map(|(_, response)| fields(response, "content"))
     {
-        if kind.starts_with("image/") || kind == "application/octet-stream" {
+        if kind.starts_with("image/")
+            || ["application/octet-stream", "application/zip"].contains(&kind.as_str())
+        {
             content["schema"] = json!({"type": "string", "format": "binary"});
         } else if kind == "text/event-stream" {
             content["schema"] = event.clone();

@@ -83,7 +83,7 @@ impl Jobs<'_> {
             if snapshot.status != Status::Completed {
                 return Err(format!(
                     "No picture was generated: {}",
-                    snapshot.detail.unwrap_or("it was canceled.")
+                    snapshot.detail.unwrap_or("it was canceled.".into())
                 ));
             }
             snapshots.push(snapshot);

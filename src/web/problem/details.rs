@@ -3,6 +3,7 @@
 //! `{"type", "title", "status", "detail"}`, and for fields `"errors": [{"field", "value", "allowed"}]`. `type` is
 //! `about:blank` where the status is enough, otherwise one of the names below. No error exposes the server's internals.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -104,8 +105,8 @@ impl Problem {
     }
 
     /// 500: the job failed.
-    pub fn generation_failed(detail: Option<&'static str>) -> Self {
-        let detail = detail.unwrap_or("The generation failed. The fault has been logged.");
+    pub fn generation_failed(detail: Option<Cow<'static, str>>) -> Self {
+        let detail = detail.unwrap_or(Cow::Borrowed("The generation failed. The fault has been logged."));
         let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
         Self { kind: GENERATION_FAILED, title: "Generation failed", ..problem }
     }

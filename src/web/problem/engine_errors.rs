@@ -23,7 +23,7 @@ impl From<TokenizeError> for Problem {
         match error {
             TokenizeError::Refused(refused) => refused.into(),
             TokenizeError::Failed => {
-                Self::generation_failed(Some("The tokenization failed. The fault has been logged."))
+                Self::generation_failed(Some("The tokenization failed. The fault has been logged.".into()))
             }
         }
     }

@@ -9,14 +9,14 @@ use axum::{Json, http::HeaderValue};
 use utoipa::ToSchema;
 
 use super::generation::{Accepted, Generation};
-use super::generations::not_found;
+use super::generations::{find, not_found};
 use super::pictures::respond_with_picture;
 use crate::engine::ModelHandle;
 use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
 use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::headers::{NO_STORE, WARNING};
-use crate::web::jobs::{CancelOnDrop, IdempotencyKey, wait_until_completed};
+use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{
     Query, Representation, Upload, is_form, negotiate, open_image, open_mask, read_json_object,
@@ -160,7 +160,11 @@ pub(super) async fn create(
     let root = root_path(headers).to_owned();
     drop(upload);
 
-    let id = app.jobs.submit(&app.engine, job, client, pictures, idempotency_key).await?;
+    let resumable = !waits || may_retry;
+    let submission = Submission { request: job, client, format: pictures, key: idempotency_key, resumable };
+    let id = app.jobs.submit(&app.engine, submission).await?;
+    // An earlier request with the same key may have made it, in an earlier process.
+    find(&app, &id.to_string(), |id| app.engine.contains(id).then_some(())).await?;
     if !waits {
         let snapshot = app.engine.get(id).ok_or_else(|| not_found(&id.to_string()))?;
         let accepted = Accepted::new(&snapshot).with_warnings(warnings);

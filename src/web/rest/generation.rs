@@ -1,5 +1,6 @@
 //! A job as JSON.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use base64::Engine as _;
@@ -33,7 +34,7 @@ pub(in crate::web) struct Generation {
     ended: Option<String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'static str>,
+    detail: Option<Cow<'static, str>>,
     model: String,
     class: String,
     class_index: usize,
@@ -167,7 +168,7 @@ impl Generation {
             created: rfc_3339(snapshot.created),
             started: snapshot.started.map(rfc_3339),
             ended: snapshot.ended.map(rfc_3339),
-            detail: snapshot.detail,
+            detail: snapshot.detail.clone(),
             model: snapshot.request.model().config.name.clone(),
             class: class_name(snapshot),
             class_index: settings.class(),
@@ -260,7 +261,7 @@ impl Links {
     }
 }
 
-fn rfc_3339(time: SystemTime) -> String {
+pub(super) fn rfc_3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 

@@ -57,16 +57,15 @@ pub(super) async fn list(
         let allowed = "the token that the generations were made with";
         return Err(invalid_header(&CLIENT_HEADER, None, allowed));
     }
-    let jobs = app.jobs.jobs_of(&app.engine, &client);
-    let known = jobs.into_iter().filter_map(|id| app.engine.get(id)).take(limit as usize);
-    let generations = known.map(|snapshot| Summary::new(&snapshot, root_path(&headers))).collect();
+    let jobs = app.jobs.jobs_of(&app.engine, &client, limit).await?;
+    let generations = jobs.iter().map(|snapshot| Summary::new(snapshot, root_path(&headers))).collect();
     Ok(([NO_STORE], Json(Generations { generations })).into_response())
 }
 
 /// Get a generation
 ///
-/// Its state, its settings, and the finished images. Ended generations are kept for a limited time, 10 minutes by default;
-/// after that the answer is 404.
+/// Its state, its settings, and the finished images. Ended generations are kept for a limited time, 10 minutes by default, or as
+/// long as the server's store allows; after that the answer is 404.
 #[utoipa::path(
     get,
     path = "/api/v1/generations/{id}",
@@ -135,8 +134,8 @@ pub(super) async fn find<T>(
     get: impl FnOnce(JobId) -> Option<T>,
 ) -> Result<T, Problem> {
     let job = id.parse().map_err(|_| not_found(id))?;
-    app.engine.load(job).await?;
-    get(job).ok_or_else(|| not_found(id))
+    let is_known = app.jobs.recall(&app.engine, job).await?;
+    is_known.then(|| get(job)).flatten().ok_or_else(|| not_found(id))
 }
 
 pub(super) fn not_found(id: &str) -> Problem {

@@ -62,6 +62,58 @@ class TokenFile(TypedDict):
     version: NotRequired[str | None]
 
 
+GalleryPicture = TypedDict(
+    "GalleryPicture",
+    {
+        "class": "str",
+        # When its generation ended: RFC 3339, UTC.
+        "created": "str",
+        "favourite": "bool",
+        # The id of its generation.
+        "generation": "str",
+        # Its index in its generation.
+        "index": "int",
+        "model": "str",
+        "seed": "int",
+        "style": "NotRequired[str | None]",
+        # The picture: a PNG file of the model's own size, with the parameters that made it.
+        "url": "str",
+        # The prompt, or what the picture shows.
+        "words": "NotRequired[str | None]",
+    },
+)
+
+
+class Gallery(TypedDict):
+    """A page of a gallery."""
+
+    # The `cursor` of the next page; absent on the last.
+    next: NotRequired[str | None]
+    # Newest first.
+    pictures: list[GalleryPicture]
+
+
+class SelectedPicture(TypedDict):
+    """A picture of a gallery, by its generation and its index there."""
+
+    generation: str
+    index: int
+
+
+class PictureDownload(TypedDict):
+    """Pictures to download."""
+
+    # 1 to 500 pictures of the gallery.
+    pictures: list[SelectedPicture]
+
+
+class DeletedPicture(TypedDict):
+    """A picture that was deleted."""
+
+    # Until when it can be restored: RFC 3339, UTC.
+    undo_until: str
+
+
 class Links(TypedDict):
     """Relative URLs."""
 
