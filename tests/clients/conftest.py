@@ -32,8 +32,8 @@ def serve(*options: str, **environment: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The server's address."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server's address. It keeps pictures in a store."""
     # With a short queue, as asking goes on while answers are drawn: what is accepted is answered soon on any machine.
-    with serve("--max-queue", "32") as address:
+    with serve("--max-queue", "32", "--store", str(tmp_path_factory.mktemp("store"))) as address:
         yield address

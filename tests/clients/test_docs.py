@@ -57,7 +57,11 @@ def test_command_succeeds(command: str, folder: Path, server: str) -> None:
     command = command.replace("localhost:3000", server.removeprefix("http://"))
     # $ID is the id of the first generation.
     id_file = folder / "id"
-    environment = os.environ | {"LC_ALL": "C.UTF-8", "ID": id_file.read_text() if id_file.exists() else ""}
+    environment = os.environ | {
+        "LC_ALL": "C.UTF-8",
+        "ID": id_file.read_text() if id_file.exists() else "",
+        "SECRET": "a-secret-of-the-tests",
+    }
     # With --fail a status of 400 or more is an error.
     command = command.replace("curl ", "curl --fail-with-body ", 1)
     run = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, timeout=600, env=environment)

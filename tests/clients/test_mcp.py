@@ -34,11 +34,14 @@ async def over_stdio(_: str) -> AsyncIterator[ClientSession]:
         yield session
 
 
+Action = Callable[[ClientSession], Awaitable[None]]
+
+
 @pytest.fixture(params=[over_http, over_stdio], ids=["http", "stdio"])
-def with_session(request: pytest.FixtureRequest, server: str) -> Callable[[Callable[[ClientSession], Awaitable[None]]], None]:
+def with_session(request: pytest.FixtureRequest, server: str) -> Callable[[Action], None]:
     """Runs an action with a session that is initialized."""
 
-    def run(action: Callable[[ClientSession], Awaitable[None]]) -> None:
+    def run(action: Action) -> None:
         async def main() -> None:
             async with request.param(server) as session:
                 initialized = await session.initialize()
@@ -146,9 +149,9 @@ def test_messages_that_are_none_are_refused(server: str) -> None:
     assert post(server, call).json()["error"]["code"] == -32602
     assert httpx.post(f"{server}/mcp", content="{").status_code == 400
     assert httpx.get(f"{server}/mcp").status_code == 405
-    assert post(server, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, **{"mcp-protocol-version": "1"}).status_code == 400
-    # As everywhere, not from the page of another site.
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    assert post(server, ping, **{"mcp-protocol-version": "1"}).status_code == 400
+    # As everywhere, not from the page of another site.
     assert post(server, ping, origin="https://other.example").status_code == 403
 
 

@@ -69,11 +69,14 @@ def test_operation_ids_are_method_names() -> None:
     ids = [operation["operationId"] for operation in operations]
     assert len(set(ids)) == len(ids)
     verbs = (
+        "add",
         "cancel",
         "check",
         "complete",
         "create",
         "decode",
+        "delete",
+        "download",
         "follow",
         "get",
         "list",
@@ -82,6 +85,8 @@ def test_operation_ids_are_method_names() -> None:
         "openaiGet",
         "openaiList",
         "openaiVary",
+        "remove",
+        "restore",
     )
     for name in ids:
         assert name.startswith(verbs) and name.isalnum(), name
