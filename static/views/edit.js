@@ -7,7 +7,7 @@ import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
 import { ROOT } from "../lib/api.js";
 import { settingsAddress, withoutPick } from "../lib/address.js";
-import { byId, createElement, part } from "../lib/dom.js";
+import { byId, createElement, loadStyle, part } from "../lib/dom.js";
 import { hashOf } from "../lib/hash.js";
 import { decodePng } from "../lib/images.js";
 import { model } from "../lib/model.js";
@@ -404,14 +404,7 @@ export class EditView extends RunView {
 
 /** The view, with its style sheet. @param {import("./view.js").Page} page */
 export async function load(page) {
-  const sheet = document.createElement("link");
-  sheet.rel = "stylesheet";
-  sheet.href = new URL("../styles/edit.css", import.meta.url).href;
-  await new Promise((resolve, reject) => {
-    sheet.onload = resolve;
-    sheet.onerror = reject;
-    document.head.append(sheet);
-  });
+  await loadStyle("edit");
   return new EditView(page);
 }
 
