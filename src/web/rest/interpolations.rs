@@ -8,11 +8,14 @@ use super::answer::{Answer, check_cost};
 use super::generation::{Accepted, Generation};
 use crate::engine::Request;
 use crate::model::{ImageSeed, Interpolation, InterpolationEnd};
+use crate::picture::InputImage;
 use crate::request::{EndRequest, EndSource, FieldErrors, InterpolationRequest};
 use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::jobs::{IdempotencyKey, draw};
 use crate::web::problem::Problem;
-use crate::web::request::{Query, Representation, Upload, negotiate, open_image, read_json_object};
+use crate::web::request::{
+    Query, Representation, Upload, decode_image, inspect_image, negotiate, pixel_cost, read_json_object,
+};
 use crate::web::state::AppState;
 
 /// The schema is made from the table of fields.
@@ -88,19 +91,25 @@ pub(super) async fn create(
     let read = upload
         .read(move |_, _| Ok(InterpolationRequest::read(engine.models(), |id| engine.get(id), values)?));
     let (upload, request) = read.await?;
-    let InterpolationRequest { job, kind, ends, previews, pictures } = request;
+    let InterpolationRequest { job, kind, ends: [mut a, mut b], previews, pictures } = request;
     let headers = &upload.headers;
     let representation = negotiate(headers, pictures.format)?;
     let key = key?;
-    let made = ends.iter().filter(|end| is_made(end, kind)).count() as u32;
-    budget.charge(check_cost(&job, representation, pictures)?.and(Cost::images(made)))?;
+    let mut cost = check_cost(&job, representation, pictures)?;
+    let (image_a, image_b) = (inspect(&app, &budget, &mut a).await?, inspect(&app, &budget, &mut b).await?);
+    for (end, image) in [(&a, &image_a), (&b, &image_b)] {
+        cost = cost.and(Cost::images(u32::from(is_made(end, kind))));
+        cost = image.iter().map(pixel_cost).fold(cost, Cost::and);
+    }
+    // At once: a request that costs more than the client may have at once needs all of that.
+    budget.charge(cost)?;
     let waits = wait || representation != Representation::Json;
     let job = job.with_previews(previews.unwrap_or(!waits));
     let root = root_path(headers).to_owned();
-    let [a, b] = ends;
+    let budget = budget.paid();
     let ends = tokio::try_join!(
-        end(&app, &client, &budget, &job, kind, a),
-        end(&app, &client, &budget, &job, kind, b)
+        end(&app, &client, &budget, &job, kind, (a, image_a)),
+        end(&app, &client, &budget, &job, kind, (b, image_b))
     );
     drop(upload);
     let (a, b) = ends?;
@@ -118,36 +127,51 @@ fn is_made(end: &EndRequest, kind: Interpolation) -> bool {
     }
 }
 
-/// A picture at an end, drawn or encoded if need be. Only the pixels of an uploaded image are charged.
+/// The uploaded image of an end, if it is one.
 ///
 /// # Errors
-/// 422 for a file that isn't an image; 429 where it costs too much; those of drawing and encoding.
+/// 422 for a file that isn't an image.
+async fn inspect(
+    app: &AppState,
+    budget: &Budget,
+    end: &mut EndRequest,
+) -> Result<Option<InputImage>, Problem> {
+    let EndSource::Image(file) = &mut end.source else { return Ok(None) };
+    let image = inspect_image(&app.image_decoders, budget, std::mem::take(file)).await;
+    image.map(Some).map_err(|problem| of_end(problem, end.name))
+}
+
+/// A picture at an end, drawn or encoded if need be, which has been charged.
+///
+/// # Errors
+/// 422 for an image that can't be decoded; those of drawing and encoding.
 async fn end(
     app: &AppState,
     client: &Client,
     budget: &Budget,
     job: &Request,
     kind: Interpolation,
-    end: EndRequest,
+    (end, image): (EndRequest, Option<InputImage>),
 ) -> Result<InterpolationEnd, Problem> {
     let must_make = is_made(&end, kind);
     let EndRequest { name, settings, source } = end;
     let model = job.model();
-    let (noise, grids) = match source {
-        EndSource::Tokens { noise, grids } => (noise, grids),
+    let (noise, grids) = match (source, image) {
+        (EndSource::Tokens { noise, grids }, _) => (noise, grids),
         // Its noise is enough.
-        EndSource::Seed(noise) if !must_make => (noise, Vec::new()),
-        EndSource::Seed(noise) => {
+        (EndSource::Seed(noise), _) if !must_make => (noise, Vec::new()),
+        (EndSource::Seed(noise), _) => {
             let request = Request::new(model, settings.clone(), noise.seed)?;
             let request = request.with_first(noise.index).with_previews(false);
             // Not one of the client's generations: it is a part of one.
-            let snapshot = draw(&app.engine, client, &budget.paid(), request).await?;
+            let snapshot = draw(&app.engine, client, budget, request).await?;
             let grids = snapshot.images.first().and_then(|image| image.tokens.as_deref());
             (noise, grids.unwrap_or_default().to_vec())
         }
-        EndSource::Image(file) => {
-            let opened = open_image(&app.image_decoders, budget, Cost::images(0), file, model).await;
-            let (_, image) = opened.map_err(|problem| of_end(problem, name))?;
+        (EndSource::Image(_), None) => (ImageSeed::new(job.seed(), 0), Vec::new()),
+        (EndSource::Image(_), Some(image)) => {
+            let decoded = decode_image(&app.image_decoders, budget, image, model).await;
+            let image = decoded.map_err(|problem| of_end(problem, name))?;
             let tokenized = app.engine.tokenize(model, image, job.seed()).await?;
             (ImageSeed::new(job.seed(), 0), tokenized.steps.into_iter().map(|step| step.tokens).collect())
         }
