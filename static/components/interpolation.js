@@ -4,7 +4,8 @@ import { getFilm } from "../lib/api.js";
 import { copyText, showBriefly } from "../lib/clipboard.js";
 import { createElement } from "../lib/dom.js";
 import { saveFile } from "../lib/files.js";
-import { endOfEntry, endOfRun, FRAMES, interpolationCommand, interpolationRequest, InterpolationRun, storedName } from "../lib/interpolation.js";
+import { decodePng } from "../lib/images.js";
+import { endOfEntry, endOfRun, FRAMES, interpolationCommand, interpolationRequest, InterpolationRun, isSameSubject, storedName } from "../lib/interpolation.js";
 import { model } from "../lib/model.js";
 import { createButton, createSegments } from "./elements.js";
 import { NOISE_CONTRAST, PictureCanvas } from "./picture-canvas.js";
@@ -12,7 +13,7 @@ import { NOISE_CONTRAST, PictureCanvas } from "./picture-canvas.js";
 /**
  * @typedef {import("../lib/interpolation.js").End} End
  * @typedef {import("../lib/interpolation.js").InterpolationKind} InterpolationKind
- * @typedef {{name: string, png: string, read: () => Promise<End>}} Candidate  a picture that may be the second
+ * @typedef {{name: string, png: string, request: import("../lib/api.js").GenerationRequest, read: () => Promise<End>}} Candidate  a picture that may be the second
  */
 
 /** @type {[InterpolationKind, string, string][]} */
@@ -68,15 +69,18 @@ export class InterpolationDialog {
     /** @type {InterpolationKind} */
     this.kind = KINDS[0][0];
     this.explanation = createElement("p", "interpolation-note");
-    const kinds = createSegments("interpolation-kind", "What is mixed", KINDS.map(([value, text]) => [value, text]), this.kind, (value) => {
+    this.kinds = createSegments("interpolation-kind", "What is mixed", KINDS.map(([value, text]) => [value, text]), this.kind, (value) => {
       this.kind = /** @type {InterpolationKind} */ (value);
+      this.kindChosen = true;
       this.#changed();
     });
+    /** The user has chosen what is mixed. */
+    this.kindChosen = false;
     this.draw = createButton("primary small", "Draw", "Draw the pictures between", () => this.#draw());
     this.codeButton = createButton("secondary small", "Code", "Show the request as code", () => this.#toggleCode());
     this.codeButton.setAttribute("aria-expanded", "false");
     const actions = createElement("div", "gallery-actions");
-    actions.append(kinds, this.draw, this.codeButton);
+    actions.append(this.kinds, this.draw, this.codeButton);
     this.code = createElement("code");
     const block = document.createElement("pre");
     block.tabIndex = 0;
@@ -104,6 +108,8 @@ export class InterpolationDialog {
 
     /** The first picture. @type {End | null} */
     this.first = null;
+    /** @type {CanvasImageSource | null} */
+    this.firstImage = null;
     /** @type {Candidate[]} */
     this.candidates = [];
     this.chosen = 0;
@@ -114,9 +120,10 @@ export class InterpolationDialog {
     this.timer = 0;
   }
 
-  /** @param {End} first @param {Candidate[]} candidates the pictures that may be the second */
-  open(first, candidates) {
+  /** @param {End} first @param {CanvasImageSource} image its picture @param {Candidate[]} candidates the pictures that may be the second */
+  open(first, image, candidates) {
     this.first = first;
+    this.firstImage = image;
     this.candidates = candidates;
     this.chosen = 0;
     this.run = this.ends = null;
@@ -143,6 +150,10 @@ export class InterpolationDialog {
 
   /** Another second picture or kind was chosen. */
   async #changed() {
+    const second = this.candidates[this.chosen];
+    // Between different subjects, what the model draws would change at once in the middle.
+    if (this.first && second && !this.kindChosen) this.kind = isSameSubject(this.first.request, second.request) ? "steps" : "latent";
+    for (const input of this.kinds.querySelectorAll("input")) input.checked = input.value === this.kind;
     this.explanation.textContent = KINDS.find(([kind]) => kind === this.kind)?.[2] ?? "";
     this.draw.disabled = this.codeButton.disabled = !this.candidates.length;
     if (this.codePart.hidden) return;
@@ -198,12 +209,13 @@ export class InterpolationDialog {
     const steps = this.run?.pictures[index].steps ?? [];
     const step = steps.at(-1);
     if (step) this.canvas.show(step.clean);
+    else if (!this.run && this.firstImage) this.canvas.show(this.firstImage);
     else this.canvas.showNoise(this.first?.seed ?? 0, NOISE_CONTRAST.noisy);
     const name = index === 0 ? this.ends?.[0].name : index === FRAMES - 1 ? this.ends?.[1].name : "";
     const text = `Picture ${index + 1} of ${FRAMES}${name ? `: ${name}` : ""}`;
     this.slider.setAttribute("aria-valuetext", text);
     this.slider.style.setProperty("--filled", `${(100 * index) / (FRAMES - 1)}%`);
-    this.canvas.canvas.setAttribute("aria-label", step ? text : "No picture yet");
+    this.canvas.canvas.setAttribute("aria-label", step ? text : this.run ? "No picture yet" : this.first?.name ?? "");
   }
 
   /** Plays back and forth. */
@@ -253,9 +265,10 @@ export async function openInterpolation(run, index, history) {
   const first = endOfRun(run, index);
   const others = (await history.pictures()).filter(({ picture }) => picture.png !== first.png);
   dialog ??= new InterpolationDialog();
-  dialog.open(first, others.slice(0, MAX_CANDIDATES).map(({ picture, read }) => ({
+  dialog.open(first, await decodePng(first.png), others.slice(0, MAX_CANDIDATES).map(({ picture, read }) => ({
     name: storedName(picture),
     png: picture.png,
+    request: picture.request,
     read: async () => endOfEntry(await read()),
   })));
 }

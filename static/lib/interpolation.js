@@ -48,6 +48,9 @@ const SEED = 7;
 /** What both ends show, in words that the request has. @param {GenerationRequest} request */
 const subjectOf = ({ class: name, prompt, style }) => ({ ...(prompt ? { prompt } : name !== undefined && { class: name }), ...(style && { style }) });
 
+/** Whether two requests ask for the same. @param {GenerationRequest} a @param {GenerationRequest} b */
+export const isSameSubject = (a, b) => JSON.stringify(subjectOf(a)) === JSON.stringify(subjectOf(b));
+
 /** Whether nothing but the settings and the seed makes the picture. @param {GenerationRequest} request */
 const isPlain = ({ image, tokens, cells, from_step }) => !image && !tokens && !cells && from_step === undefined;
 
