@@ -32,6 +32,6 @@ pub use generation::{
 pub use generation_fields::{
     COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
 };
-pub use reader::{IMAGES, Reader, integer, model_names, text_value};
+pub use reader::{IMAGES, Reader, image_from_base64, integer, model_names, text_value};
 pub use schema::{ObjectSchema, choice_schemas, defaults_schema, limits, limits_schema, option_schemas};
 pub use tokenization::{TOKENIZATION_FIELDS, TokenizationDraft, TokenizationRequest};

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::common::{Server, fields, options, problem, with_timeout};
 use super::picture;
 
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let model = ModelInfo::read(&folder).unwrap();
     let loader = FolderLoader::new([(model.config.name.clone(), folder)], "cpu");
@@ -22,7 +22,7 @@ async fn server() -> Server {
     Server::start(Arc::new(engine), ClassPictures::default()).await
 }
 
-fn png(image: impl Into<DynamicImage>) -> String {
+pub(super) fn png(image: impl Into<DynamicImage>) -> String {
     let mut file = std::io::Cursor::new(Vec::new());
     image.into().write_to(&mut file, image::ImageFormat::Png).unwrap();
     STANDARD.encode(file.into_inner())
