@@ -287,9 +287,15 @@ async fn what_would_make_a_difference_is_refused() {
     assert!(warnings(post(&server, DRAW, &neutral).await).await.is_empty());
     let ignored =
         json!({"prompt": "circle", "styles": ["noto", "\u{1f600}"], "tiling": true, "\u{1f600}": 5});
-    let told = warnings(post(&server, DRAW, &ignored).await).await;
+    let response = post(&server, DRAW, &ignored).await;
     // Headers have no other characters.
-    assert_eq!(told.len(), 3, "{told:?}");
+    let headers = response.headers().get_all("rdpm-warning").iter();
+    let last = headers.last().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(last, "Ignored: tiling, ?.");
+    let (body, _) = drawn(response).await;
+    let style = |name: &str| format!("The style {name} is ignored: the model has no styles.");
+    let expected = [style("noto"), style("\u{1f600}"), "Ignored: tiling, \u{1f600}.".to_owned()];
+    assert_eq!(body["warnings"], json!(expected));
 }
 
 #[tokio::test]
