@@ -15,6 +15,8 @@ pub(super) struct Slot<S> {
     pub index: u32,
     /// The steps left, 1..=T.
     pub remaining_steps: usize,
+    /// The steps that others have taken since this one's last.
+    pub rounds_waited: usize,
     /// `None` before the first step: making the state may fail like a step.
     pub sampler_state: Option<S>,
 }

@@ -28,7 +28,10 @@ impl SchedulerState {
         match options.batching {
             Batching::Continuous => {
                 let free = options.max_batch.min(share).saturating_sub(in_batch);
-                self.queue.take_images(free, counts, can_draw)
+                // A full batch still takes an image of a client that has none: it would wait for all steps of the others.
+                let full = in_batch >= options.max_batch;
+                let extra = if full { (2 * options.max_batch).saturating_sub(in_batch) } else { 0 };
+                self.queue.take_images(free, extra, counts, can_draw)
             }
             Batching::Static if in_batch == 0 => self.queue.take_whole_jobs(options.max_batch, can_draw),
             Batching::Static => Vec::new(),

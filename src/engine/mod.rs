@@ -31,6 +31,7 @@
 //! its timestep, so images need not start or end together: up to [`Options::max_batch`] of them are in flight on a device,
 //! each at its own timestep. Between two steps finished images leave, waiting ones join, and those of canceled jobs are
 //! dropped. Several models share these slots: in a round, each model that has images takes one step with its own batch.
+//! While several clients have images on a processor, each takes the same number of images through a step.
 //!
 //! This layer contains jobs and their event logs, the queue, the worker threads, and the recovery from failures. Tensors
 //! are behind the [`Backend`] trait; HTTP is in `web`.
@@ -87,6 +88,7 @@ mod scheduler;
 mod scheduler_state;
 mod serialized_request;
 mod startup;
+mod step_share;
 mod store;
 mod subscription;
 mod supervision;

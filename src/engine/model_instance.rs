@@ -12,8 +12,10 @@ use super::metrics::ModelInstanceMetrics;
 use super::model_handle::ModelHandle;
 use super::publisher::PublishedStep;
 use super::recovery::{InstanceId, RecoveringBackend};
+use super::request::ClientGroup;
 use super::scheduler::Scheduler;
 use super::scheduler_state::InFlightImage;
+use super::step_share::select;
 use super::tokenize::{TokenizeRequest, tokenize};
 use crate::model::Tokenization;
 
@@ -68,10 +70,15 @@ impl<B: Backend> ModelInstance<B> {
         })
     }
 
+    /// The client of each image in the batch.
+    pub fn clients(&self) -> impl Iterator<Item = ClientGroup> {
+        self.slots.iter().map(|slot| slot.job.request.client_group())
+    }
+
     /// Adds an image of a job to the batch.
     pub fn add_image(&mut self, job: Arc<Job>, index: u32) {
         let remaining_steps = job.request.steps();
-        self.slots.push(Slot { job, index, remaining_steps, sampler_state: None });
+        self.slots.push(Slot { job, index, remaining_steps, rounds_waited: 0, sampler_state: None });
     }
 
     /// Removes all images from the batch and returns their jobs.
@@ -97,9 +104,11 @@ impl<B: Backend> ModelInstance<B> {
         Ok(())
     }
 
-    /// Takes one step of the batch. Finished images leave it.
-    pub fn step(&mut self) -> Result<Vec<PublishedStep>, Fault> {
-        let (slots, config, max_images) = (&mut self.slots, &self.model.config, &mut self.max_images);
+    /// Takes one step of up to `share` images of each client, `most` in all. Finished images leave the batch.
+    pub fn step(&mut self, share: usize, most: usize) -> Result<Vec<PublishedStep>, Fault> {
+        let selected = select(&mut self.slots, share, most);
+        let slots = &mut self.slots[..selected];
+        let (config, max_images) = (&self.model.config, &mut self.max_images);
         let sampled = self.backend.run(|backend| step_batch(backend, slots, config, max_images))?;
         self.backend.record_success();
         self.metrics.batch_images.observe(sampled.len() as f64);

@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Options {
     /// When models are loaded. Default [`ModelLoading::Eager`].
     pub loading: ModelLoading,
-    /// The largest number of images in flight on a device, over all its models; 1 or more. Default 16.
+    /// The largest number of images in a step, and of images in flight on a device, over all its models; 1 or more. Default 16.
+    /// Clients without an image in flight get one each beyond it, up to twice the number.
     pub max_batch: usize,
     /// When images join a batch. Default [`Batching::Continuous`].
     pub batching: Batching,

@@ -163,18 +163,20 @@ impl Queue {
         }
     }
 
-    /// Takes up to `free` images of models that `can_draw` accepts. Each image is one of the client with the fewest images in
+    /// Takes up to `free` images of models that `can_draw` accepts, and up to `extra` more of clients without an image in a
+    /// batch. Each image is one of the client with the fewest images in
     /// batches; among these, of the job with the fewest; among equal jobs, of the model with the fewest; among these, of the
     /// earliest job. So a client doesn't wait behind another with many jobs, a job of one image behind a job of sixteen, nor a
     /// model behind another with many jobs; a job that is alone starts all its images together; and no job starves.
     pub fn take_images(
         &mut self,
         free: usize,
+        extra: usize,
         mut in_batch: InBatch,
         can_draw: impl Fn(usize) -> bool,
     ) -> Vec<(Arc<Job>, u32)> {
         let mut taken = Vec::new();
-        while taken.len() < free {
+        while taken.len() < free + extra {
             let rank = |queued: &QueuedJob| {
                 let of_job = in_batch.of_job.get(&queued.job.id).copied().unwrap_or(0);
                 (in_batch.of_client(&queued.client), of_job, in_batch.of_model[queued.model()])
@@ -182,6 +184,9 @@ impl Queue {
             let drawable = self.jobs.iter().enumerate().filter(|(_, queued)| can_draw(queued.model()));
             // `min_by_key` returns the first of several equal jobs.
             let Some((at, queued)) = drawable.min_by_key(|(_, queued)| rank(queued)) else { break };
+            if taken.len() >= free && in_batch.of_client(&queued.client) > 0 {
+                break;
+            }
             in_batch.add(&queued.client, queued.job.id, queued.model());
             taken.push(self.take_image(at));
         }

@@ -12,9 +12,11 @@ use super::error::TokenizeError;
 use super::fault::Fault;
 use super::loading::OpenDevice;
 use super::model_instance::ModelInstance;
+use super::options::Batching;
 use super::publisher::{Message, Publisher};
 use super::recovery::{INTERRUPTED, InstanceId, NOT_LOADED};
 use super::scheduler::Scheduler;
+use super::step_share::share;
 use super::supervision::{IDLE_ROUND, ThreadStatus};
 use super::tokenize::TokenizeRequest;
 
@@ -63,8 +65,9 @@ impl<L: Loader> Worker<L> {
             if let Some(request) = assignment {
                 self.tokenize(request);
             }
+            let share = self.share();
             for model in 0..self.instances.len() {
-                self.step(model);
+                self.step(model, share);
             }
         }
     }
@@ -88,8 +91,15 @@ impl<L: Loader> Worker<L> {
         Some(tokenize_request)
     }
 
-    /// One step of a model's batch, if it has images.
-    fn step(&mut self, model: usize) {
+    /// The number of images of each client that take the next step of their model. A graphics processor takes a step of many
+    /// images about as fast as one of few.
+    fn share(&self) -> usize {
+        let is_shared = self.device == "cpu" && self.scheduler.options.batching == Batching::Continuous;
+        if is_shared { share(self.instances.iter().flat_map(ModelInstance::clients)) } else { usize::MAX }
+    }
+
+    /// One step of a model's batch, with up to `share` images of each client, if it has images.
+    fn step(&mut self, model: usize, share: usize) {
         let instance = &mut self.instances[model];
         if instance.batch_len() == 0 {
             return;
@@ -100,7 +110,7 @@ impl<L: Loader> Worker<L> {
         }
         let started = Instant::now();
         self.status.begin("a step");
-        match instance.step() {
+        match instance.step(share, self.scheduler.options.max_batch) {
             Ok(steps) => {
                 self.status.begin(PUBLISHING);
                 self.publisher.send(Message::Steps(steps));

@@ -48,3 +48,10 @@ export function pickedIndex(address) {
   const text = new URL(address, location.href).searchParams.get("pick") ?? "";
   return /^[1-9]\d{0,2}$/.test(text) ? Number(text) - 1 : 0;
 }
+
+/** What draws a picture from noise. @param {import("./api.js").GenerationRequest} request @param {number} index */
+export function sourceQuery(request, index) {
+  const { count: _, index: __, ...rest } = request;
+  const entries = Object.entries({ ...rest, ...(index && { index }) }).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(entries.map(([name, value]) => [name, String(value)])).toString();
+}

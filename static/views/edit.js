@@ -1,13 +1,15 @@
 // @ts-check
 /** The view that draws cells of a picture again, and branches from one of its tokens. */
+import { EditTree } from "../components/edit-tree.js";
 import { createButton, createSegments } from "../components/elements.js";
 import { MaskGrid } from "../components/mask-grid.js";
 import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
 import { ROOT } from "../lib/api.js";
-import { settingsAddress, withoutPick } from "../lib/address.js";
+import { settingsAddress, sourceQuery, withoutPick } from "../lib/address.js";
 import { byId, createElement, part } from "../lib/dom.js";
+import { decodeTokens, fromHex, gridsOf, toHex } from "../lib/grids.js";
 import { hashOf } from "../lib/hash.js";
 import { decodePng } from "../lib/images.js";
 import { model } from "../lib/model.js";
@@ -45,8 +47,11 @@ export class EditView extends RunView {
     this.sheet = new Sheet(part(root, "sheet-section"), (index) => this.#choosePicture(index));
     this.actions = new ResultActions(part(root, "result-actions"), () => this.viewer.player.step);
     for (const name of ["curl", "python"]) root.querySelector(`[data-copy=${name}]`)?.closest("li")?.remove();
+    this.tree = new EditTree(root);
     /** @type {Source | null} */
     this.source = null;
+    /** What was done with the source, for the tree. */
+    this.deed = "";
     /** What is drawn: a picture to edit, an edit of it, or a branch. @type {"source" | "edit" | "branch"} */
     this.task = "edit";
     /** Index of the picture in the viewer. */
@@ -190,8 +195,28 @@ export class EditView extends RunView {
     this.viewer.follow([source.picture]);
     this.viewer.update(true);
     this.#showSource();
+    this.tree.begin(source, () => this.#goTo("", () => this.#open(source)));
     this.page.updateTitle();
     this.page.updateButtons();
+  }
+
+  /** Goes back to a picture of the tree. @param {string} address draws it; "" if none does @param {() => void} open */
+  #goTo(address, open) {
+    if (this.running) return;
+    open();
+    if (address) this.page.setAddress(address);
+    this.address = address;
+  }
+
+  /** Adds the results to the tree, below what they were made from. @param {Run} run */
+  #growTree(run) {
+    const { source, address, deed } = this;
+    if (!source) return;
+    run.pictures.forEach((picture, index) => {
+      const label = this.task === "edit" ? `${deed}: ${picture.label}` : deed;
+      this.tree.add(source.picture, picture, label, () => this.#goTo(address, () => this.edit(run, index)));
+    });
+    this.tree.show(run.pictures[this.index]);
   }
 
   /** @param {import("../lib/settings.js").Settings} settings */
@@ -226,6 +251,7 @@ export class EditView extends RunView {
       return;
     }
     this.settings = settings;
+    this.deed = `${this.mask.count} cells`;
     this.address = this.#addressOf(settings);
     this.page.setAddress(this.address, Boolean(this.run));
     this.#draw("edit", new Run(this.#editRequests(settings)));
@@ -280,6 +306,7 @@ export class EditView extends RunView {
       this.pending = undefined;
       return;
     }
+    this.#growTree(run);
     const seconds = run.restored ? "" : ` in ${run.seconds.toFixed(1)} s`;
     const what = this.task === "branch" ? "The steps before the changed token are those of the original." : "Kept cells have the tokens of the original.";
     this.status.show("completed", `Done${seconds}. ${what} Choose Edit below the picture to go on with it.`);
@@ -298,6 +325,7 @@ export class EditView extends RunView {
     this.index = index;
     this.viewer.swap([this.run.pictures[index]]);
     this.actions.choose(index);
+    this.tree.show(this.run.pictures[index]);
   }
 
   /** Each alternative code of the inspected cell gets a button that branches from there. @param {HTMLElement} list @param {import("../components/token-grid.js").Cell} cell @param {number} step */
@@ -327,6 +355,7 @@ export class EditView extends RunView {
     const one = { ...settings, seeds: [source.draws.seed], count: 1 };
     const { count: _, cells: __, image: ___, from_step: ____, ...base } = source.request.tokens || source.recipe ? source.request : toRequests(one)[0];
     this.settings = one;
+    this.deed = `Step ${step}, row ${row + 1}, column ${column + 1}: code ${code}`;
     this.address = this.#addressOf(one, change);
     this.page.setAddress(this.address, true);
     const branch = new Run([{ ...base, ...source.draws, count: 1, tokens: { ...source.noise, tokens: kept } }]);
@@ -398,6 +427,7 @@ export class EditView extends RunView {
     this.address = address;
     this.settings = undefined;
     if (isEdit) this.mask.reset(fromHex(query.get("cells") ?? ""));
+    this.deed = `${this.mask.count} cells`;
     this.#draw(isEdit ? "edit" : "branch", run);
   }
 }
@@ -414,32 +444,3 @@ export async function load(page) {
   });
   return new EditView(page);
 }
-
-/** The codes of all steps; fewer if some aren't known. @param {Picture} picture */
-const gridsOf = ({ steps }) => Array.from({ length: model.stepCount }, (_, i) => steps[i + 1]?.tokens).filter(Boolean);
-
-/** The picture of a token file: a data URL. @param {object} file @returns {Promise<string>} */
-async function decodeTokens(file) {
-  const response = await fetch(`${ROOT}/api/v1/decode`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(file) });
-  if (!response.ok) throw new Error(String(response.status));
-  const blob = await response.blob();
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result));
-    reader.onerror = reject;
-    reader.readAsDataURL(blob);
-  });
-}
-
-/** What draws a picture from noise. @param {GenerationRequest} request @param {number} index */
-function sourceQuery(request, index) {
-  const { count: _, index: __, ...rest } = request;
-  const entries = Object.entries({ ...rest, ...(index && { index }) }).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(entries.map(([name, value]) => [name, String(value)])).toString();
-}
-
-/** Marks as hexadecimal digits, four cells each. @param {boolean[]} marked */
-const toHex = (marked) => Array.from({ length: Math.ceil(marked.length / 4) }, (_, i) => [0, 1, 2, 3].reduce((digit, bit) => digit * 2 + Number(marked[4 * i + bit] ?? false), 0).toString(16)).join("");
-
-/** @param {string} hex */
-const fromHex = (hex) => Array.from({ length: CELLS }, (_, i) => Boolean((Number.parseInt(hex[Math.floor(i / 4)] ?? "0", 16) || 0) & (8 >> i % 4)));

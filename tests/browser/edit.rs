@@ -177,6 +177,26 @@ async fn another_code_of_a_cell_branches_from_its_step() {
     };
     assert_eq!(codes().await[3], json!(code));
     assert!(site.text("#edit .status").await.contains("The steps before the changed token"));
+    // The tree has the original and, below it, the branch that is shown; choosing the original goes back to it.
+    let current = "#edit .tree [aria-current]";
+    let branch = site.text(current).await;
+    assert!(branch.contains(&format!("Step 4, row 1, column 2: code {code}")), "{branch}");
+    let differ: u32 =
+        branch.split("code").nth(1).unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!((1..=49 * 7).contains(&differ), "{branch}");
+    site.click("#edit .tree > li > button").await;
+    assert!(site.text(current).await.contains("Sneaker"));
+    site.until_painted().await;
+    assert_ne!(codes().await[3], json!(code));
+    // An edit of the original is a second child, and the address is that of what is shown.
+    paint(&site, [0, 0], [6, 0]).await;
+    site.run("edit").await;
+    site.until("document.querySelectorAll('#edit .tree > li > ul > li').length === 2").await;
+    assert!(site.text(current).await.contains("7 cells"));
+    site.click("#edit .tree > li > ul > li:first-child > button").await;
+    site.until("location.search.includes('branch=4.0.1')").await;
+    assert_eq!(codes().await[3], json!(code));
+    assert_eq!(violations(&site).await, json!([]));
     site.close().await;
 }
 

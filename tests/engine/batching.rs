@@ -1,8 +1,10 @@
 //! Which images share a batch, and the events of their steps.
 
-use rdpm::engine::{Batching, ClientId, Event, Options, Status};
+use std::sync::Arc;
 
-use super::common::{STEPS, events, fake_engine, options, request};
+use rdpm::engine::{Batching, ClientId, Engine, Event, Options, Status};
+
+use super::common::{FakeLoader, STEPS, Script, config, events, fake_engine, options, request};
 use super::{event_names, final_status, tokens};
 
 #[tokio::test]
@@ -97,10 +99,79 @@ async fn a_client_does_not_wait_behind_the_jobs_of_another() {
     for id in jobs.into_iter().chain([other, last]) {
         assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
-    // When the first job's images are done, the clients share the batch.
-    let mut next: Vec<u64> = script.batches()[STEPS].iter().map(|image| image.0).collect();
-    next.sort_unstable();
-    assert_eq!(next, [2, 3, 10, 11]);
+    // The other client starts before the first job's images are done, and then the clients share the batch.
+    let batches = script.batches();
+    let first = |seed| batches.iter().position(|batch| batch.iter().any(|image| image.0 == seed)).unwrap();
+    let last = |seed| batches.iter().rposition(|batch| batch.iter().any(|image| image.0 == seed)).unwrap();
+    assert!(first(2) < last(1) && first(2) < first(10) && first(3) <= first(12), "{batches:?}");
+    assert!(batches.iter().all(|batch| batch.len() <= 4), "{batches:?}");
+}
+
+#[tokio::test]
+async fn on_a_processor_clients_have_the_same_share_of_each_step() {
+    for (device, share) in [("cpu", 2), ("toy", 7)] {
+        let script = Arc::new(Script::default());
+        let models = vec![(config(), Arc::clone(&script))];
+        let loader = FakeLoader { device: device.into(), models };
+        let engine = Engine::start(options(), FakeLoader::infos(&loader.models), vec![loader]).unwrap();
+        let of_client = |name: &str, seed: u64, count: u64| {
+            request(&engine, seed, count).with_client(Some(ClientId::new(name)))
+        };
+        script.pause();
+        let many = engine.submit(of_client("one", 1, 7)).unwrap();
+        script.run_steps(1);
+        let one = engine.submit(of_client("other", 2, 1)).unwrap();
+        script.resume();
+        for id in [many, one] {
+            assert_eq!(final_status(&engine, id).await, Status::Completed);
+        }
+        let batches = script.batches();
+        let count = |batch: &[(u64, u32, usize)], seed| batch.iter().filter(|image| image.0 == seed).count();
+        let shared: Vec<_> = batches.iter().filter(|batch| count(batch, 2) == 1).collect();
+        assert_eq!(shared.len(), STEPS, "{batches:?}");
+        // The worker may have been in its second step of seven when the other client came.
+        let others = shared.iter().filter(|batch| count(batch, 1) == share).count();
+        assert!(others >= STEPS - 2, "{device}: {batches:?}");
+        // All images take turns, and each takes all its steps in order.
+        for index in 0..7 {
+            let steps: Vec<usize> = batches
+                .iter()
+                .flatten()
+                .filter(|image| (image.0, image.1) == (1, index))
+                .map(|image| image.2)
+                .collect();
+            assert!(steps.iter().copied().eq(steps[0]..steps[0] + STEPS), "{steps:?}");
+        }
+        // The same images as alone.
+        let alone = engine.submit(request(&engine, 1, 7)).unwrap();
+        let (alone, many) = (events(&engine, alone).await, events(&engine, many).await);
+        for index in 0..7 {
+            assert_eq!(tokens(&alone, index), tokens(&many, index));
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_a_processor_a_share_is_that_of_the_client_with_the_fewest_images() {
+    let script = Arc::new(Script::default());
+    let loader = FakeLoader { device: "cpu".into(), models: vec![(config(), Arc::clone(&script))] };
+    let engine = Engine::start(options(), FakeLoader::infos(&loader.models), vec![loader]).unwrap();
+    let submit = |name: &str, seed: u64, count: u64| {
+        engine.submit(request(&engine, seed, count).with_client(Some(ClientId::new(name)))).unwrap()
+    };
+    script.pause();
+    let blocker = submit("first", 9, 1);
+    script.run_steps(1);
+    let jobs = [blocker, submit("one", 1, 8), submit("other", 2, 5)];
+    script.resume();
+    for id in jobs {
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
+    }
+    // Beside the single image two of each; without it five of each.
+    let batches = script.batches();
+    let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+    assert_eq!(batches[0].len(), 1);
+    assert!(sizes.contains(&5) && sizes.contains(&10), "{sizes:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ cells) and each way:
 - seam: the mean difference of pixels across the border of the mask, divided by that of all other neighbours;
 - kept: PSNR of the kept pixels against the image, in dB; it can be at most about that of the reconstruction;
 - drawn: PSNR of the drawn pixels against the image: how well they continue what is kept;
+- class: the share of whole images in which the classifier of `evaluate` finds the image's class;
+- frechet: their Frechet distance to all test images, in the classifier's features;
 - passes: evaluations of the denoiser per image, guidance counted twice.
 """
 
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from . import conditions, data, runs, sampler, trajectory, weights_folder
+from .classifier_metrics import ClassifierMetrics
 from .conditions import Condition
 from .config import load
 from .dataset import to_unit
@@ -158,14 +161,21 @@ def compare(config_path: Path, weights: Path, count: int) -> None:
         "resampled at 4, 7, by 2": lambda model: model.resampled((4, 7), 2),
     }
     size = images.shape[-1]
-    print(f"{info['name']}, {len(images)} images: mask, way, seam, kept, drawn, passes", flush=True)
+    classifier = ClassifierMetrics(config, runs.RUNS / config.name, dataset)
+    classes = labels.label if isinstance(labels, Condition) else labels
+
+    def row(mask: str, way: str, found: Tensor, pixels: Tensor, passes: int | None) -> None:
+        kept, drawn = psnr(found, images, ~pixels), psnr(found, images, pixels)
+        quality = classifier.compute(found, classes)
+        values = [f"{seam(found, pixels):.3f}", f"{kept:.2f}", f"{drawn:.2f}"]
+        values += [f"{quality['accuracy']:.3f}", f"{quality['frechet']:.3f}", passes or ""]
+        print(*("", mask, way, *values, ""), sep=" | ", flush=True)
+
+    print(f"{info['name']}, {len(images)} images: mask, way, seam, kept, drawn, class, frechet, passes", flush=True)
     for name, free in masks(grid, runs.generator(config.seed, RANDOM_STREAM + 2)).items():
         pixels = free.view(grid, grid).repeat_interleave(size // grid, 0).repeat_interleave(size // grid, 1)
-        print(f"| {name} | the images | {seam(images, pixels):.3f} | | | |", flush=True)
-        kept, drawn = psnr(reconstructed, images, ~pixels), psnr(reconstructed, images, pixels)
-        print(
-            f"| {name} | reconstructions | {seam(reconstructed, pixels):.3f} | {kept:.2f} | {drawn:.2f} | |", flush=True
-        )
+        row(name, "the images", images, pixels, None)
+        row(name, "reconstructions", reconstructed, pixels, None)
         for way, inpaint in ways.items():
             generator = runs.generator(config.seed, RANDOM_STREAM + 3)
             latents, passes = [], 0
@@ -178,9 +188,7 @@ def compare(config_path: Path, weights: Path, count: int) -> None:
                 )
                 latents.append(inpaint(model))
                 passes = model.passes
-            found = decode(torch.cat(latents))
-            kept, drawn = psnr(found, images, ~pixels), psnr(found, images, pixels)
-            print(f"| {name} | {way} | {seam(found, pixels):.3f} | {kept:.2f} | {drawn:.2f} | {passes} |", flush=True)
+            row(name, way, decode(torch.cat(latents)), pixels, passes)
 
 
 if __name__ == "__main__":
