@@ -72,7 +72,7 @@ impl Site {
 
     /// Sends a request and checks its answer: one of these statuses, or an error of the right shape.
     fn check(&self, request: Request<Body>, good: &[u16]) -> Outcome {
-        let path = request.uri().path();
+        let path = request.uri().path().to_owned();
         let is_openai = ["/v1", "/openai", "/images", "/models"]
             .iter()
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));

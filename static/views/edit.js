@@ -6,7 +6,6 @@ import { MaskGrid } from "../components/mask-grid.js";
 import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
-import { ROOT } from "../lib/api.js";
 import { settingsAddress, sourceQuery, withoutPick } from "../lib/address.js";
 import { byId, createElement, loadStyle, part } from "../lib/dom.js";
 import { decodeTokens, fromHex, gridsOf, toHex } from "../lib/grids.js";
