@@ -74,6 +74,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         case.query = query | {
             name: str(query[name])[:200] for name in ("model", "class", "style", "search") if name in query
         }
+    if case.path == "/api/v1/gallery/download":
+        case.body = {"pictures": [{"generation": str(uuid.uuid4()), "index": 0}]}
+        return
     if case.path == "/api/v1/decode":
         case.body = TOKENS if case.media_type == "application/json" else json.dumps(TOKENS).encode()
         if (case.query or {}).get("format") not in (None, "png", "webp", "jpeg"):
