@@ -30,7 +30,7 @@ pub use generation::{
     FreeCells, GenerationDraft, GenerationRequest, InitImageFile, PictureFormat, random_seed,
 };
 pub use generation_fields::{
-    COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
+    COUNT, GENERATION_FIELDS, MAX_WEBHOOK, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
 };
 pub use reader::{IMAGES, Reader, integer, model_names, text_value};
 pub use schema::{ObjectSchema, choice_schemas, defaults_schema, limits, limits_schema, option_schemas};

@@ -17,6 +17,7 @@ use super::operations::api_description::ApiDescription;
 use super::options::Options;
 use super::request::UploadPermits;
 use super::state::AppState;
+use super::webhooks::Webhooks;
 use super::{mcp, middleware, openai, pages, rest};
 use crate::model::Config;
 use crate::queue::AnyEngine;
@@ -43,6 +44,7 @@ fn documented_routes() -> OpenApiRouter<AppState> {
 pub(super) struct Site {
     pub public: Router,
     pub admin: Router,
+    pub webhooks: Webhooks,
 }
 
 /// The site, counted by `http_metrics`.
@@ -63,6 +65,7 @@ pub(super) fn with_metrics(
     }
     let jobs = JobIndex::new(options.store.clone());
     jobs.resume(&engine);
+    let webhooks = Webhooks::new(options.webhooks.as_ref(), options.store.is_some(), &mut registry);
     let rate_limiter = RateLimiter::new(options.rate_limit);
     let state = AppState {
         engine,
@@ -81,6 +84,7 @@ pub(super) fn with_metrics(
             options.model_aliases.iter().cloned().map(|alias| (alias.name, alias.model)).collect(),
         ),
         link_signer: Arc::new(LinkSigner::new(options.link_lifetime)),
+        webhooks: webhooks.clone(),
         public_pictures: options.keys.is_empty() || options.public_paths.pictures,
         started: SystemTime::now(),
     };
@@ -95,5 +99,6 @@ pub(super) fn with_metrics(
     Site {
         public: middleware::apply(routes, options, http_metrics, rate_limiter),
         admin: middleware::apply_to_admin(admin, options),
+        webhooks,
     }
 }

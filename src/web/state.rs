@@ -13,6 +13,7 @@ use super::jobs::JobIndex;
 use super::model_alias::ModelAliases;
 use super::operations::api_description::ApiDescription;
 use super::request::UploadPermits;
+use super::webhooks::Webhooks;
 use crate::queue::AnyEngine;
 
 /// The state of the router. Cheap to clone.
@@ -35,6 +36,7 @@ pub(super) struct AppState {
     /// Names of models in the OpenAI-compatible API.
     pub model_aliases: Arc<ModelAliases>,
     pub link_signer: Arc<LinkSigner>,
+    pub webhooks: Webhooks,
     /// Whether pictures by address need no key.
     pub public_pictures: bool,
     pub started: SystemTime,

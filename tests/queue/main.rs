@@ -10,3 +10,4 @@ mod misuse;
 mod program;
 mod random;
 mod system;
+mod webhooks;

@@ -16,7 +16,7 @@ use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, Generatio
 use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::headers::{NO_STORE, WARNING};
-use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, wait_until_completed};
+use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, SubmittedJob, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{
     Query, Representation, Upload, is_form, negotiate, open_image, open_mask, read_json_object,
@@ -120,7 +120,9 @@ pub(super) async fn create(
     });
     let (upload, request) = read.await?;
     let headers = &upload.headers;
-    let GenerationRequest { job, previews, init_image, branch, free, pictures } = request;
+    let GenerationRequest { job, previews, init_image, branch, free, pictures, webhook } = request;
+    let webhook =
+        webhook.map(|address| app.webhooks.check(&address)).transpose().map_err(Problem::invalid)?;
     let representation = negotiate(headers, pictures.format)?;
     let mut cost = Cost::images(job.count());
     if let Representation::Picture(_) = representation {
@@ -162,7 +164,13 @@ pub(super) async fn create(
 
     let resumable = !waits || may_retry;
     let submission = Submission { request: job, client, format: pictures, key: idempotency_key, resumable };
-    let id = app.jobs.submit(&app.engine, submission).await?;
+    let SubmittedJob { id, is_new } = app.jobs.submit(&app.engine, submission).await?;
+    // A request that is repeated is told of once.
+    if let (true, Some(target)) = (is_new, webhook)
+        && let Some(job) = app.engine.watch_end(id)
+    {
+        app.webhooks.follow(job, target, root.clone());
+    }
     // An earlier request with the same key may have made it, in an earlier process.
     find(&app, &id.to_string(), |id| app.engine.contains(id).then_some(())).await?;
     if !waits {
