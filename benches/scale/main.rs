@@ -118,7 +118,7 @@ async fn latency(nats: &Nats, jobs: u64) -> anyhow::Result<()> {
         times.sort_unstable();
         times[((times.len() as f64 * part) as usize).min(times.len() - 1)].as_secs_f64() * 1e3
     };
-    let mut row = |name: &str, times: &mut Vec<Duration>| {
+    let row = |name: &str, times: &mut Vec<Duration>| {
         let (median, high) = (milliseconds(times, 0.5), milliseconds(times, 0.9));
         println!("{name:>8} {median:>10.2} {high:>10.2}");
         median
