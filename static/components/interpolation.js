@@ -195,7 +195,7 @@ export class InterpolationDialog {
     this.play.disabled = this.save.disabled = !completed;
     this.slider.disabled = !run;
     this.status.textContent = !run ? "" : {
-      drawing: run.step ? `Drawing: step ${run.step} of ${model.stepCount}.` : "Drawing both ends.",
+      drawing: run.step ? `Denoising: step ${run.step} of ${model.stepCount}.` : "Waiting for the server.",
       completed: `${FRAMES} pictures. Move the slider.`,
       failed: run.detail,
       canceled: "Canceled.",
