@@ -11,16 +11,14 @@ use utoipa::ToSchema;
 use super::generation::{Accepted, Generation};
 use super::generations::{find, not_found};
 use super::pictures::respond_with_picture;
-use crate::engine::ModelHandle;
-use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
+use crate::request::{Branch, FreeCells, GENERATION_FIELDS, GenerationRequest};
 use crate::web::access::{Budget, Client, Cost, root_path};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::headers::{NO_STORE, WARNING};
 use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{
-    Query, Representation, Upload, is_form, negotiate, open_image, open_mask, read_json_object,
-    read_multipart,
+    Query, Representation, Upload, is_form, negotiate, read_json_object, read_multipart, starting_job,
 };
 use crate::web::state::AppState;
 
@@ -120,43 +118,20 @@ pub(super) async fn create(
     });
     let (upload, request) = read.await?;
     let headers = &upload.headers;
-    let GenerationRequest { job, previews, init_image, branch, free, pictures } = request;
+    let (pictures, previews) = (request.pictures, request.previews);
     let representation = negotiate(headers, pictures.format)?;
-    let mut cost = Cost::images(job.count());
+    let mut cost = Cost::images(request.job.count());
     if let Representation::Picture(_) = representation {
-        let (count, size) = (job.count(), job.model().config.image.size as u32);
+        let (count, size) = (request.job.count(), request.job.model().config.image.size as u32);
         check_size(pictures.scale, |scale| sheet_pixels(count, size * scale))?;
         cost = cost.and(Cost::pixels(sheet_pixels(count, size * pictures.scale)));
     }
     let waits = wait || representation != Representation::Json;
-    // A client that waits for the end doesn't see the steps.
-    let mut job = job.with_previews(previews.unwrap_or(!waits));
     let idempotency_key = idempotency_key?;
     let may_retry = idempotency_key.is_some();
-    let mut warnings = Vec::new();
-    let (free, free_of_branch) = if branch.is_some() { (None, free) } else { (free, None) };
-    if let Some(InitImageFile { file, from_step }) = init_image {
-        let (size, image) = open_image(&app.image_decoders, &budget, cost, file, job.model()).await?;
-        job = match free {
-            None => job.with_init_image(&image, from_step)?,
-            Some(free) => {
-                let free = free_cells(&app, &budget, free, size, job.model(), &mut warnings).await?;
-                job.with_edit(&image, from_step, free)?
-            }
-        };
-    } else {
-        budget.charge(cost)?;
-    }
-    if let Some(branch) = branch {
-        let size = job.model().config.image.size as u32;
-        let free = match free_of_branch {
-            None => None,
-            Some(free) => {
-                Some(free_cells(&app, &budget, free, (size, size), job.model(), &mut warnings).await?)
-            }
-        };
-        job = branch.apply(job, free.as_deref()).map_err(Problem::invalid)?;
-    }
+    let (job, warnings) = starting_job(&app.image_decoders, &budget, cost, request).await?;
+    // A client that waits for the end doesn't see the steps.
+    let job = job.with_previews(previews.unwrap_or(!waits));
     let root = root_path(headers).to_owned();
     drop(upload);
 
@@ -194,38 +169,6 @@ pub(super) async fn create(
             Ok(response)
         }
     }
-}
-
-/// The cells that are drawn again of an image of this size.
-///
-/// # Errors
-/// 422 where the mask is not an image, one that is too large, or one that keeps everything; 429 where it costs too much.
-async fn free_cells(
-    app: &AppState,
-    budget: &Budget,
-    free: FreeCells,
-    image_size: (u32, u32),
-    model: &ModelHandle,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<bool>, Problem> {
-    let cells = match free {
-        FreeCells::Cells(cells) => return Ok(cells),
-        FreeCells::Mask(file) => {
-            let (size, cells) = open_mask(&app.image_decoders, budget, file, image_size, model).await?;
-            if size != image_size {
-                let ((w, h), (width, height)) = (size, image_size);
-                warnings.push(format!(
-                    "The mask of {w} x {h} pixels was scaled to the image's {width} x {height}."
-                ));
-            }
-            cells
-        }
-    };
-    if cells.contains(&true) {
-        return Ok(cells);
-    }
-    let allowed = "a mask that draws at least one cell again: transparent or, if it is opaque, white there";
-    Err(Problem::invalid(FieldError::new("mask", "a mask that keeps everything".into(), allowed)))
 }
 
 /// An address as a header; addresses have no characters that headers can't have.
