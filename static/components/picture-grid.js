@@ -25,6 +25,8 @@ import { createElement } from "../lib/dom.js";
 
 /** In rem: a cell's least width, the space between cells, the height of a caption with the space above it. */
 const MIN_CELL = 6.5;
+/** Columns at least. */
+const MIN_COLUMNS = 3;
 const GAP = 0.625;
 const CAPTION = 1.375;
 /** Rows beyond each edge of the window. */
@@ -106,8 +108,11 @@ export class PictureGrid {
     this.rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
     const width = this.content.clientWidth;
     const gap = GAP * this.rem;
-    this.columns = Math.max(2, Math.floor((width + gap) / (MIN_CELL * this.rem + gap)));
-    this.rowHeight = Math.round((width - gap * (this.columns - 1)) / this.columns + CAPTION * this.rem + gap);
+    const columns = Math.max(MIN_COLUMNS, Math.floor((width + gap) / (MIN_CELL * this.rem + gap)));
+    const rowHeight = Math.round((width - gap * (columns - 1)) / columns + CAPTION * this.rem + gap);
+    if (columns === this.columns && rowHeight === this.rowHeight) return this.#render();
+    this.columns = columns;
+    this.rowHeight = rowHeight;
     this.root.style.setProperty("--columns", String(this.columns));
     for (const row of [...this.rows.values(), ...this.free]) row.element.remove();
     this.rows.clear();

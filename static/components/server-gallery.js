@@ -33,6 +33,8 @@ export class ServerGallery {
     this.undoTimer = 0;
     /** The server is changing pictures or making a file. */
     this.isBusy = false;
+    /** The pictures get the focus when they arrive. */
+    this.takesFocus = false;
     this.pages = new PicturePages(() => this.#show());
     this.filters = new GalleryFilters((filter) => {
       this.grid.reset();
@@ -74,7 +76,10 @@ export class ServerGallery {
     this.star = button("Star", "", () => this.#toggleStars());
     this.download = button("Download", "Download as a ZIP file", () => this.#download());
     this.remove = button("Delete", "", () => this.#delete());
-    this.none = button("Select none", "", () => this.grid.select([]));
+    this.none = createButton("link-button", "Select none", "", () => {
+      this.grid.select([]);
+      this.focus();
+    });
     this.#build();
   }
 
@@ -85,9 +90,9 @@ export class ServerGallery {
     openers.append(createElement("span", "", "Open in"), ...this.openButtons);
     openers.firstElementChild?.setAttribute("aria-hidden", "true");
     const actions = createElement("div", "gallery-actions");
-    actions.append(openers, this.star, this.download, this.remove, this.none);
+    actions.append(openers, this.star, this.download, this.remove);
     const results = createElement("div", "gallery-actions gallery-results");
-    results.append(this.facts, this.status, this.undoButton);
+    results.append(this.facts, this.none, this.status, this.undoButton);
     const box = createElement("div", "gallery-grid-box");
     box.append(this.grid.root, this.message);
     this.root.append(this.filters.root, box, results, actions);
@@ -101,7 +106,9 @@ export class ServerGallery {
     this.#showSelection();
   }
 
+  /** Focuses the pictures, as soon as there are some. */
   focus() {
+    this.takesFocus = this.grid.root.hidden;
     this.grid.root.focus();
   }
 
@@ -121,6 +128,7 @@ export class ServerGallery {
     else if (isEmpty) this.#say("The server keeps no pictures of yours yet. Draw some: they appear here.");
     this.onCount(pages.isCounted ? pictures(pages.count) : "");
     this.grid.update();
+    if (this.takesFocus && !this.grid.root.hidden) this.focus();
   }
 
   /** @param {string} text @param {string} [action] */
@@ -135,7 +143,8 @@ export class ServerGallery {
     this.facts.textContent = selected.length === 1 ? factsOf(selected[0]) : selected.length ? `${pictures(selected.length)} selected` : HINT;
     this.star.textContent = selected.length && selected.every(({ favourite }) => favourite) ? "Remove star" : "Star";
     for (const button of this.openButtons) button.disabled = selected.length !== 1 || this.isBusy;
-    for (const button of [this.star, this.download, this.remove, this.none]) button.disabled = !selected.length || this.isBusy;
+    this.none.hidden = !selected.length;
+    for (const button of [this.star, this.download, this.remove]) button.disabled = !selected.length || this.isBusy;
   }
 
   /** One action at a time. @param {string} message @param {() => Promise<string>} action returns what happened */
