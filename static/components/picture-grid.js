@@ -49,8 +49,9 @@ export class PictureGrid {
     this.active = 0;
     /** Where a range of the selection begins. */
     this.anchor = 0;
-    this.columns = 1;
-    this.rowHeight = 1;
+    /** 0 until the grid has a size. */
+    this.columns = 0;
+    this.rowHeight = 0;
     this.rem = 16;
     this.lastTop = 0;
     this.frame = 0;
@@ -77,6 +78,7 @@ export class PictureGrid {
 
   /** Shows the pictures that there are now. */
   update() {
+    if (!this.columns) return this.#resize();
     const count = this.source.count();
     const rows = Math.ceil(count / this.columns);
     this.root.setAttribute("aria-rowcount", String(rows));
@@ -103,8 +105,9 @@ export class PictureGrid {
 
   #resize() {
     if (!this.root.clientWidth) return;
-    const first = Math.floor(this.root.scrollTop / this.rowHeight) * this.columns;
-    const within = this.root.scrollTop % this.rowHeight;
+    const { scrollTop } = this.root;
+    const first = this.columns ? Math.floor(scrollTop / this.rowHeight) * this.columns : 0;
+    const within = this.columns ? scrollTop % this.rowHeight : 0;
     this.rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
     const width = this.content.clientWidth;
     const gap = GAP * this.rem;
@@ -131,7 +134,7 @@ export class PictureGrid {
   /** Shows the rows in the window; costs the same wherever it is. */
   #render() {
     const { scrollTop, clientHeight } = this.root;
-    if (!clientHeight) return;
+    if (!clientHeight || !this.columns) return;
     const isFast = Math.abs(scrollTop - this.lastTop) > clientHeight / 2;
     this.lastTop = scrollTop;
     const count = this.source.count();

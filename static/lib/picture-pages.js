@@ -83,7 +83,7 @@ export class PicturePages {
   async range(first, last) {
     const { loading } = this;
     for (let page = pageOf(first); page <= pageOf(last); page++) {
-      if (this.pages.get(page)?.isStale === false || this.loading !== loading) continue;
+      if (this.pages.get(page)?.isStale === false || this.loading !== loading || this.error) continue;
       await this.#load(page);
     }
     const pictures = Array.from({ length: last - first + 1 }, (_, i) => this.at(first + i));

@@ -128,13 +128,13 @@ pub fn fill(store: &Path, count: i64) {
         SELECT ?1, 0, owner, model, ?2, ?3, ?4, ?5, created + ?5, file, bytes FROM pictures WHERE number = 1";
     for n in 1..count {
         let own = format!("{n:08x}-0000-4000-8000-000000000000");
-        transaction.prepare_cached(&copy_generation).unwrap().execute((&own, &id)).unwrap();
+        transaction.prepare(&copy_generation).unwrap().execute((&own, &id)).unwrap();
         let (class, style, words) =
             (format!("class {}", n % 16), format!("style {}", n % 8), format!("red heart {}", n % 1332));
-        transaction.prepare_cached(copy_picture).unwrap().execute((&own, &class, &style, &words, n)).unwrap();
+        transaction.prepare(copy_picture).unwrap().execute((&own, &class, &style, &words, n)).unwrap();
         let text = "INSERT INTO picture_text (rowid, owner, text) VALUES (last_insert_rowid(), ?1, ?2)";
         transaction
-            .prepare_cached(text)
+            .prepare(text)
             .unwrap()
             .execute((&word, format!("{words} {style} {class} fashion-mnist")))
             .unwrap();
@@ -203,8 +203,8 @@ async fn selected_pictures_are_downloaded_deleted_and_restored() {
     assert_eq!(content[..2], *b"PK");
 
     kept.press_button("Delete").await;
-    kept.until(&format!("{STATUS} === '2 pictures deleted.' && {CELLS} === 2 && {COUNT} === '2 pictures'"))
-        .await;
+    kept.until(&format!("{STATUS} === '2 pictures deleted.'")).await;
+    kept.until(&format!("{CELLS} === 2 && {COUNT} === '2 pictures'")).await;
     kept.press_button("Undo").await;
     kept.until(&format!("{CELLS} === 4 && {SELECTED} === 2")).await;
     // After all are deleted the gallery says so, and undo is still there.
