@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/gallery/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the pictures of your gallery
+         * @description How many pictures match, and of which models, classes and styles they are. The filters are those of the list.
+         */
+        get: operations["getGallerySummary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/gallery/{generation}/{index}": {
         parameters: {
             query?: never;
@@ -735,6 +755,14 @@ export interface components {
             /** @description Newest first. */
             pictures: components["schemas"]["GalleryPicture"][];
         };
+        /** @description The pictures of a model, a class and a style. */
+        GalleryGroup: {
+            class: string;
+            model: string;
+            /** Format: int64 */
+            pictures: number;
+            style?: string | null;
+        };
         /** @description A picture of a gallery. */
         GalleryPicture: {
             class: string;
@@ -759,6 +787,16 @@ export interface components {
             url: string;
             /** @description The prompt, or what the picture shows. */
             words?: string | null;
+        };
+        /** @description How many pictures of a gallery match a filter. */
+        GallerySummary: {
+            /** @description The same by model, class and style. */
+            groups: components["schemas"]["GalleryGroup"][];
+            /**
+             * Format: int64
+             * @description All pictures that match.
+             */
+            pictures: number;
         };
         /** @description A generation, as `GET` answers it and as the events that end a stream do. */
         Generation: {
@@ -1639,6 +1677,8 @@ export interface operations {
             query?: {
                 /** @description Where the page begins: `next` of the page before */
                 cursor?: string;
+                /** @description Pictures to leave out from there on; 0 by default */
+                skip?: number;
                 /** @description The largest number of pictures of the page; 50 by default */
                 limit?: number;
                 /** @description Only pictures of this model */
@@ -1717,6 +1757,62 @@ export interface operations {
                 };
                 content: {
                     "application/zip": string;
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGallerySummary: {
+        parameters: {
+            query?: {
+                /** @description Only pictures of this model */
+                model?: "fashion-mnist" | "emoji";
+                /** @description Only pictures of this class */
+                class?: string;
+                /** @description Only pictures in this style */
+                style?: string;
+                /** @description Only favourites, or only others */
+                favourite?: boolean;
+                /** @description Only pictures whose prompt, subject, style, class or model has words that begin with all of these */
+                search?: string;
+                /** @description Only pictures of this time or later: RFC 3339, UTC */
+                after?: string;
+                /** @description Only pictures before this time: RFC 3339, UTC */
+                before?: string;
+            };
+            header?: {
+                /** @description The secret that the generations were made with; not needed with an API key. */
+                "Rdpm-Client"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers of pictures */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GallerySummary"];
                 };
             };
             /** @description The request can't be answered */
