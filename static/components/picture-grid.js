@@ -135,7 +135,7 @@ export class PictureGrid {
   #render() {
     const { scrollTop, clientHeight } = this.root;
     if (!clientHeight || !this.columns) return;
-    const isFast = Math.abs(scrollTop - this.lastTop) > clientHeight / 2;
+    const isFast = Math.abs(scrollTop - this.lastTop) > this.rowHeight;
     this.lastTop = scrollTop;
     const count = this.source.count();
     const lastRow = Math.ceil(count / this.columns) - 1;
