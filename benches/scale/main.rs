@@ -9,7 +9,13 @@
 //!
 //! It needs the NATS server that `scripts/test` installs.
 
+#[allow(dead_code)] // Of a process's memory, only what is resident now is needed.
+#[path = "../inference/memory.rs"]
+mod memory;
 mod nats;
+#[allow(dead_code)] // The tests start further kinds of servers.
+#[path = "../../tests/nats_server/mod.rs"]
+mod nats_server;
 #[path = "../../tests/program/mod.rs"]
 mod program;
 mod sleeping_backend;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::memory::resident;
 use crate::nats::Nats;
 use crate::program::{Program, rdpm};
 
@@ -32,15 +33,6 @@ pub struct StreamsResult {
     pub bytes: usize,
     /// Resident memory of a gateway for each of its streams.
     pub bytes_of_stream: u64,
-}
-
-struct Worker(Child);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Opens `streams` event streams of jobs that wait, over three gateways, then starts a worker and reads all streams to their
@@ -81,7 +73,8 @@ pub async fn measure(nats: &Nats, streams: usize) -> anyhow::Result<StreamsResul
         };
         jobs.push(answer["id"].as_str().context("a job without an id")?.to_owned());
     }
-    let before: u64 = gateways.iter().map(|(program, _)| resident(program.0.id())).sum();
+    let memory = || gateways.iter().map(|(program, _)| resident(program.0.id())).sum::<anyhow::Result<u64>>();
+    let before = memory()?;
     let opening = Arc::new(Semaphore::new(OPENING));
     let started = Instant::now();
     let mut opened = Vec::new();
@@ -98,10 +91,10 @@ pub async fn measure(nats: &Nats, streams: usize) -> anyhow::Result<StreamsResul
         open_streams.push(stream.await??);
     }
     let opened = started.elapsed();
-    let after: u64 = gateways.iter().map(|(program, _)| resident(program.0.id())).sum();
+    let after = memory()?;
     let mut worker = command("work");
     let started = Instant::now();
-    let _worker = Worker(worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let _worker = Program(worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     let readers: Vec<_> = open_streams.into_iter().map(|stream| tokio::spawn(read_to_end(stream))).collect();
     let mut bytes = 0;
     for reader in readers {
@@ -145,12 +138,4 @@ async fn read_to_end(mut stream: TcpStream) -> anyhow::Result<usize> {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-/// The resident memory of a process in bytes.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kilobytes.unwrap_or_default() << 10
 }

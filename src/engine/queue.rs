@@ -164,9 +164,8 @@ impl Queue {
     }
 
     /// Takes up to `free` images of models that `can_draw` accepts, and up to `extra` more of clients without an image in a
-    /// batch. Each image is one of the client with the fewest images in
-    /// batches; among these, of the job with the fewest; among equal jobs, of the model with the fewest; among these, of the
-    /// earliest job. So a client doesn't wait behind another with many jobs, a job of one image behind a job of sixteen, nor a
+    /// batch. Each image is one of the client with the fewest images in batches; among these, of the job with the fewest; among
+    /// equal jobs, of the model with the fewest; among these, of the earliest job. So a client doesn't wait behind another with many jobs, a job of one image behind a job of sixteen, nor a
     /// model behind another with many jobs; a job that is alone starts all its images together; and no job starves.
     pub fn take_images(
         &mut self,

@@ -12,7 +12,7 @@ import { differences, gridsOf } from "../lib/grids.js";
  * @property {string} label    what was done, or what the picture shows
  * @property {string} png      a data URL
  * @property {number[][][]} grids
- * @property {TreeNode | null} parent
+ * @property {number} differing  the number of codes that are not those of the picture that it was made from
  * @property {TreeNode[]} children
  * @property {() => void} open  shows it, to go on from it
  */
@@ -35,7 +35,7 @@ export class EditTree {
 
   /** Starts a new tree unless the picture is in this one. @param {{picture: Picture, label: string, png: string, grids: number[][][]}} source @param {() => void} open */
   begin({ picture, label, png, grids }, open) {
-    if (!this.find(picture)) this.root = { picture, label, png, grids, parent: null, children: [], open };
+    if (!this.find(picture)) this.root = { picture, label, png, grids, differing: 0, children: [], open };
     this.show(picture);
   }
 
@@ -43,7 +43,8 @@ export class EditTree {
   add(from, picture, label, open) {
     const parent = this.find(from);
     if (!parent || this.find(picture)) return;
-    parent.children.push({ picture, label, png: picture.png, grids: gridsOf(picture), parent, children: [], open });
+    const grids = gridsOf(picture);
+    parent.children.push({ picture, label, png: picture.png, grids, differing: differences(parent.grids, grids), children: [], open });
   }
 
   /** @param {Picture} picture */
@@ -58,15 +59,14 @@ export class EditTree {
   /** @param {TreeNode} node */
   #item(node) {
     const item = document.createElement("li");
-    const { parent, picture } = node;
     const button = createButton("tree-node", "", "", () => node.open());
-    if (picture === this.shown) button.setAttribute("aria-current", "true");
+    if (node.picture === this.shown) button.setAttribute("aria-current", "true");
     const image = new Image(56, 56);
     image.src = node.png;
     image.alt = "";
     const text = createElement("span", "tree-text");
     text.append(createElement("strong", "", node.label));
-    if (parent) text.append(createElement("span", "", `${differences(parent.grids, node.grids)} tokens differ`));
+    if (node !== this.root) text.append(createElement("span", "", `${node.differing} tokens differ`));
     button.append(image, text);
     item.append(button);
     if (node.children.length) {

@@ -49,8 +49,8 @@ export class EditView extends RunView {
     this.tree = new EditTree(root);
     /** @type {Source | null} */
     this.source = null;
-    /** What was done with the source, for the tree. */
-    this.deed = "";
+    /** What is done with the source, for the tree. */
+    this.taskLabel = "";
     /** What is drawn: a picture to edit, an edit of it, or a branch. @type {"source" | "edit" | "branch"} */
     this.task = "edit";
     /** Index of the picture in the viewer. */
@@ -208,11 +208,11 @@ export class EditView extends RunView {
   }
 
   /** Adds the results to the tree, below what they were made from. @param {Run} run */
-  #growTree(run) {
-    const { source, address, deed } = this;
+  #addToTree(run) {
+    const { source, address, taskLabel } = this;
     if (!source) return;
     run.pictures.forEach((picture, index) => {
-      const label = this.task === "edit" ? `${deed}: ${picture.label}` : deed;
+      const label = this.task === "edit" ? `${taskLabel}: ${picture.label}` : taskLabel;
       this.tree.add(source.picture, picture, label, () => this.#goTo(address, () => this.edit(run, index)));
     });
     this.tree.show(run.pictures[this.index]);
@@ -250,7 +250,7 @@ export class EditView extends RunView {
       return;
     }
     this.settings = settings;
-    this.deed = `${this.mask.count} cells`;
+    this.taskLabel = `${this.mask.count} cells`;
     this.address = this.#addressOf(settings);
     this.page.setAddress(this.address, Boolean(this.run));
     this.#draw("edit", new Run(this.#editRequests(settings)));
@@ -305,7 +305,7 @@ export class EditView extends RunView {
       this.pending = undefined;
       return;
     }
-    this.#growTree(run);
+    this.#addToTree(run);
     const seconds = run.restored ? "" : ` in ${run.seconds.toFixed(1)} s`;
     const what = this.task === "branch" ? "The steps before the changed token are those of the original." : "Kept cells have the tokens of the original.";
     this.status.show("completed", `Done${seconds}. ${what} Choose Edit below the picture to go on with it.`);
@@ -354,7 +354,7 @@ export class EditView extends RunView {
     const one = { ...settings, seeds: [source.draws.seed], count: 1 };
     const { count: _, cells: __, image: ___, from_step: ____, ...base } = source.request.tokens || source.recipe ? source.request : toRequests(one)[0];
     this.settings = one;
-    this.deed = `Step ${step}, row ${row + 1}, column ${column + 1}: code ${code}`;
+    this.taskLabel = `Step ${step}, row ${row + 1}, column ${column + 1}: code ${code}`;
     this.address = this.#addressOf(one, change);
     this.page.setAddress(this.address, true);
     const branch = new Run([{ ...base, ...source.draws, count: 1, tokens: { ...source.noise, tokens: kept } }]);
@@ -426,7 +426,7 @@ export class EditView extends RunView {
     this.address = address;
     this.settings = undefined;
     if (isEdit) this.mask.reset(fromHex(query.get("cells") ?? ""));
-    this.deed = `${this.mask.count} cells`;
+    this.taskLabel = `${this.mask.count} cells`;
     this.#draw(isEdit ? "edit" : "branch", run);
   }
 }

