@@ -1,6 +1,8 @@
 //! Wrong settings, wrong messages, and servers that aren't there.
 
 use std::fs;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -87,8 +89,16 @@ async fn wait_for_text(path: &std::path::Path, text: &str) {
 async fn request_never_meets_other_weights() {
     let system = System::start();
     let gateway = system.gateway();
-    // Another precision is another version.
-    let other = system.worker_with(&["--precision", "bf16"]);
+    // A file that differs in one byte makes another version.
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
+    let folder = system.folder.path().join("weights");
+    let changed = folder.join("fashion-mnist");
+    fs::create_dir_all(&changed).unwrap();
+    fs::copy(weights.join("model.safetensors"), changed.join("model.safetensors")).unwrap();
+    fs::write(changed.join("config.json"), fs::read_to_string(weights.join("config.json")).unwrap() + "\n")
+        .unwrap();
+    let mut command = system.rdpm("work");
+    let other = Process::start(command.env("RDPM_WEIGHTS", &folder).stdout(Stdio::null()));
     gateway.wait_for_workers(1).await;
     let id = gateway.post(&body(2, 1)).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
