@@ -1,10 +1,14 @@
 //! The program as a person runs it: what it writes, what it says, how it ends.
 
+#[allow(dead_code)] // These programs end by themselves.
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use image::{AnimationDecoder, ColorType, DynamicImage};
+use program::rdpm;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -25,9 +29,7 @@ impl TestFolder {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rdpm"));
-        command.args(arguments).current_dir(self.0.path());
-        command.env("RDPM_WEIGHTS", shipped()).env("RDPM_DEVICE", "cpu").output().unwrap()
+        rdpm().args(arguments).current_dir(self.0.path()).output().unwrap()
     }
 
     /// Standard output of a run that must succeed.
