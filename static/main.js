@@ -161,6 +161,17 @@ document.addEventListener("edit-picture", async (event) => {
   /** @type {any} */ (views.edit)?.edit(run, index);
 });
 
+document.addEventListener("interpolate-picture", async (event) => {
+  const { run, index } = /** @type {CustomEvent} */ (event).detail;
+  try {
+    const { openInterpolation } = await import("./components/interpolation.js");
+    await openInterpolation(run, index, drawView.history);
+    if (byId("notice").textContent === LOAD_ERROR) page.showNotice("");
+  } catch {
+    page.showNotice(LOAD_ERROR);
+  }
+});
+
 // Dialogs are loaded when they are first opened.
 document.addEventListener("click", async (event) => {
   const opener = /** @type {HTMLElement | null} */ (/** @type {HTMLElement} */ (event.target).closest?.("[data-open]"));

@@ -350,8 +350,9 @@ fn addresses() {
 }
 
 /// Every route that takes a body, with the other addresses of the OpenAI-compatible API.
-const POST_PATHS: [&str; 11] = [
+const POST_PATHS: [&str; 12] = [
     "/api/v1/generations",
+    "/api/v1/interpolations",
     "/api/v1/tokenizations",
     "/api/v1/decode",
     "/v1/images/edits",
@@ -419,7 +420,7 @@ fn openai_bodies_at_other_addresses() {
     let deployment =
         "[a-zA-Z0-9%.{}_~-]{1,20}".prop_map(|name| format!("/openai/deployments/{name}/images/generations"));
     let paths =
-        prop_oneof![prop::sample::select(POST_PATHS[5..].to_vec()).prop_map(str::to_owned), deployment];
+        prop_oneof![prop::sample::select(POST_PATHS[6..].to_vec()).prop_map(str::to_owned), deployment];
     let queries = "(api-version(=[a-z0-9-]{0,12})?&?|[a-z{}]{0,4}=?){0,3}";
     run(1000, (paths, queries, object(OPENAI), damage()), |(path, query, body, damage)| {
         let bytes = damaged(body.to_string().into_bytes(), &damage);

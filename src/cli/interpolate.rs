@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rdpm::model::{ImageSeed, Model, SamplingSettings};
+use rdpm::model::{ImageSeed, Interpolation, InterpolationEnd, Model, SamplingSettings};
 use rdpm::picture::{Animation, AnimationFormat, enlarge};
 
 use super::ModelArguments;
@@ -59,16 +59,18 @@ impl Interpolate {
             bail!("--at-step is {step}; allowed: integers from 0 to {last}");
         }
         let (settings, seed) = self.redraw.read(config)?;
-        let ends = [&from, &to].map(|end| end.tokens(&model, &settings, seed, step));
-        let [from, to] = ends;
-        let (from, to) = (from?, to?);
-        let ends = [(from.noise, &from.grids[..step]), (to.noise, &to.grids[..step])];
-        let states = (0..self.frames)
-            .map(|frame| model.start_between(&settings, ends, f64::from(frame) / f64::from(self.frames - 1)));
-        let images: Vec<_> = draw(&model, states.collect())?.into_iter().map(|drawn| drawn.image).collect();
+        let [from, to] = [&from, &to].map(|end| end.tokens(&model, &settings, seed, step));
+        let end = |Tokens { noise, grids }| InterpolationEnd { settings: settings.clone(), noise, grids };
+        let ends = [end(from?), end(to?)];
+        let state = |frame| {
+            let weight = f64::from(frame) / f64::from(self.frames - 1);
+            model.start_between(&ends, Interpolation::Step(step), weight)
+        };
+        let states: Vec<_> = (0..self.frames).map(state).collect::<Result<_, _>>()?;
+        let images: Vec<_> = draw(&model, states)?.into_iter().map(|drawn| drawn.image).collect();
         if extension(&self.output) == "gif" {
             let frames = images.iter().map(|image| enlarge(image, self.redraw.scale)).collect();
-            let animation = Animation { frames, delay: Duration::from_millis(self.delay) };
+            let animation = Animation::new(frames).with_delay(Duration::from_millis(self.delay));
             let file = animation.encode(AnimationFormat::Gif, None)?;
             let name = self.output.display();
             std::fs::write(&self.output, file).with_context(|| format!("{name} can't be written"))?;

@@ -77,9 +77,8 @@ impl Backend for Model {
                 self.start_edit(settings, draws, image, *from_step, free)?
             }
             Origin::Tokens(GivenTokens { given, noise }) => self.start_given(settings, *noise, draws, given),
-            Origin::Between(ends) => {
-                let weight = f64::from(index) / f64::from(request.count() - 1);
-                self.start_between(settings, ends.each_ref().map(|end| (end.noise, &end.grids[..])), weight)
+            Origin::Between(between) => {
+                self.start_between(between.ends(), between.kind(), between.weight(index))?
             }
         };
         Ok(state.with_alternatives(request.alternatives()))

@@ -45,7 +45,7 @@
 //!
 //! | Question | File |
 //! |---|---|
-//! | What can a client request, and what does it see? | `request`, `event`, `subscription`, `error`, `options` |
+//! | What can a client request, and what does it see? | `request`, `between`, `event`, `subscription`, `error`, `options` |
 //! | How is a request written and read again? | `serialized_request` |
 //! | What is a job, and how does its state change? | `job` |
 //! | In which order do images start? | `queue` |
@@ -66,6 +66,7 @@
 mod backend;
 mod batch_step;
 mod batching;
+mod between;
 mod error;
 mod eta;
 mod event;
@@ -105,6 +106,7 @@ use prometheus_client::registry::Registry;
 
 pub use crate::model::ModelInfo;
 pub use backend::{Backend, FolderLoader, Loader};
+pub use between::Between;
 pub use error::{StartError, SubmitError, TokenizeError};
 pub use event::{
     Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status, StepImage, StepPreview,
@@ -113,7 +115,7 @@ pub use model_handle::ModelHandle;
 pub use observer::{EndedJob, Observer};
 pub use options::{Batching, ModelLoading, Options};
 pub use replica::{JobEnd, LiveJob, Replica};
-pub use request::{ClientId, GivenTokens, InitImage, InterpolationEnd, MAX_COUNT, Origin, Request, SEED_MAX};
+pub use request::{ClientId, GivenTokens, InitImage, MAX_COUNT, Origin, Request, SEED_MAX};
 pub use serialized_request::{InvalidRequest, SerializedRequest};
 pub use subscription::Subscription;
 pub use supervision::Failure;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 
+use super::between::Between;
 use super::model_handle::ModelHandle;
-use crate::model::{Given, ImageSeed, ModelError, SamplingSettings, preprocess};
+use crate::model::{
+    Given, ImageSeed, Interpolation, InterpolationEnd, ModelError, SamplingSettings, preprocess,
+};
 use crate::picture::{Provenance, TokenFile};
 
 /// The largest number of images in one job.
@@ -78,7 +81,8 @@ pub enum Origin {
     Noise,
     Image(InitImage),
     Tokens(GivenTokens),
-    Between(Arc<[InterpolationEnd; 2]>),
+    /// Between two others.
+    Between(Between),
 }
 
 /// An image that a job starts from.
@@ -97,14 +101,6 @@ pub struct InitImage {
 pub struct GivenTokens {
     pub given: Arc<Given>,
     pub noise: ImageSeed,
-}
-
-/// An image at the end of an interpolation.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InterpolationEnd {
-    pub noise: ImageSeed,
-    /// Its first k grids, n codes each.
-    pub grids: Vec<Vec<u32>>,
 }
 
 impl Request {
@@ -218,25 +214,32 @@ impl Request {
     /// Makes image `i` of `count` the one at i ∕ (count − 1) of the way between two others.
     ///
     /// # Errors
-    /// [`ModelError::Setting`] unless both have the same number of grids, 0 to T − 1, of the model's shape, and `count` is at least
-    /// 2.
-    pub fn with_interpolation(self, ends: [InterpolationEnd; 2]) -> Result<Self, ModelError> {
-        let config = &self.model.config;
-        let (positions, codes) = (config.positions(), config.trajectory.codes);
-        let is_valid =
-            |grid: &Vec<u32>| grid.len() == positions && grid.iter().all(|&code| (code as usize) < codes);
-        let lengths = ends.each_ref().map(|end| end.grids.len());
-        if lengths[0] != lengths[1]
-            || lengths[0] >= config.steps()
-            || !ends.iter().all(|end| end.grids.iter().all(is_valid))
-        {
-            let allowed = format!("grids of the model {}, as many of both", config.name);
-            return Err(out_of_range("tokens", format!("{lengths:?} grids"), allowed));
+    /// As in [`Between::new`].
+    pub fn with_interpolation(
+        self,
+        ends: [InterpolationEnd; 2],
+        kind: Interpolation,
+    ) -> Result<Self, ModelError> {
+        let between = Between::new(&self.model.config, ends, kind, self.count)?;
+        Ok(self.with_frames(between))
+    }
+
+    /// Makes the images frames of an interpolation.
+    pub(super) fn with_frames(self, between: Between) -> Self {
+        Self { origin: Origin::Between(between), ..self }
+    }
+
+    /// The request for one of its images alone, of no client. It gives the same image.
+    #[must_use]
+    pub fn part(&self, index: u32) -> Self {
+        let mut part = self.clone();
+        part.first = self.first.saturating_add(index);
+        part.count = 1;
+        part.client = None;
+        if let Origin::Between(between) = part.origin {
+            part.origin = Origin::Between(between.from_frame(index));
         }
-        if self.count < 2 {
-            return Err(out_of_range("frames", self.count, format!("integers from 2 to {MAX_COUNT}")));
-        }
-        Ok(Self { origin: Origin::Between(Arc::new(ends)), ..self })
+        part
     }
 
     /// Sets whether the job is canceled when its last subscriber has been gone for
@@ -256,9 +259,17 @@ impl Request {
         &self.model
     }
 
-    /// The settings of the sampler, the same for all images.
+    /// The settings of the sampler: of all images, except of those between two others that have settings of their own.
     pub fn settings(&self) -> &SamplingSettings {
         &self.settings
+    }
+
+    /// The settings of one image.
+    pub fn settings_of(&self, index: u32) -> &SamplingSettings {
+        match &self.origin {
+            Origin::Between(between) => &between.nearer(index).settings,
+            _ => &self.settings,
+        }
     }
 
     /// What image number `index` is made from, as image files record it.
@@ -267,10 +278,11 @@ impl Request {
     pub fn provenance(&self, index: u32, tokens: Option<&[Vec<u32>]>) -> Provenance {
         let (config, draws) = (&self.model.config, self.draws(index));
         let from_step = self.init_image().map(|init| init.from_step).filter(|step| *step > 0);
-        let mut provenance = Provenance::new(config, &self.settings, draws.seed, draws.index);
+        let settings = self.settings_of(index);
+        let mut provenance = Provenance::new(config, settings, draws.seed, draws.index);
         let noise = self.noise(index);
         if !matches!(self.origin, Origin::Noise) {
-            let subject = self.settings.subject(config, noise.seed, noise.index);
+            let subject = settings.subject(config, noise.seed, noise.index);
             provenance.subject = subject.map(str::to_owned);
             let file = tokens.and_then(|grids| {
                 TokenFile::new(&config.name, Some(&self.model.version), noise.seed, noise.index, grids).ok()
@@ -287,7 +299,7 @@ impl Request {
     /// Says what image number `index` shows: its subject and style, or the class, if the model is told classes only.
     pub fn describe_image(&self, index: u32) -> String {
         let noise = self.noise(index);
-        self.settings.describe(&self.model.config, noise.seed, noise.index)
+        self.settings_of(index).describe(&self.model.config, noise.seed, noise.index)
     }
 
     /// What the uniform random numbers of an image are drawn with.
@@ -295,13 +307,13 @@ impl Request {
         ImageSeed::new(self.seed, self.first.saturating_add(index))
     }
 
-    /// What the noise of an image is drawn with, and its subject and style where the settings name none. Of an interpolation,
-    /// those of its first end.
+    /// What the noise of an image is drawn with, and its subject and style where the settings name none. Of an
+    /// image between two others, those of the nearer one.
     pub fn noise(&self, index: u32) -> ImageSeed {
         match &self.origin {
             Origin::Noise | Origin::Image(_) => self.draws(index),
             Origin::Tokens(tokens) => tokens.noise,
-            Origin::Between(ends) => ends[0].noise,
+            Origin::Between(between) => between.nearer(index).noise,
         }
     }
 
@@ -354,7 +366,7 @@ impl Request {
             Origin::Noise => 0,
             Origin::Image(init) => init.image.as_bytes().len(),
             Origin::Tokens(tokens) => size_of_val(tokens.given.codes()),
-            Origin::Between(ends) => ends.iter().flat_map(|end| &end.grids).map(|grid| 4 * grid.len()).sum(),
+            Origin::Between(between) => between.byte_size(),
         }
     }
 
@@ -379,7 +391,7 @@ impl Request {
             Origin::Noise => 0,
             Origin::Image(init) => init.from_step,
             Origin::Tokens(tokens) => tokens.given.leading_steps().min(steps - 1),
-            Origin::Between(ends) => ends[0].grids.len(),
+            Origin::Between(between) => between.steps_done(steps),
         };
         steps - done
     }

@@ -5,9 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use image::{DynamicImage, ImageFormat};
 use serde::{Deserialize, Serialize};
 
+use super::between::Between;
 use super::model_handle::ModelHandle;
-use super::request::{GivenTokens, InterpolationEnd, Origin, Request};
-use crate::model::{Config, Given, ImageSeed, ModelError, SamplingOptions, SamplingSettings};
+use super::request::{GivenTokens, Origin, Request};
+use crate::model::{
+    Config, Given, ImageSeed, Interpolation, InterpolationEnd, ModelError, SamplingOptions, SamplingSettings,
+};
 use crate::picture::{PictureError, encode_png};
 
 /// A request without its client. It has everything that its images follow from, the seed included.
@@ -47,15 +50,24 @@ enum SerializedOrigin {
         /// Seed and index of the noise.
         noise: (u64, u32),
     },
-    Between([SerializedEnd; 2]),
+    Between {
+        ends: Box<[SerializedEnd; 2]>,
+        /// The step whose latents are interpolated; `None`: the last latents are, and nothing is drawn.
+        step: Option<usize>,
+        /// The frame of the first image, and the number of all.
+        frame: u32,
+        frames: u32,
+    },
 }
 
 /// An end of an interpolation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct SerializedEnd {
+    class: usize,
+    options: SamplingOptions,
     /// Seed and index of the noise.
     noise: (u64, u32),
-    /// The first k grids.
+    /// All grids, or the first ones.
     grids: Vec<Vec<u32>>,
 }
 
@@ -130,12 +142,19 @@ impl SerializedOrigin {
                 is_shown: given.is_shown(),
                 noise: seed(*noise),
             },
-            Origin::Between(ends) => {
+            Origin::Between(between) => {
                 let end = |end: &InterpolationEnd| SerializedEnd {
+                    class: end.settings.class(),
+                    options: end.settings.options().clone(),
                     noise: seed(end.noise),
                     grids: end.grids.clone(),
                 };
-                Self::Between(ends.each_ref().map(end))
+                let step = match between.kind() {
+                    Interpolation::Step(step) => Some(step),
+                    Interpolation::Latent => None,
+                };
+                let ends = Box::new(between.ends().each_ref().map(end));
+                Self::Between { ends, step, frame: between.first(), frames: between.frames() }
             }
         })
     }
@@ -160,9 +179,20 @@ impl SerializedOrigin {
                 let given = if is_shown { given.shown() } else { given };
                 request.with_given(given, noise(seed))
             }
-            Self::Between(ends) => {
-                let ends = ends.map(|end| InterpolationEnd { noise: noise(end.noise), grids: end.grids });
-                request.with_interpolation(ends)?
+            Self::Between { ends, step, frame, frames } => {
+                let config = &request.model().config;
+                let end = |end: SerializedEnd| {
+                    let settings = SamplingSettings::with_options(config, end.class, end.options)?;
+                    Ok::<_, ModelError>(InterpolationEnd {
+                        settings,
+                        noise: noise(end.noise),
+                        grids: end.grids,
+                    })
+                };
+                let [first, second] = (*ends).map(end);
+                let kind = step.map_or(Interpolation::Latent, Interpolation::Step);
+                let between = Between::new(config, [first?, second?], kind, frames)?.from_frame(frame);
+                request.with_frames(between)
             }
         })
     }

@@ -62,7 +62,7 @@
 //!    `version`, `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
 //! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
-//! 5. [`precision`](Precision), `networks`, `image_processor`, `rdpm` ([`Model`]), `precision_setting`, [`sampler`] ([`Sampler`]: from noise to images)
+//! 5. [`precision`](Precision), `networks`, `image_processor`, `rdpm` ([`Model`]), `interpolation`, `precision_setting`, [`sampler`] ([`Sampler`]: from noise to images)
 
 mod captioner;
 pub mod code_sampling;
@@ -78,6 +78,7 @@ mod given;
 mod guidance;
 mod guidance_steps;
 mod image_processor;
+mod interpolation;
 mod model_info;
 mod networks;
 mod palette;
@@ -107,6 +108,7 @@ pub use error::ModelError;
 pub use given::Given;
 pub use guidance_steps::GuidanceSteps;
 pub use image_processor::{preprocess, preprocess_oriented};
+pub use interpolation::{Interpolation, InterpolationEnd};
 pub use model_info::ModelInfo;
 pub use precision::Precision;
 pub use precision_setting::PrecisionSetting;

@@ -281,23 +281,6 @@ impl Model {
         state.with_given(Arc::clone(given))
     }
 
-    /// Starts an image between two others: its eps and its z_k are the spherical interpolations of theirs, at `weight` from
-    /// 0 (the first) to 1. Each of the others is its noise and its first k codes of each position, k in 0..=T. The codes after
-    /// step k are drawn with the generator of the nearer one.
-    pub fn start_between(
-        &self,
-        settings: &SamplingSettings,
-        ends: [(ImageSeed, &[Vec<u32>]); 2],
-        weight: f64,
-    ) -> SamplerState {
-        let [first, second] = ends.map(|(seed, grids)| {
-            let mut state = self.start_with(settings, seed, seed);
-            state.take_given(grids, &self.codebook);
-            state
-        });
-        SamplerState::between(first, second, weight)
-    }
-
     /// Encodes an image to T token grids from the noise of a seed. The image may have any size: it is
     /// [preprocessed](preprocess).
     ///
@@ -319,7 +302,7 @@ impl Model {
     }
 
     /// The noise of a seed, n · c numbers.
-    fn noise(&self, seed: ImageSeed) -> Vec<f32> {
+    pub(super) fn noise(&self, seed: ImageSeed) -> Vec<f32> {
         let len = self.config.positions() * self.config.latent.channels;
         random::standard_normal(&mut seed.generator(), len)
     }

@@ -69,14 +69,19 @@ impl SamplerState {
         }
     }
 
-    /// The state between two others that have done the same steps: at `weight` from 0 (the first) to 1, with the settings of
-    /// the first and the generator of the nearer one.
+    /// The state between two others that have done the same steps: at `weight` from 0 (the first) to 1, with the settings and
+    /// the generator of the nearer one. At its ends it is that one.
     pub(super) fn between(first: Self, second: Self, weight: f64) -> Self {
+        if weight <= 0.0 {
+            return first;
+        }
+        if weight >= 1.0 {
+            return second;
+        }
         let eps = trajectory::interpolate(&first.eps, &second.eps, weight);
         let z = trajectory::interpolate(&first.z, &second.z, weight);
-        let settings = first.settings.clone();
         let nearer = if weight < 0.5 { first } else { second };
-        Self { settings, eps, z, codes: None, ..nearer }
+        Self { eps, z, codes: None, ..nearer }
     }
 
     /// Sets whether steps record the most probable codes of each position ([`Step::alternatives`]). Default: false.

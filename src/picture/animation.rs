@@ -1,4 +1,4 @@
-//! Animations: one frame per step, the last shown longer, in an endless loop.
+//! Animations: one frame per step, the last shown longer, in an endless loop; or frames back and forth.
 
 use std::time::Duration;
 
@@ -52,15 +52,30 @@ impl AnimationFormat {
 #[derive(Debug)]
 pub struct Animation {
     /// The frames, all of one size, at least one.
-    pub frames: Vec<DynamicImage>,
-    /// The duration of each frame except the last, which is shown six times as long.
-    pub delay: Duration,
+    frames: Vec<DynamicImage>,
+    /// The duration of each frame.
+    delay: Duration,
+    /// Whether the last is shown six times as long.
+    holds_last: bool,
 }
 
 impl Animation {
-    /// An animation with the default duration of a frame.
+    /// An animation with the default duration of a frame. The last is shown six times as long.
     pub fn new(frames: Vec<DynamicImage>) -> Self {
-        Self { frames, delay: DEFAULT_FRAME_DELAY }
+        Self { frames, delay: DEFAULT_FRAME_DELAY, holds_last: true }
+    }
+
+    /// The same with another duration of a frame.
+    pub fn with_delay(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// The same followed by its frames in the opposite order, without a longer one.
+    pub fn back_and_forth(mut self) -> Self {
+        let back: Vec<_> = self.frames.iter().skip(1).rev().skip(1).cloned().collect();
+        self.frames.extend(back);
+        self.holds_last = false;
+        self
     }
 
     /// Writes the animation as a file. GIF does not contain the provenance.
@@ -90,6 +105,10 @@ impl Animation {
 
     fn milliseconds(&self, frame: usize) -> u32 {
         let delay = u32::try_from(self.delay.as_millis()).unwrap_or(u32::MAX);
-        if frame + 1 == self.frames.len() { delay.saturating_mul(LAST_FRAME_FACTOR) } else { delay }
+        if self.holds_last && frame + 1 == self.frames.len() {
+            delay.saturating_mul(LAST_FRAME_FACTOR)
+        } else {
+            delay
+        }
     }
 }

@@ -190,9 +190,7 @@ impl Shared {
     ) -> bool {
         let mut results = Vec::new();
         for image in images {
-            let part = request.clone().with_first(request.first() + image).with_client(None);
-            let part = part.with_count(1).ok().and_then(|part| RequestMessage::new(&part).ok());
-            let Some(message) = part else { continue };
+            let Ok(message) = RequestMessage::new(&request.part(image)) else { continue };
             let task = ImageTask { job: id.to_string(), image, request: message };
             let Ok(payload) = encode(&task, &[]) else { continue };
             let subject = self.names.work(request.model(), id, image);

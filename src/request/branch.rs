@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::FieldError;
 use crate::engine::{JobId, Request, SEED_MAX, Snapshot};
-use crate::model::{Config, Given, ImageSeed};
+use crate::model::{Config, Given, ImageSeed, SamplingSettings};
 
 /// What `from` may be.
 const FROM: &str = "{\"generation\": ID, \"image\": INDEX, \"step\": T, \"changes\": [{\"row\", \"column\", \"code\"}]} with the \
@@ -122,14 +122,26 @@ impl Branch {
     }
 }
 
-fn is_present(values: &Map<String, Value>, name: &str) -> bool {
+pub(super) fn is_present(values: &Map<String, Value>, name: &str) -> bool {
     values.get(name).is_some_and(|value| !value.is_null())
 }
 
 fn inherit(values: &mut Map<String, Value>, request: &Request, image: u32) {
-    let settings = request.settings();
+    let settings = request.settings_of(image);
     let mut inherited = Map::new();
     inherited.insert("model".into(), settings.model().into());
+    if !is_present(values, "seed") && !is_present(values, "index") {
+        let draws = request.draws(image);
+        inherited.insert("seed".into(), draws.seed.into());
+        inherited.insert("index".into(), draws.index.into());
+    }
+    insert_absent(values, inherited);
+    inherit_settings(values, settings);
+}
+
+/// Gives absent fields the values of these settings: class or prompt, and options.
+pub(super) fn inherit_settings(values: &mut Map<String, Value>, settings: &SamplingSettings) {
+    let mut inherited = Map::new();
     if let Ok(Value::Object(options)) = serde_json::to_value(settings.options()) {
         inherited.extend(options);
     }
@@ -138,12 +150,11 @@ fn inherit(values: &mut Map<String, Value>, request: &Request, image: u32) {
     } else {
         inherited.insert("class".into(), settings.class().into());
     }
-    if !is_present(values, "seed") && !is_present(values, "index") {
-        let draws = request.draws(image);
-        inherited.insert("seed".into(), draws.seed.into());
-        inherited.insert("index".into(), draws.index.into());
-    }
-    for (name, value) in inherited {
+    insert_absent(values, inherited);
+}
+
+fn insert_absent(values: &mut Map<String, Value>, others: Map<String, Value>) {
+    for (name, value) in others {
         if !is_present(values, &name) {
             values.insert(name, value);
         }

@@ -61,6 +61,14 @@ impl FieldErrors {
         self.omitted
     }
 
+    /// The same errors of fields of an object, which is the field `outer`.
+    pub fn within(mut self, outer: &str) -> Self {
+        for error in &mut self.listed {
+            error.field = shorten(&format!("{outer}.{}", error.field));
+        }
+        self
+    }
+
     /// # Errors
     /// Itself, unless it is empty.
     pub fn into_result(self) -> Result<(), Self> {

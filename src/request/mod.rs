@@ -18,6 +18,9 @@ mod error;
 mod field;
 mod generation;
 mod generation_fields;
+mod interpolation;
+mod interpolation_end;
+mod interpolation_fields;
 mod native;
 mod reader;
 mod schema;
@@ -31,6 +34,11 @@ pub use generation::{
 };
 pub use generation_fields::{
     COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
+};
+pub use interpolation::{EndRequest, InterpolationRequest};
+pub use interpolation_end::EndSource;
+pub use interpolation_fields::{
+    INTERPOLATION_FIELDS, InterpolationDraft, drawn_fields, interpolation_end_schema,
 };
 pub use reader::{IMAGES, Reader, integer, model_names, text_value};
 pub use schema::{ObjectSchema, choice_schemas, defaults_schema, limits, limits_schema, option_schemas};

@@ -2,6 +2,7 @@
 /** Pictures drawn earlier in this browser: the last runs in a row; the gallery shows all pictures. */
 import { isForThisModel, withoutPick } from "../lib/address.js";
 import { createElement, part } from "../lib/dom.js";
+import { model } from "../lib/model.js";
 
 /**
  * @typedef {import("../lib/picture-store.js").StoredPicture} StoredPicture
@@ -107,6 +108,20 @@ export class History {
     } catch {
       return [];
     }
+  }
+
+  /** The pictures of this model, the newest first, each with a way to read its steps. @returns {Promise<{picture: StoredPicture, read: () => Promise<Entry>}[]>} */
+  async pictures() {
+    const { pictureStore } = await this.#load();
+    const pictures = (await pictureStore.list()).filter((picture) => picture.model === model.name);
+    return pictures.map((picture) => ({
+      picture,
+      read: async () => {
+        const [entry] = await pictureStore.entries([picture]);
+        if (!entry) throw new Error("This picture is no longer stored.");
+        return entry;
+      },
+    }));
   }
 
   async show() {

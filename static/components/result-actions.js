@@ -31,6 +31,8 @@ export class ResultActions {
     this.copyImageButton = /** @type {HTMLButtonElement} */ (part(root, "copy-image"));
     this.shareButton = /** @type {HTMLButtonElement} */ (part(root, "share"));
     this.editButton = /** @type {HTMLButtonElement} */ (part(root, "edit"));
+    /** Only where pictures are drawn from settings. @type {HTMLButtonElement | null} */
+    this.interpolateButton = part(root, "interpolate");
     this.shareButton.hidden = !canShareFiles();
     this.status = /** @type {HTMLElement} */ (part(root, "action-status"));
     this.fallbackText = /** @type {HTMLTextAreaElement} */ (root.querySelector("textarea"));
@@ -93,7 +95,7 @@ export class ResultActions {
     const reason = this.ready ? "" : this.run ? NOT_FINISHED : NO_PICTURE;
     this.download.setAttribute("aria-disabled", String(!this.ready));
     this.download.title = reason;
-    this.editButton.setAttribute("aria-disabled", String(!this.ready));
+    for (const button of [this.editButton, this.interpolateButton]) button?.setAttribute("aria-disabled", String(!this.ready));
     if (!this.ready) {
       this.download.removeAttribute("href");
       if (!this.run) this.summary.textContent = this.hint;
@@ -125,6 +127,7 @@ export class ResultActions {
     if (button === this.copyImageButton) this.#copyImage(this.panel.options);
     if (button === this.shareButton) this.#share(this.panel.options);
     if (button === this.editButton) this.root.dispatchEvent(new CustomEvent("edit-picture", { bubbles: true, detail: { run: this.run, index: this.index } }));
+    if (button === this.interpolateButton) this.root.dispatchEvent(new CustomEvent("interpolate-picture", { bubbles: true, detail: { run: this.run, index: this.index } }));
     const { copy } = /** @type {HTMLElement} */ (button).dataset;
     if (copy && this.run) this.#copyText(copy, this.run);
   }

@@ -17,6 +17,7 @@ import { clientToken } from "./client-token.js";
 export const ROOT = document.querySelector('meta[name="rdpm-root"]')?.getAttribute("content") ?? "";
 
 export const GENERATIONS = `${ROOT}/api/v1/generations`;
+export const INTERPOLATIONS = `${ROOT}/api/v1/interpolations`;
 
 const UNREACHABLE = "The server can’t be reached. Check that it is running, then try again.";
 
@@ -40,6 +41,9 @@ export class ApiError extends Error {
 /** @param {object} request @returns {Promise<Accepted>} */
 export const createGeneration = (request) => post(GENERATIONS, request);
 
+/** @param {object} request @returns {Promise<Accepted>} */
+export const createInterpolation = (request) => post(INTERPOLATIONS, request);
+
 /** @param {string} url @returns {Promise<Generation>} */
 export const getGeneration = (url) => send(url);
 
@@ -53,6 +57,12 @@ export const cancelGeneration = (url) => send(url, { method: "DELETE" });
  */
 export async function getAnimation(url, { which, scale, index, format }) {
   const response = await getFile(`${url}/animation.${format}?which=${which}&scale=${scale}&index=${index}`);
+  return response.blob();
+}
+
+/** The pictures of a generation as a GIF, back and forth. @param {string} url of the generation @param {{scale: number, delay: number}} query @returns {Promise<Blob>} */
+export async function getFilm(url, { scale, delay }) {
+  const response = await getFile(`${url}/animation.gif?which=images&back_and_forth=true&scale=${scale}&delay=${delay}`);
   return response.blob();
 }
 

@@ -26,5 +26,8 @@ export const samplingOptions = [...inputs].map(({ name, dataset }) => ({
 /** The value of each option. @param {(option: SamplingOption) => number} value @returns {OptionValues} */
 export const optionValues = (value) => Object.fromEntries(samplingOptions.map((option) => [option.name, value(option)]));
 
+/** The options that a request has. @param {Record<string, any>} request @returns {OptionValues} */
+export const sampledOptions = (request) => Object.fromEntries(samplingOptions.flatMap(({ name }) => (request[name] === undefined ? [] : [[name, request[name]]])));
+
 /** The options that are not off. @param {OptionValues} values */
 export const activeOptions = (values) => samplingOptions.filter(({ name, off }) => values[name] !== off);

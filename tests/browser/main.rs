@@ -12,6 +12,7 @@ mod embedding;
 mod gallery;
 mod how;
 mod inspector;
+mod interpolation;
 mod models;
 #[path = "../program/mod.rs"]
 mod program;

@@ -115,6 +115,20 @@ test("models, words, files and tokens", async () => {
   assert.equal(varied.json.from_step, 8);
 });
 
+test("interpolation", async () => {
+  const { images } = await client.generate({ class: "Dress", seed: 1 });
+  const between = await client.interpolate(1, { seed: 2 }, { class: "Dress", frames: 4 });
+  assert.deepEqual(between.images.map(({ index }) => index), [0, 1, 2, 3]);
+  const film = await client.animation(between.id, { which: "images", back_and_forth: true });
+  assert.equal(film.type, "image/gif");
+  // An end in each way to give a picture.
+  for (const end of [images[0], images[0].png, images[0].blob(), images[0].dataUrl]) {
+    const { json } = await client.interpolate(end, 2, { class: "Dress", frames: 2, seed: 5, kind: "steps" });
+    assert.equal(json.count, 2);
+  }
+  await assert.rejects(client.interpolate(1, {}, { class: "Dress" }), ({ fields }) => fields[0].field === "b");
+});
+
 test("problems", async () => {
   await assert.rejects(client.generate({ class: "hat", seed: -5 }), (error) => {
     assert.ok(error instanceof ProblemError);

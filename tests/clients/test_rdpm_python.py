@@ -148,6 +148,22 @@ def test_pictures_and_tokens(client: Client, tmp_path: Path) -> None:
     assert varied.json["from_step"] == 8
 
 
+def test_interpolation(server: str) -> None:
+    with Client(server) as client:
+        first, last = (client.generate(class_="Dress", seed=seed).images[0] for seed in (1, 2))
+        between = client.interpolate(1, {"seed": 2}, class_="Dress", frames=4)
+        assert [image.index for image in between.images] == [0, 1, 2, 3]
+        pixels = [image.pil().tobytes() for image in between.images]
+        assert (pixels[0], pixels[3]) == (first.pil().tobytes(), last.pil().tobytes())
+        assert client.animation(between, which="images", back_and_forth=True)[:4] == b"GIF8"
+        encoded = client.interpolate(first, last.png, kind="latent", frames=2, seed=5)
+        assert encoded.seed == 5
+        with pytest.raises(TypeError, match="count"):
+            client.interpolate(1, 2, count=3)
+        with pytest.raises(ProblemError, match="a.seed"):
+            client.interpolate(-1, 2)
+
+
 async def asynchronous(server: str) -> None:
     async with AsyncClient(server) as client:
         generations = await asyncio.gather(*(client.generate(class_="Coat", seed=seed) for seed in range(4)))
@@ -159,6 +175,9 @@ async def asynchronous(server: str) -> None:
         assert (await client.words("bl")).words
         assert (await client.tokenize(generations[0].images[0])).seed == 0
         assert (await client.image(generations[0], scale=2)).startswith(PNG)
+        between = await client.interpolate(0, 3, class_="Coat", frames=2)
+        ends = [generations[0].images[0], generations[3].images[0]]
+        assert [image.pil().tobytes() for image in between.images] == [image.pil().tobytes() for image in ends]
         with pytest.raises(ProblemError):
             await client.generate(class_="hat")
         async for _ in (canceled := client.stream(class_="Coat", count=16)):

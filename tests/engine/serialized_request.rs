@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use rdpm::engine::{
-    Engine, FolderLoader, InterpolationEnd, InvalidRequest, ModelHandle, ModelLoading, Options, Request,
+    Engine, FolderLoader, InvalidRequest, ModelHandle, ModelLoading, Options, Origin, Request,
     SerializedRequest,
 };
-use rdpm::model::{Given, ImageSeed, ModelInfo};
+use rdpm::model::{Given, ImageSeed, Interpolation, InterpolationEnd, ModelInfo, SamplingSettings};
 use rdpm::request::GenerationRequest;
 use serde_json::{Value, json};
 
@@ -45,10 +45,13 @@ fn request_is_read_as_it_was_written() {
     let grid = |code: u32| vec![code; config.positions()];
     let free: Vec<bool> = (0..config.positions()).map(|position| position == 2).collect();
     let grids: Vec<Vec<u32>> = (0..config.steps() as u32).map(|t| grid(t % 3)).collect();
-    let end = |seed, codes: u32| InterpolationEnd {
-        noise: ImageSeed::new(seed, 4),
-        grids: vec![grid(codes), grid(codes)],
+    let end = |class, grids: &[Vec<u32>]| InterpolationEnd {
+        settings: SamplingSettings::new(config, class).unwrap(),
+        noise: ImageSeed::new(class as u64, 4),
+        grids: grids.to_vec(),
     };
+    let (step, latent) = (Interpolation::Step(2), Interpolation::Latent);
+    let between = base().with_interpolation([end(0, &grids[..2]), end(1, &grids)], step).unwrap();
     let requests = [
         base(),
         read(
@@ -70,12 +73,49 @@ fn request_is_read_as_it_was_written() {
             Given::kept(config, &grids, config.steps(), None).unwrap().shown(),
             ImageSeed::new(7, 1),
         ),
-        base().with_interpolation([end(1, 0), end(2, 3)]).unwrap(),
+        base().with_interpolation([end(0, &[]), end(1, &[])], Interpolation::Step(0)).unwrap(),
+        base().with_interpolation([end(0, &grids), end(1, &grids)], latent).unwrap(),
+        // As a worker gets them.
+        base().part(2),
+        between.part(0),
+        between.part(2),
+        between,
     ];
     for request in requests {
         let text = written(&request);
         assert_eq!(read_again(&text, models).unwrap(), request, "{text}");
     }
+}
+
+#[test]
+fn part_of_an_interpolation_is_the_image_of_the_whole() {
+    let engine = engine();
+    let models = engine.models();
+    let config = &models[0].config;
+    let end = |class| InterpolationEnd {
+        settings: SamplingSettings::new(config, class).unwrap(),
+        noise: ImageSeed::new(7, class as u32),
+        grids: Vec::new(),
+    };
+    let request = read(models, json!({"class": "one", "count": 5}));
+    let request = request.with_interpolation([end(0), end(1)], Interpolation::Step(0)).unwrap();
+    for (index, weight) in (0..).zip([0.0, 0.25, 0.5, 0.75, 1.0]) {
+        let part = read_again(&written(&request.part(index)), models).unwrap();
+        let Origin::Between(between) = part.origin() else { panic!("{part:?}") };
+        assert_eq!((part.count(), between.weight(0)), (1, weight));
+        assert_eq!(part.noise(0), request.noise(index));
+        assert_eq!(part.noise(0).index, u32::from(weight >= 0.5));
+        assert_eq!(part.settings_of(0), request.settings_of(index));
+        assert_eq!(part.draws(0), request.draws(index));
+    }
+    let frames = |count: u64| {
+        let request = read(models, json!({"class": "one", "count": count}));
+        request.with_interpolation([end(0), end(1)], Interpolation::Step(0))
+    };
+    assert!(frames(1).is_err() && frames(2).is_ok());
+    let request = read(models, json!({"class": "one", "count": 2}));
+    assert!(request.clone().with_interpolation([end(0), end(1)], Interpolation::Step(1)).is_err());
+    assert!(request.with_interpolation([end(0), end(1)], Interpolation::Latent).is_err());
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use image::DynamicImage;
 use rdpm::model::{
-    Given, ImageSeed, Model, ModelError, Precision, Sampler, SamplerState, SamplingOptions, SamplingSettings,
-    Step, random, trajectory,
+    Given, ImageSeed, Interpolation, InterpolationEnd, Model, ModelError, Precision, Sampler, SamplerState,
+    SamplingOptions, SamplingSettings, Step, random, trajectory,
 };
 
 use crate::pairs::pairs;
@@ -283,15 +283,68 @@ fn image_between_two_others_equals_each_at_its_end() {
         let (steps, image) = finish(&model, model.start(&settings, seed.seed, seed.index));
         (tokens(&steps), image)
     });
-    for k in [0, 4, 10] {
-        let between = |weight| {
-            let ends = [0, 1].map(|end| (seeds[end], &runs[end].0[..k]));
-            finish(&model, model.start_between(&settings, ends, weight)).1
-        };
-        assert_eq!(between(0.0), runs[0].1, "from step {k}");
-        assert_eq!(between(1.0), runs[1].1, "from step {k}");
-        let middle = between(0.5);
-        assert!(middle != runs[0].1 && middle != runs[1].1, "from step {k}");
+    let between = |kind, grids: usize, weight| {
+        let ends = [0, 1].map(|end: usize| InterpolationEnd {
+            settings: settings.clone(),
+            noise: seeds[end],
+            grids: runs[end].0[..grids].to_vec(),
+        });
+        let state = model.start_between(&ends, kind, weight).unwrap();
+        let first = state.step();
+        let (steps, image) = finish(&model, state);
+        (first, tokens(&steps), image)
+    };
+    for k in [0, 4, 9] {
+        // With as many codes as are needed, and with all.
+        for grids in [k, 10] {
+            let between = |weight| between(Interpolation::Step(k), grids, weight);
+            for (weight, (codes, image)) in [(0.0, &runs[0]), (1.0, &runs[1])] {
+                assert_eq!(between(weight), (k, codes[k..].to_vec(), image.clone()), "from step {k}");
+            }
+            let middle = between(0.5).2;
+            assert!(middle != runs[0].1 && middle != runs[1].1, "from step {k}");
+        }
+    }
+    for (weight, run) in [(0.0, &runs[0]), (1.0, &runs[1])] {
+        assert_eq!(between(Interpolation::Latent, 10, weight).2, run.1);
+    }
+    let ends = [0, 1].map(|end: usize| InterpolationEnd {
+        settings: settings.clone(),
+        noise: seeds[end],
+        grids: runs[end].0[..3].to_vec(),
+    });
+    assert!(model.start_between(&ends, Interpolation::Step(4), 0.5).is_err());
+    assert!(model.start_between(&ends, Interpolation::Latent, 0.5).is_err());
+}
+
+#[test]
+fn image_between_two_latents_is_tokens_of_their_mean() {
+    let model = model();
+    let settings = settings(&model, 2);
+    let seeds = [ImageSeed::new(1, 0), ImageSeed::new(6, 2)];
+    let ends = seeds.map(|noise| {
+        let (steps, _) = finish(&model, model.start(&settings, noise.seed, noise.index));
+        InterpolationEnd { settings: settings.clone(), noise, grids: tokens(&steps) }
+    });
+    let latent = |noise: ImageSeed, grids: &[Vec<u32>]| {
+        let mut z = model.start_with(&settings, noise, noise).latent().to_vec();
+        grids.iter().for_each(|grid| model.codebook().advance(&mut z, grid));
+        z
+    };
+    let [first, second] = ends.each_ref().map(|end| latent(end.noise, &end.grids));
+    let distance = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum() };
+    for (weight, nearer) in [(0.25, seeds[0]), (0.75, seeds[1])] {
+        let mut state = model.start_between(&ends, Interpolation::Latent, weight).unwrap();
+        while !state.is_finished() {
+            model.step(&mut [&mut state]).unwrap();
+        }
+        let grids = state.tokens().unwrap();
+        assert_eq!(grids.len(), 10);
+        // The tokens are from the noise of the nearer end.
+        assert_eq!(state.latent(), latent(nearer, &grids));
+        let mean: Vec<f32> = first.iter().zip(&second).map(|(a, b)| a + weight as f32 * (b - a)).collect();
+        let error = distance(state.latent(), &mean);
+        assert!(error < 0.1 * distance(&first, &second), "{error} of {}", distance(&first, &second));
     }
 }
 

@@ -104,7 +104,7 @@ fn read(file: &[u8], format: AnimationFormat) -> Vec<(RgbImage, u32)> {
 #[test]
 fn animations_contain_every_frame_with_its_duration() {
     let frames = vec![grey(), color(), grey(), color()];
-    let animation = Animation { frames: frames.clone(), delay: Duration::from_millis(120) };
+    let animation = Animation::new(frames.clone()).with_delay(Duration::from_millis(120));
     for format in [AnimationFormat::Gif, AnimationFormat::Png, AnimationFormat::WebP] {
         let file = animation.encode(format, None).unwrap();
         let decoded = read(&file, format);

@@ -202,7 +202,8 @@ async fn uploads_of_one_address_leave_permits_to_others() {
         slow.push(connection);
     }
     assert_eq!(announce_upload(own, server.address).await.1, "HTTP/1.1 503");
-    for path in ["/api/v1/generations", "/v1/images/edits", "/v1/images/variations"] {
+    for path in ["/api/v1/generations", "/api/v1/interpolations", "/v1/images/edits", "/v1/images/variations"]
+    {
         assert_eq!(announce_upload_to(path, own, server.address).await.1, "HTTP/1.1 503", "{path}");
     }
     assert_eq!(announce_upload(other, server.address).await.1, "HTTP/1.1 100");

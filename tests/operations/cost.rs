@@ -60,6 +60,7 @@ async fn a_large_image_takes_all_of_the_burst_and_is_read() {
     for (path, body, status) in [
         ("/api/v1/tokenizations", json!({"image": image}), 200),
         ("/api/v1/generations", json!({"image": image, "class": 0, "from_step": 2}), 202),
+        ("/api/v1/interpolations", json!({"a": {"image": image}, "b": {"image": image}}), 202),
     ] {
         // Less than the image alone costs.
         let server = limited(3).await;
@@ -133,6 +134,18 @@ async fn masks_and_openai_edits_cost_their_pixels() {
         };
         assert_eq!(send().await.unwrap().status(), 200, "{path}");
         assert_eq!(send().await.unwrap().status(), 429, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn interpolations_cost_their_images_and_ends() {
+    // The ends are drawn first, unless their noise is enough.
+    for (kind, images) in [("noise", 4), ("steps", 6), ("latent", 6)] {
+        let body = json!({"a": {"seed": 1}, "b": {"seed": 2}, "class": 0, "kind": kind, "frames": 4});
+        let server = limited(images + 1).await;
+        assert_eq!(post(&server, "/api/v1/interpolations", body.clone()).await.status(), 202, "{kind}");
+        server.generate(&json!({"class": 0})).await;
+        exceeded(server.post(&json!({"class": 0})).await).await;
     }
 }
 

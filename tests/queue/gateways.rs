@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::system::{Gateway, System, body, expected, tokens};
+use crate::system::{Gateway, System, body, expected, tokens, tokens_after};
 
 const TOKEN: &str = "a-token-of-a-client";
 
@@ -130,6 +130,23 @@ async fn variations_tokenizations_and_synchronous_answers_work() {
         assert_eq!(file["tokens"].as_array().unwrap().last(), branched.last().unwrap().last());
     }
     assert_eq!(branched[0], branched[1]);
+    // Each frame of an interpolation is a worker's job of its own. The gateway has both ends drawn before.
+    let mut between = Vec::new();
+    for base in [&gateway, &server] {
+        let ends = json!({"a": {"seed": 1}, "b": {"seed": 6, "index": 2}, "class": "Bag", "kind": "steps",
+                          "kept_steps": 4, "frames": 5, "seed": 2});
+        let accepted = base.send(Method::POST, "/api/v1/interpolations", &[], Some(&ends)).await;
+        assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+        let accepted: Value = accepted.json().await.unwrap();
+        let id = accepted["id"].as_str().unwrap();
+        let found = tokens_after(&base.events(id).await, 4);
+        let film = base.get(&format!("/api/v1/generations/{id}/animation.gif?which=images")).await;
+        let last = base.json(&format!("/api/v1/generations/{id}/images/4.json")).await;
+        assert_eq!((&last["seed"], &last["index"]), (&json!(6), &json!(2)));
+        between.push((found, film.bytes().await.unwrap(), last));
+    }
+    assert_eq!(between[0], between[1]);
+    assert_eq!(between[0].0.len(), 5);
     // A link that one gateway signs is valid at another.
     let other = system.gateway();
     let images = json!({"prompt": "Bag", "model": "dall-e-3", "response_format": "url"});

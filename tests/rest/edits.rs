@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::common::{Server, fields, options, problem, with_timeout};
 use super::picture;
 
-async fn server() -> Server {
+pub async fn server() -> Server {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
     let model = ModelInfo::read(&folder).unwrap();
     let loader = FolderLoader::new([(model.config.name.clone(), folder)], "cpu");

@@ -6,6 +6,7 @@ mod common;
 mod addresses;
 mod edits;
 mod files;
+mod interpolations;
 mod list;
 mod models;
 mod openai;

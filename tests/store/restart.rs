@@ -129,6 +129,49 @@ async fn accepted_jobs_are_drawn_after_a_stop_with_the_same_tokens() {
 }
 
 #[tokio::test]
+async fn interpolation_is_kept_and_drawn_again_after_a_restart() {
+    let site = Site::new();
+    let process = site.serve(&[]);
+    let from = process.draw(&json!({"class": 1, "seed": 4, "count": 2})).await;
+    process.wait_for_gallery(&from).await;
+    process.stop();
+
+    // The earlier generation is only in the store.
+    let process = site.serve(&[]);
+    let body = json!({"a": {"from": {"generation": from, "image": 1}}, "b": {"seed": 9}, "kind": "steps",
+                      "kept_steps": 3, "frames": 4, "seed": 1});
+    let request = process.request(Method::POST, "/api/v1/interpolations").header("rdpm-client", TOKEN);
+    let accepted: Value = with_timeout(request.json(&body).send()).await.unwrap().json().await.unwrap();
+    let id = accepted["id"].as_str().unwrap();
+    let own = format!("/api/v1/generations/{id}");
+    assert_eq!(process.ended(id).await["status"], "completed");
+    process.wait_for_gallery(id).await;
+    let (generation, tokens) = (process.json(&own).await, process.tokens(id).await);
+    assert_eq!((generation["class"].as_str(), tokens.len()), (Some("two"), 4 * 7));
+    let film = process.bytes(&format!("{own}/animation.gif?which=images")).await;
+    process.stop();
+    let process = site.serve(&[]);
+    assert_eq!(process.json(&own).await, generation);
+    assert_eq!(process.bytes(&format!("{own}/animation.gif?which=images")).await, film);
+    process.stop();
+
+    // As if the process had ended before it drew the images.
+    let database = site.database();
+    let change = "UPDATE generations SET status = 'accepted', events = NULL WHERE id = ?1";
+    assert_eq!(database.execute(change, [id]).unwrap(), 1);
+    database
+        .execute(
+            "DELETE FROM pictures WHERE generation = (SELECT rowid FROM generations WHERE id = ?1)",
+            [id],
+        )
+        .unwrap();
+    drop(database);
+    let process = site.serve(&[]);
+    assert_eq!(process.ended(id).await["status"], "completed");
+    assert_eq!(process.tokens(id).await, tokens);
+}
+
+#[tokio::test]
 async fn job_that_was_tried_too_often_fails() {
     let site = Site::new();
     let process = site.serve(&[]);

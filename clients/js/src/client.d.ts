@@ -17,6 +17,22 @@
  * }} Settings
  */
 /**
+ * A picture at an end of an interpolation: that of a seed, a picture, or what the API accepts, such as
+ * `{ from: { generation: id, image: 0 } }`.
+ *
+ * @typedef {number | ImageInput | components["schemas"]["InterpolationEnd"]} End
+ */
+/** @typedef {components["schemas"]["InterpolationRequest"]} InterpolationRequest */
+/**
+ * What to draw between two pictures.
+ *
+ * @typedef {Omit<InterpolationRequest, "a" | "b" | "class" | "model" | "style"> & {
+ *   class?: string | number | null,
+ *   model?: string | null,
+ *   style?: string | null,
+ * }} InterpolationSettings
+ */
+/**
  * @typedef {object} Options
  * @property {string} [baseUrl] The server's address, `http://localhost:3000` if omitted. Empty in a page: its own server.
  * @property {string} [apiKey] In Node, the environment variable `RDPM_API_KEY` if omitted.
@@ -68,6 +84,17 @@ export class Client {
      */
     stream(settings: Settings, { signal }?: Abortable): Stream;
     /**
+     * Draws images from the picture `a` to the picture `b` and waits for them. The first image is `a`, the last is `b`;
+     * `animation(id, { which: "images" })` is their film.
+     *
+     * @param {End} a
+     * @param {End} b
+     * @param {InterpolationSettings} [settings]
+     * @param {Abortable} [options]
+     * @returns {Promise<Generation>}
+     */
+    interpolate(a: End, b: End, settings?: InterpolationSettings, { signal }?: Abortable): Promise<Generation>;
+    /**
      * A generation as it is now.
      *
      * @param {string} id
@@ -107,24 +134,26 @@ export class Client {
         scale?: number;
     }): Promise<Blob>;
     /**
-     * The steps as a file. `delay` is in milliseconds.
+     * The steps as a file, or with `which: "images"` the images, one after the other. `delay` is in milliseconds.
      *
      * @param {string} id
      * @param {Abortable & {
      *   format?: "gif" | "png" | "webp",
-     *   which?: "clean" | "noisy" | "tokens",
+     *   which?: "clean" | "noisy" | "tokens" | "images",
      *   index?: number,
      *   scale?: number,
      *   delay?: number,
+     *   back_and_forth?: boolean,
      * }} [options]
      * @returns {Promise<Blob>}
      */
     animation(id: string, { format, signal, ...options }?: Abortable & {
         format?: "gif" | "png" | "webp";
-        which?: "clean" | "noisy" | "tokens";
+        which?: "clean" | "noisy" | "tokens" | "images";
         index?: number;
         scale?: number;
         delay?: number;
+        back_and_forth?: boolean;
     }): Promise<Blob>;
     /**
      * The token grids of a picture, and what they decode to.
@@ -153,6 +182,20 @@ export type Settings = Omit<Request, "class" | "model" | "style" | "image"> & {
     model?: string | null;
     style?: string | null;
     image?: ImageInput | null;
+};
+/**
+ * A picture at an end of an interpolation: that of a seed, a picture, or what the API accepts, such as
+ * `{ from: { generation: id, image: 0 } }`.
+ */
+export type End = number | ImageInput | components["schemas"]["InterpolationEnd"];
+export type InterpolationRequest = components["schemas"]["InterpolationRequest"];
+/**
+ * What to draw between two pictures.
+ */
+export type InterpolationSettings = Omit<InterpolationRequest, "a" | "b" | "class" | "model" | "style"> & {
+    class?: string | number | null;
+    model?: string | null;
+    style?: string | null;
 };
 export type Options = {
     /**

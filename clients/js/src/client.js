@@ -25,6 +25,25 @@ import { Stream } from "./stream.js";
  */
 
 /**
+ * A picture at an end of an interpolation: that of a seed, a picture, or what the API accepts, such as
+ * `{ from: { generation: id, image: 0 } }`.
+ *
+ * @typedef {number | ImageInput | components["schemas"]["InterpolationEnd"]} End
+ */
+
+/** @typedef {components["schemas"]["InterpolationRequest"]} InterpolationRequest */
+
+/**
+ * What to draw between two pictures.
+ *
+ * @typedef {Omit<InterpolationRequest, "a" | "b" | "class" | "model" | "style"> & {
+ *   class?: string | number | null,
+ *   model?: string | null,
+ *   style?: string | null,
+ * }} InterpolationSettings
+ */
+
+/**
  * @typedef {object} Options
  * @property {string} [baseUrl] The server's address, `http://localhost:3000` if omitted. Empty in a page: its own server.
  * @property {string} [apiKey] In Node, the environment variable `RDPM_API_KEY` if omitted.
@@ -108,6 +127,21 @@ export class Client {
   }
 
   /**
+   * Draws images from the picture `a` to the picture `b` and waits for them. The first image is `a`, the last is `b`;
+   * `animation(id, { which: "images" })` is their film.
+   *
+   * @param {End} a
+   * @param {End} b
+   * @param {InterpolationSettings} [settings]
+   * @param {Abortable} [options]
+   * @returns {Promise<Generation>}
+   */
+  async interpolate(a, b, settings = {}, { signal } = {}) {
+    const body = async () => ({ cancel_on_disconnect: true, previews: false, ...settings, a: await end(a), b: await end(b) });
+    return new Stream(this, this.#connection, body, signal, "interpolations").wait();
+  }
+
+  /**
    * A generation as it is now.
    *
    * @param {string} id
@@ -153,15 +187,16 @@ export class Client {
   }
 
   /**
-   * The steps as a file. `delay` is in milliseconds.
+   * The steps as a file, or with `which: "images"` the images, one after the other. `delay` is in milliseconds.
    *
    * @param {string} id
    * @param {Abortable & {
    *   format?: "gif" | "png" | "webp",
-   *   which?: "clean" | "noisy" | "tokens",
+   *   which?: "clean" | "noisy" | "tokens" | "images",
    *   index?: number,
    *   scale?: number,
    *   delay?: number,
+   *   back_and_forth?: boolean,
    * }} [options]
    * @returns {Promise<Blob>}
    */
@@ -216,11 +251,23 @@ function generationPath(id, rest = "") {
   return `generations/${encodeURIComponent(id)}${rest}`;
 }
 
-/** @param {Record<string, string | number | undefined>} values */
+/** @param {Record<string, string | number | boolean | undefined>} values */
 function query(values) {
   const given = Object.entries(values).filter(([, value]) => value !== undefined);
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
   return text && `?${text}`;
+}
+
+/**
+ * A picture at an end of an interpolation as the API accepts it.
+ *
+ * @param {End} picture
+ * @returns {Promise<components["schemas"]["InterpolationEnd"]>}
+ */
+async function end(picture) {
+  if (typeof picture === "number") return { seed: picture };
+  const isPicture = typeof picture === "string" || picture instanceof Image || picture instanceof Blob || picture instanceof Uint8Array || picture instanceof ArrayBuffer;
+  return isPicture ? { image: await imageText(picture) } : picture;
 }
 
 /**

@@ -3,6 +3,8 @@ export { Stream } from "./stream.js";
 export type Options = import("./client.js").Options;
 export type ImageInput = import("./client.js").ImageInput;
 export type Settings = import("./client.js").Settings;
+export type End = import("./client.js").End;
+export type InterpolationSettings = import("./client.js").InterpolationSettings;
 export type Event = import("./stream.js").Event;
 export type Step = import("./stream.js").Step;
 export type Model = components["schemas"]["Model"];

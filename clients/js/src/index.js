@@ -9,6 +9,8 @@ export { Stream } from "./stream.js";
 /** @typedef {import("./client.js").Options} Options */
 /** @typedef {import("./client.js").ImageInput} ImageInput */
 /** @typedef {import("./client.js").Settings} Settings */
+/** @typedef {import("./client.js").End} End */
+/** @typedef {import("./client.js").InterpolationSettings} InterpolationSettings */
 /** @typedef {import("./stream.js").Event} Event */
 /** @typedef {import("./stream.js").Step} Step */
 /** @typedef {components["schemas"]["Model"]} Model */

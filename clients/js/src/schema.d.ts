@@ -231,8 +231,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get the steps as an animation
-         * @description Of a completed generation; 404 until then, 409 where the animation needs previews that the generation doesn't have.
+         * Get the steps or the images as an animation
+         * @description With `which=images` each frame is one of the images, in their order: the film of an interpolation. Of a completed generation; 404 until then, 409 where the animation needs previews that the generation doesn't have.
          */
         get: operations["getAnimation"];
         put?: never;
@@ -300,6 +300,31 @@ export interface paths {
         get: operations["getSheet"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/interpolations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Interpolate between two pictures
+         * @description Draws `frames` images from the picture `a` to the picture `b`: those of seeds, images, token files, or images of earlier
+         *     generations. The answer is that of `createGeneration`: a generation with these images in their order. Its events, its
+         *     sheet and its cancellation are the same; `animation.gif?which=images` is the film of the images.
+         *
+         *     The first image is `a` and the last is `b`. The picture of a seed is the one that a generation with the same settings has.
+         *     Where an end must be drawn first, the answer waits for that.
+         */
+        post: operations["createInterpolation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -619,10 +644,10 @@ export interface components {
             ranks: number[][];
         };
         /**
-         * @description What an animation shows of each step.
+         * @description What an animation shows of each step, or that it shows the finished images instead, one after the other.
          * @enum {string}
          */
-        AnimationChannel: "tokens" | "noisy" | "clean";
+        AnimationChannel: "tokens" | "noisy" | "clean" | "images";
         /** @enum {string} */
         Background: "auto" | "opaque" | "transparent";
         /** @description What an image shows, as far as the model can tell. */
@@ -962,6 +987,117 @@ export interface components {
             channels: number;
             /** @description Width and height in pixels. */
             size: number;
+        };
+        /** @description A picture at an end of an interpolation: one of `seed`, `image`, `tokens` and `from`; and what it shows. */
+        InterpolationEnd: {
+            /** @description The class near this end, in place of the request's `class` or `prompt`. */
+            class?: string | number;
+            /** @description A finished image of an earlier generation that this server still has. */
+            from?: {
+                generation: string;
+                /** @description Index of the image; 0 if omitted. */
+                image?: number;
+            };
+            /** @description A PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. It is encoded from the noise of (`seed`, 0) of the request. */
+            image?: string;
+            /** @description With `seed`: index of the image; 0 if omitted. */
+            index?: number;
+            /** @description The prompt near this end, likewise. */
+            prompt?: string;
+            /**
+             * Format: int64
+             * @description The picture of this seed, drawn with the settings of the request.
+             */
+            seed?: number;
+            /** @description The style near this end, in place of the request's. */
+            style?: string;
+            /** @description A token file: JSON, or base64 of a binary one. */
+            tokens?: components["schemas"]["TokenFile"] | string;
+        } & (unknown | unknown | unknown | unknown);
+        /**
+         * @description `noise`: spherically between the noises of the two, and all codes are drawn. `steps`: spherically between their states after `kept_steps` steps, and the later codes are drawn. `latent`: linearly between their last latents, and nothing is drawn.
+         * @enum {string}
+         */
+        InterpolationKind: "noise" | "steps" | "latent";
+        /** @description Images between two others. `null` means the same as an absent field. */
+        InterpolationRequest: {
+            /** @description The first picture: that of a seed (`{"seed": 7, "index": 0}`), an image, a token file, or an image of an earlier generation. */
+            a: components["schemas"]["InterpolationEnd"];
+            /**
+             * @description Whether step events contain the most probable codes of each position.
+             * @default false
+             */
+            alternatives?: boolean | null;
+            /** @description The last picture, likewise. */
+            b: components["schemas"]["InterpolationEnd"];
+            /**
+             * @description Whether the job is canceled a few seconds after its last event stream was closed.
+             * @default false
+             */
+            cancel_on_disconnect?: boolean | null;
+            /** @description Class to draw, by name or index, where an end doesn't say it itself. Without `class` and `prompt` an end has those of its generation or, if it is of none, of the other's; where there is none, the class isn't considered. */
+            class?: ("T-shirt/top" | "Trouser" | "Pullover" | "Dress" | "Coat" | "Sandal" | "Shirt" | "Sneaker" | "Bag" | "Ankle boot" | "Face" | "Heart" | "Hand" | "Person" | "Animal" | "Plant" | "Fruit & vegetable" | "Food & drink" | "Vehicle" | "Building" | "Sky & weather" | "Sport & play" | "Music" | "Clothing" | "Thing" | "Flag") | number;
+            /** @default png */
+            format?: components["schemas"]["FormatName"] | null;
+            /**
+             * Format: int32
+             * @description Number of images, both ends included. Image 0 is `a`, the last is `b`.
+             * @default 9
+             */
+            frames?: number | null;
+            /**
+             * Format: double
+             * @description Guidance scale: how strongly the class is followed. 1 is no guidance.
+             */
+            guidance?: number | null;
+            /** @description First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the time. */
+            guidance_steps?: string | null;
+            /**
+             * Format: int32
+             * @description With the kind `steps`: the step after which the states are interpolated; half of the steps if omitted.
+             */
+            kept_steps?: number | null;
+            kind?: components["schemas"]["InterpolationKind"] | null;
+            /**
+             * @description Name of the model; the server's default if omitted. The classes, the codes and the steps depend on it.
+             * @enum {string|null}
+             */
+            model?: "fashion-mnist" | "emoji" | null;
+            /** @description Whether step events contain preview images. Where the answer waits for the end, the default is `false`, otherwise `true`. */
+            previews?: boolean | null;
+            /** @description What the images show, in English words or emoji, for a model that knows words. Words that it doesn't know are returned as `unknown_words`. Without a prompt each image shows one of the class's subjects. */
+            prompt?: string | null;
+            /**
+             * Format: int32
+             * @description Size of the square that every pixel becomes in these pictures.
+             * @default 1
+             */
+            scale?: number | null;
+            /**
+             * Format: int64
+             * @description Seed of all randomness, as a number or as text. Random if omitted, empty or -1; returned in the answer.
+             */
+            seed?: number | string | null;
+            /**
+             * @description Drawing style, for a model that has several. If omitted, each image has another one.
+             * @enum {string|null}
+             */
+            style?: "noto" | "noto-blobs" | "twemoji" | "emojione" | "fluent-flat" | "fluent-3d" | "fxemoji" | "streamline" | null;
+            /**
+             * Format: double
+             * @description Sampling temperature: how freely codes are drawn. 0 takes the most probable.
+             */
+            temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Draw from this number of most probable codes only.
+             */
+            top_k?: number | null;
+            /**
+             * Format: double
+             * @description Draw only from the most probable codes whose probabilities add up to this value.
+             */
+            top_p?: number | null;
         };
         /** @description The smallest and largest values that requests may have. */
         Limits: {
@@ -2283,14 +2419,16 @@ export interface operations {
     getAnimation: {
         parameters: {
             query?: {
-                /** @description The clean previews, the noisy previews, or the token grids; `clean` by default */
+                /** @description Of each step the clean previews, the noisy previews, or the token grids; or the finished images, one after the other; `clean` by default */
                 which?: components["schemas"]["AnimationChannel"];
                 /** @description Index of the only image to show; all images by default */
                 index?: number;
                 /** @description Size of the square that every pixel becomes; the maximum is lower where the file would be too large. */
                 scale?: number;
-                /** @description Milliseconds for each step, 250 by default. The last step is shown six times as long. */
+                /** @description Milliseconds for each frame, 250 by default. The last is shown six times as long, unless they go back and forth. */
                 delay?: number;
+                /** @description Whether the frames are shown backwards, too; `false` by default. */
+                back_and_forth?: boolean;
             };
             header?: never;
             path: {
@@ -2489,6 +2627,74 @@ export interface operations {
                     "image/jpeg": string;
                     "image/png": string;
                     "image/webp": string;
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createInterpolation: {
+        parameters: {
+            query?: {
+                /** @description Whether to answer when the images are done, instead of at once. */
+                wait?: boolean;
+            };
+            header?: {
+                /** @description Makes retries safe, as for `createGeneration`. */
+                "Idempotency-Key"?: string;
+                /** @description A secret token of the client's choice, as for `createGeneration`. */
+                "Rdpm-Client"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InterpolationRequest"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    /** @description The picture's own address */
+                    "Content-Location"?: string | null;
+                    /** @description The seed, where the answer is a picture */
+                    "Rdpm-Seed"?: number | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Generation"];
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    /** @description The generation's address */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
                 };
             };
             /** @description The request can't be answered */
@@ -4467,7 +4673,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "background": "opaque",
-                     *       "created": 1795706688,
+                     *       "created": 1795771851,
                      *       "data": [
                      *         {
                      *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAOAAAADgCAAAAAA/RjU9AAAAE3RFWHRTb2Z0d2FyZQByZHBtIDAuMi4wYhU7UAAAABFpVFh0VGl0bGUAAAAAAFNuZWFrZXJihIA4AAAAZWlUWHREZXNjcmlwdGlvbgAAAAAAU25lYWtlciwgaW1hZ2UgMCBvZiBzZWVkIDcsIGRyYXduIGJ5IHRoZSBtb2RlbCBmYXNoaW9uLW1uaXN0IChSRFBNLCBhclhpdiAyNDEyLjE4MzkwKc4lCFYAAACoaVRYdHJkcG0AAAAAAHsibW9kZWwiOiJmYXNoaW9uLW1uaXN0IiwiY2xhc3MiOiJTbmVha2VyIiwic2VlZCI6NywiaW5kZXgiOjAsImNvdW50IjoxLCJndWlkYW5jZSI6Mi4wLCJ0ZW1wZXJhdHVyZSI6MS4xLCJ0b3BfayI6bnVsbCwidG9wX3AiOm51bGwsInNjYWxlIjo4LCJ2ZXJzaW9uIjoiMC4yLjAifVo9gVUAAAThSURBVHic7Z1JixRZHMSrunvGmR7tcXqG2WdcbyIuX8AFwYOCF1HwKB78FN68efITePEo6CcQUQQ9u4EXFVFx37rVLu32EnEw5JFZXdVIvIrfJTqzXi7R9SD4v/cya6IDup3hstDyvNqu6bi2n5OxTuXEoDsx6E4MujNR+kDzpNvn/n7P29Su7ed6P+mi7sSgOzHoTvUGu/3mWL/tvxW8z3RRd2LQnRh0Z3TrwRKLzb9h1ZP9Xidd1J0YdCcG3am/HuwsMYvNuWHlZrqoOzHoTgy6k3pwUIY17tq0jqbUPl3UnRh0JwbdSQ4OSlOe8T88L/ub8jPrZEAMuhOD7sSgO91hz8+VGJPr6HXb5tpir1stMehODLoTg+4U68G2+dPUTvNvHPpJ2u2CboSehj6V4z4WzqvbqQdrIQbdiUF3sk6mLTq+OSYX0BzsQU9A/4FOSvvD0OfQ76Afpd33nS/pyX1USwy6E4PuxKA73dL6k6bn3bU9Ves2bs+LnoeuhJ6D/gndDmUuHoJegjIP90P5TV2DXpf91RKD7sSgOzHoTut6sCkvdX3mJ9neCT0JfQg9BWXe7YM+g66A/ge9CZ2DvoDegN6FXpDrV0sMuhOD7sSgOxNaz5WeSyiNe7Lu+xX6L/QAdAuUOXcVega6FroK2pPzXpfj3kKZs6/kfrl/XO6zWmLQnRh0Jwbd6X71R8M2c2YKehS6G3obOgtlbjFff4KynlsGXSnXYQ5+gD6Gsk5kXv4IfSn3dxaaLupODLoTg+7UXw9qnafzeVxQynrtIHQPlHl2BcrcYh4xr36Wz3mdKdk/Ke0fQDkfOA1l7jEvdZ0M8zVd1J0YdCcG3Rm9dTJ/QDlPx3UrnKeblfbMuztQ5hTru0fQDVDmH+u6d9C/oDNynSdynTnZ/gXKunAd9Dg0XdSdGHQnBt2pvx5kvXcEuhV6H8q66qkceBHKecFZab9GzsO6jetdmFuvoc/keCqfJ+S6GtaB66GsU5mfzGHOO6aLuhOD7sSgO/Xn4Gb8sRd6Gco6kfn2G5T13A4on/vjehWOT3Icc5ec5x6U46Ecf+X83/+i/AaWQ1mHsi6ckXbUjIvWQgy6E4Pu1D8uynm4bdC/oVz3MiMHMN9+h3K8lOOU76Fz0l5zdV7aTUs75h5h3jIHWYfqPCFz+hg0XdSdGHQnBt2pPwdZl3F9CnOP9RjHFzmeyfWfzD/NJ66L+aHzJcytadnP8yyTbZ6P83+sF/m84F2531tQjrPmOfpaiEF3YtCd+nOQ61k4fsnxTeYOc+YNdEH2c56PdZ2+P5R1HdeD9uR8+oLTXmcw6Gc1NF3UnRh0JwbdGZ3nB7muZRN0tTRkXnF95wdRfV5Q67rlcjwZl/NMyjbrRI6vTsn5+A1xXpLjvJfl82qJQXdi0J0YdKer83f6PB4/Zz4xh1aI6nPvrOuYe6X3bvM4XddCZb4Szj8yPyfkulxXqu91q5YYdCcG3YlBd7p0WHoftj5nv9S/U7hYSu8HTxd1JwbdiUF3Ru+9aqX3izbR9nfkB6Xp/KX3olZLDLoTg+7EoDvF3+Et5WFpf9vfb1oqSveTLupODLoTg+6Mbg6ShT73N9WRS1V3ln4vMV3UnRh0JwbdGZ0cHLRua1v/LRS2+x3vbLo+NV3UnRh0Jwbdqd7gZ3Mx8mqVB8z4AAAAAElFTkSuQmCC",
@@ -4605,13 +4811,13 @@ export interface operations {
                      * @example {
                      *       "data": [
                      *         {
-                     *           "created": 1795706688,
+                     *           "created": 1795771851,
                      *           "id": "fashion-mnist",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
                      *         },
                      *         {
-                     *           "created": 1795706688,
+                     *           "created": 1795771851,
                      *           "id": "emoji",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
@@ -4663,7 +4869,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "created": 1795706688,
+                     *       "created": 1795771851,
                      *       "id": "fashion-mnist",
                      *       "object": "model",
                      *       "owned_by": "rdpm"

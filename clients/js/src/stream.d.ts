@@ -24,8 +24,9 @@ export class Stream {
      * @param {Connection} connection
      * @param {() => Promise<unknown>} body
      * @param {AbortSignal} [signal]
+     * @param {string} [path] of the request
      */
-    constructor(client: Client, connection: Connection, body: () => Promise<unknown>, signal?: AbortSignal);
+    constructor(client: Client, connection: Connection, body: () => Promise<unknown>, signal?: AbortSignal, path?: string);
     /**
      * The server's first answer, with id and seed; `undefined` until the iteration begins.
      *

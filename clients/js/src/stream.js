@@ -37,12 +37,13 @@ export class Stream {
    * @param {Connection} connection
    * @param {() => Promise<unknown>} body
    * @param {AbortSignal} [signal]
+   * @param {string} [path] of the request
    */
-  constructor(client, connection, body, signal) {
+  constructor(client, connection, body, signal, path = "generations") {
     this.#client = client;
     this.#connection = connection;
     this.#signal = signal;
-    this.#events = this.#follow(body);
+    this.#events = this.#follow(body, path);
     /**
      * The server's first answer, with id and seed; `undefined` until the iteration begins.
      *
@@ -97,13 +98,14 @@ export class Stream {
 
   /**
    * @param {() => Promise<unknown>} body
+   * @param {string} path
    * @returns {AsyncGenerator<Event, void, void>}
    */
-  async *#follow(body) {
+  async *#follow(body, path) {
     const signal = this.#signal;
     // With the key, a request whose answer was lost can be sent again without drawing twice.
     const headers = { "Idempotency-Key": randomToken() };
-    const create = { path: "generations", method: "POST", json: await body(), headers, signal };
+    const create = { path, method: "POST", json: await body(), headers, signal };
     /** @type {components["schemas"]["Accepted"]} */
     const accepted = await this.#connection.send(create, (response) => response.json());
     this.accepted = accepted;

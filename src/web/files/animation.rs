@@ -1,4 +1,4 @@
-//! The steps of a generation as an animation, from its event log.
+//! The steps of a generation as an animation, from its event log; or its images.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use image::{DynamicImage, Rgb, RgbImage};
 use super::render::{check_size, decode, render_memory, sheet_pixels};
 use super::render_options::{AnimationParameters, Channel};
 use super::renderer::{RenderKey, Renderer};
-use crate::engine::{Event, Snapshot, StepImage};
+use crate::engine::{Event, FinishedImage, Snapshot, StepImage};
 use crate::picture::{self, Animation, AnimationFormat, PictureError};
 use crate::queue::AnyEngine;
 use crate::web::access::{Budget, Cost};
@@ -33,15 +33,13 @@ pub(in crate::web) async fn animation(
     format: AnimationFormat,
     parameters: AnimationParameters,
 ) -> Result<Bytes, Problem> {
-    if parameters.channel != Channel::Tokens && !snapshot.request.previews() {
-        let detail = "The generation has no previews; which=tokens needs none.";
+    let needs_previews = matches!(parameters.channel, Channel::Noisy | Channel::Clean);
+    if needs_previews && !snapshot.request.previews() {
+        let detail = "The generation has no previews; which=tokens and which=images need none.";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let config = &snapshot.request.model().config;
-    let size = config.image.size as u32;
-    let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
-    let steps = config.steps() as u64;
-    check_size(parameters.scale, |scale| steps * sheet_pixels(count, size * scale))?;
+    let layout = Layout::new(snapshot, &parameters);
+    check_size(parameters.scale, |scale| layout.pixels(scale))?;
 
     let key = RenderKey::Animation { job: snapshot.id, format, parameters };
     let encode = encode_animation(engine, renderer, budget, snapshot, format, parameters);
@@ -59,13 +57,15 @@ pub(in crate::web) async fn encode_animation(
 ) -> Result<Bytes, Problem> {
     let info = snapshot.request.model();
     let config = &info.config;
-    let size = config.image.size as u32;
-    let count = if parameters.index.is_some() { 1 } else { snapshot.request.count() };
-    let pixels = config.steps() as u64 * sheet_pixels(count, size * parameters.scale);
+    let layout = Layout::new(snapshot, &parameters);
+    let pixels = layout.pixels(parameters.scale);
     budget.charge(Cost::pixels(pixels))?;
-    let steps_of_images = frames(engine, snapshot, &parameters).await?;
+    let sheets = match parameters.channel {
+        Channel::Images => images(snapshot),
+        _ => steps(engine, snapshot, &parameters).await?,
+    };
     let colors: Vec<Rgb<u8>> = info.palette.iter().map(|color| rgb(color)).collect();
-    let (grid, cell) = (config.latent.grid as u32, size * parameters.scale);
+    let (grid, cell, count) = (config.latent.grid as u32, layout.size * parameters.scale, layout.count);
     let first = snapshot.request.provenance(parameters.index.unwrap_or(0), None);
     let provenance = first.of_sheet(count, parameters.scale);
     let work = move || {
@@ -77,14 +77,50 @@ pub(in crate::web) async fn encode_animation(
             let pictures = images.values().map(picture).collect::<Result<Vec<_>, PictureError>>()?;
             Ok(picture::sheet(&pictures, picture::sheet_columns(count), cell))
         };
-        let frames = steps_of_images.iter().map(frame).collect::<Result<Vec<_>, PictureError>>()?;
-        Animation { frames, delay: parameters.delay }.encode(format, Some(&provenance))
+        let frames = sheets.iter().map(frame).collect::<Result<Vec<_>, PictureError>>()?;
+        let animation = Animation::new(frames).with_delay(parameters.delay);
+        let animation = if parameters.back_and_forth { animation.back_and_forth() } else { animation };
+        animation.encode(format, Some(&provenance))
     };
     renderer.run(budget.client(), render_memory(pixels), work).await
 }
 
+/// The sizes of an animation.
+struct Layout {
+    /// Width and height of an image.
+    size: u32,
+    /// Images of a frame.
+    count: u32,
+    frames: u32,
+}
+
+impl Layout {
+    fn new(snapshot: &Snapshot, parameters: &AnimationParameters) -> Self {
+        let config = &snapshot.request.model().config;
+        let (size, images) = (config.image.size as u32, snapshot.request.count());
+        let (count, frames) = match (parameters.channel, parameters.index) {
+            (Channel::Images, _) => (1, images),
+            (_, Some(_)) => (1, config.steps() as u32),
+            (_, None) => (images, config.steps() as u32),
+        };
+        let frames = if parameters.back_and_forth { frames.saturating_sub(1).max(1) * 2 } else { frames };
+        Self { size, count, frames }
+    }
+
+    /// Pixels of all frames.
+    fn pixels(&self, scale: u32) -> u64 {
+        u64::from(self.frames) * sheet_pixels(self.count, self.size * scale)
+    }
+}
+
+/// The finished images, each alone.
+fn images(snapshot: &Snapshot) -> Vec<BTreeMap<u32, Frame>> {
+    let frame = |image: &FinishedImage| BTreeMap::from([(image.index, Frame::Png(image.png.clone()))]);
+    snapshot.images.iter().map(frame).collect()
+}
+
 /// For each step, the images by rising index.
-async fn frames(
+async fn steps(
     engine: &AnyEngine,
     snapshot: &Snapshot,
     parameters: &AnimationParameters,
@@ -112,6 +148,7 @@ fn frame(image: &StepImage, channel: Channel) -> Option<Frame> {
         Channel::Tokens => Some(Frame::Tokens(image.tokens.clone())),
         Channel::Noisy => preview.map(|preview| Frame::Png(preview.noisy.clone())),
         Channel::Clean => preview.map(|preview| Frame::Png(preview.clean.clone())),
+        Channel::Images => None,
     }
 }
 

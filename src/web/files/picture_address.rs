@@ -29,7 +29,7 @@ static ADDRESS_FIELDS: &[Field<AddressDraft>] = &[
         Kind::Choice {
             schema: "",
             about: "",
-            names: Channel::NAMES,
+            names: Channel::STEPS,
             set: |draft, name| draft.channel = Channel::from_name(name),
         },
         "",
@@ -113,7 +113,9 @@ impl PictureAddress {
                 let format = if ending == "gif" { AnimationFormat::Gif } else { AnimationFormat::Png };
                 let channel = own.channel.unwrap_or(Channel::Clean);
                 let delay = own.delay.map_or(DEFAULT_FRAME_DELAY, Duration::from_millis);
-                PictureFile::Animation(format, AnimationParameters { channel, index: None, scale, delay })
+                let (index, back_and_forth) = (None, false);
+                let parameters = AnimationParameters { channel, index, scale, delay, back_and_forth };
+                PictureFile::Animation(format, parameters)
             }
             _ => {
                 let ending = shorten(ending);

@@ -54,24 +54,28 @@ impl RenderOptions {
     }
 }
 
-/// What an animation shows of each step.
+/// What an animation shows of each step, or that it shows the finished images instead, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
 #[schema(as = AnimationChannel, rename_all = "lowercase")]
 pub(in crate::web) enum Channel {
     Tokens,
     Noisy,
     Clean,
+    Images,
 }
 
 impl Channel {
-    /// The names.
-    pub const NAMES: &[&str] = &["tokens", "noisy", "clean"];
+    /// The names of those that show steps.
+    pub const STEPS: &[&str] = &["tokens", "noisy", "clean"];
+    /// All names.
+    pub const NAMES: &[&str] = &["tokens", "noisy", "clean", "images"];
 
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "tokens" => Some(Self::Tokens),
             "noisy" => Some(Self::Noisy),
             "clean" => Some(Self::Clean),
+            "images" => Some(Self::Images),
             _ => None,
         }
     }
@@ -86,6 +90,8 @@ pub(in crate::web) struct AnimationParameters {
     pub scale: u32,
     /// Duration of a frame.
     pub delay: Duration,
+    /// Whether the frames are shown backwards, too.
+    pub back_and_forth: bool,
 }
 
 /// What determines the bytes of a picture file, as a hash.

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use super::api_description::STREAM_EXAMPLE;
 use crate::model::Config;
 use crate::request::{
-    GENERATION_FIELDS, ObjectSchema, SCALE, TOKENIZATION_FIELDS, choice_schemas, defaults_schema,
-    limits_schema, option_schemas, sampling_fields,
+    GENERATION_FIELDS, INTERPOLATION_FIELDS, ObjectSchema, SCALE, TOKENIZATION_FIELDS, choice_schemas,
+    defaults_schema, drawn_fields, interpolation_end_schema, limits_schema, option_schemas, sampling_fields,
 };
 use crate::web::files::Channel;
 use crate::web::openai::{CompletedEvent, PartialImageEvent, image_request_schemas};
@@ -88,6 +88,13 @@ fn security(document: &mut Value) {
 fn schemas_from_tables(schemas: &mut Value, models: &[&Config]) {
     let about = "Images to generate. `null` means the same as an absent field.";
     schemas["GenerationRequest"] = ObjectSchema::of_table(GENERATION_FIELDS, models).finish(about);
+    let about = "Images between two others. `null` means the same as an absent field.";
+    let mut fields = ObjectSchema::of_table(INTERPOLATION_FIELDS, models);
+    for field in drawn_fields() {
+        fields.add(field.name, field, models);
+    }
+    schemas["InterpolationRequest"] = fields.finish(about);
+    schemas["InterpolationEnd"] = interpolation_end_schema();
     let about = "An image to tokenize. `null` means the same as an absent field.";
     schemas["TokenizationRequest"] = ObjectSchema::of_table(TOKENIZATION_FIELDS, models).finish(about);
     schemas["TokenizationForm"]["additionalProperties"] = false.into();
@@ -101,7 +108,8 @@ fn schemas_from_tables(schemas: &mut Value, models: &[&Config]) {
             required.push(name.into());
         }
     }
-    for (name, schema) in choice_schemas(GENERATION_FIELDS).chain(image_request_schemas(models)) {
+    let choices = choice_schemas(GENERATION_FIELDS).chain(choice_schemas(INTERPOLATION_FIELDS));
+    for (name, schema) in choices.chain(image_request_schemas(models)) {
         schemas[name] = schema;
     }
 }

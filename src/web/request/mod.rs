@@ -13,4 +13,7 @@ pub(super) use base_url::base_url;
 pub(super) use body::{SmallBody, has_media_type, is_form, read_json_object};
 pub(super) use form::{form_parts, read_multipart};
 pub(super) use query::Query;
-pub(super) use upload::{MAX_UPLOADS, UPLOAD_LIMIT, Upload, UploadPermits, open_image, open_mask};
+pub(super) use upload::{
+    MAX_UPLOADS, UPLOAD_LIMIT, Upload, UploadPermits, decode_image, inspect_image, open_image, open_mask,
+    pixel_cost,
+};

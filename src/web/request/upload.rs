@@ -138,15 +138,47 @@ pub(in crate::web) async fn open_image(
     file: Vec<u8>,
     model: &ModelHandle,
 ) -> Result<((u32, u32), DynamicImage), Problem> {
-    let invalid =
-        |error: InputError| Problem::invalid(FieldError::new("image", error.to_string().into(), IMAGES));
-    let image =
-        decoders.run(budget.client(), 0, move || Ok(InputImage::open(file))).await?.map_err(invalid)?;
-    let (size, model) = (image.size(), model.clone());
-    budget.charge(cost.and(Cost::pixels(u64::from(size.0) * u64::from(size.1))))?;
-    let decoded =
-        decoders.run(budget.client(), image.memory(), move || Ok(image.decode(&model.config))).await?;
-    Ok((size, decoded.map_err(invalid)?))
+    let image = inspect_image(decoders, budget, file).await?;
+    let size = image.size();
+    budget.charge(cost.and(pixel_cost(&image)))?;
+    Ok((size, decode_image(decoders, budget, image, model).await?))
+}
+
+/// The size of an image, before it is charged and decoded.
+///
+/// # Errors
+/// As in [`open_image`].
+pub(in crate::web) async fn inspect_image(
+    decoders: &ImagePool,
+    budget: &Budget,
+    file: Vec<u8>,
+) -> Result<InputImage, Problem> {
+    decoders.run(budget.client(), 0, move || Ok(InputImage::open(file))).await?.map_err(invalid_image)
+}
+
+/// What reading an image costs.
+pub(in crate::web) fn pixel_cost(image: &InputImage) -> Cost {
+    let (width, height) = image.size();
+    Cost::pixels(u64::from(width) * u64::from(height))
+}
+
+/// Decodes an image that has been charged.
+///
+/// # Errors
+/// As in [`open_image`].
+pub(in crate::web) async fn decode_image(
+    decoders: &ImagePool,
+    budget: &Budget,
+    image: InputImage,
+    model: &ModelHandle,
+) -> Result<DynamicImage, Problem> {
+    let (memory, model) = (image.memory(), model.clone());
+    let decoded = decoders.run(budget.client(), memory, move || Ok(image.decode(&model.config))).await?;
+    decoded.map_err(invalid_image)
+}
+
+fn invalid_image(error: InputError) -> Problem {
+    Problem::invalid(FieldError::new("image", error.to_string().into(), IMAGES))
 }
 
 /// Reads a mask for an image of this size: its own size, and the cells of the model's grid that it marks.

@@ -3,20 +3,15 @@
 use std::collections::HashMap;
 
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, http::HeaderValue};
+use axum::response::Response;
 use utoipa::ToSchema;
 
+use super::answer::{Answer, check_cost};
 use super::generation::{Accepted, Generation};
-use super::generations::{find, not_found};
-use super::pictures::respond_with_picture;
 use crate::engine::ModelHandle;
 use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
-use crate::web::access::{Budget, Client, Cost, root_path};
-use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
-use crate::web::headers::{NO_STORE, WARNING};
-use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, wait_until_completed};
+use crate::web::access::{Budget, Client, root_path};
+use crate::web::jobs::IdempotencyKey;
 use crate::web::problem::Problem;
 use crate::web::request::{
     Query, Representation, Upload, is_form, negotiate, open_image, open_mask, read_json_object,
@@ -24,8 +19,6 @@ use crate::web::request::{
 };
 use crate::web::state::AppState;
 
-/// The header with the seed of answers that aren't JSON.
-const SEED: HeaderName = HeaderName::from_static("rdpm-seed");
 /// The schema is made from the table of fields.
 #[derive(ToSchema)]
 #[schema(as = GenerationRequest)]
@@ -122,17 +115,11 @@ pub(super) async fn create(
     let headers = &upload.headers;
     let GenerationRequest { job, previews, init_image, branch, free, pictures } = request;
     let representation = negotiate(headers, pictures.format)?;
-    let mut cost = Cost::images(job.count());
-    if let Representation::Picture(_) = representation {
-        let (count, size) = (job.count(), job.model().config.image.size as u32);
-        check_size(pictures.scale, |scale| sheet_pixels(count, size * scale))?;
-        cost = cost.and(Cost::pixels(sheet_pixels(count, size * pictures.scale)));
-    }
+    let cost = check_cost(&job, representation, pictures)?;
     let waits = wait || representation != Representation::Json;
     // A client that waits for the end doesn't see the steps.
     let mut job = job.with_previews(previews.unwrap_or(!waits));
     let idempotency_key = idempotency_key?;
-    let may_retry = idempotency_key.is_some();
     let mut warnings = Vec::new();
     let (free, free_of_branch) = if branch.is_some() { (None, free) } else { (free, None) };
     if let Some(InitImageFile { file, from_step }) = init_image {
@@ -160,40 +147,8 @@ pub(super) async fn create(
     let root = root_path(headers).to_owned();
     drop(upload);
 
-    let resumable = !waits || may_retry;
-    let submission = Submission { request: job, client, format: pictures, key: idempotency_key, resumable };
-    let id = app.jobs.submit(&app.engine, submission).await?;
-    // An earlier request with the same key may have made it, in an earlier process.
-    find(&app, &id.to_string(), |id| app.engine.contains(id).then_some(())).await?;
-    if !waits {
-        let snapshot = app.engine.get(id).ok_or_else(|| not_found(&id.to_string()))?;
-        let accepted = Accepted::new(&snapshot).with_warnings(warnings);
-        let location = accepted.location().to_owned();
-        let headers = [NO_STORE, (header::LOCATION, header_value(location))];
-        return Ok((StatusCode::ACCEPTED, headers, Json(accepted.below(&root))).into_response());
-    }
-
-    let _guard = (!may_retry).then(|| CancelOnDrop::new(&app.engine, id));
-    let snapshot = wait_until_completed(&app.engine, id).await?;
-    match representation {
-        Representation::Json => {
-            let generation = Generation::new(&snapshot, pictures).with_warnings(warnings).below(&root);
-            Ok(([NO_STORE], Json(generation)).into_response())
-        }
-        Representation::Picture(format) => {
-            let options = RenderOptions::scaled(format, pictures.scale, JPEG_QUALITY);
-            let mut response = respond_with_picture(&app, &budget, &snapshot, options).await?;
-            let headers = response.headers_mut();
-            headers.insert(header::CACHE_CONTROL, NO_STORE.1);
-            headers.insert(header::VARY, HeaderValue::from_static("accept"));
-            headers.insert(SEED, snapshot.request.seed().into());
-            for warning in warnings {
-                headers
-                    .append(WARNING, HeaderValue::try_from(warning).unwrap_or(HeaderValue::from_static("")));
-            }
-            Ok(response)
-        }
-    }
+    let answer = Answer { waits, representation, pictures, key: idempotency_key, warnings };
+    answer.submit(&app, client, &budget, &root, job).await
 }
 
 /// The cells that are drawn again of an image of this size.
@@ -226,9 +181,4 @@ async fn free_cells(
     }
     let allowed = "a mask that draws at least one cell again: transparent or, if it is opaque, white there";
     Err(Problem::invalid(FieldError::new("mask", "a mask that keeps everything".into(), allowed)))
-}
-
-/// An address as a header; addresses have no characters that headers can't have.
-fn header_value(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("/"))
 }

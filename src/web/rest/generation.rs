@@ -276,10 +276,10 @@ fn of_each_image(
     text: for<'c> fn(&SamplingSettings, &'c Config, u64, u32) -> Option<&'c str>,
 ) -> Option<Vec<String>> {
     let request = &snapshot.request;
-    let (settings, config) = (request.settings(), &request.model().config);
+    let config = &request.model().config;
     let of_image = |index| {
         let noise = request.noise(index);
-        Some(text(settings, config, noise.seed, noise.index)?.to_owned())
+        Some(text(request.settings_of(index), config, noise.seed, noise.index)?.to_owned())
     };
     (0..request.count()).map(of_image).collect()
 }

@@ -3,12 +3,13 @@
 //! | method and path | answer | file |
 //! |---|---|---|
 //! | `POST /api/v1/generations` | 202 and a job; or, with `wait`, 200 and the job or the picture itself | `create_generation` |
+//! | `POST /api/v1/interpolations` | the same for images between two others | `interpolations` |
 //! | `GET /api/v1/generations` | the client's own jobs | `generations` |
 //! | `GET /api/v1/generations/{id}` | the job and its images | `generations` |
 //! | `DELETE /api/v1/generations/{id}` | cancels; 200 and the job | `generations` |
 //! | `GET /api/v1/generations/{id}/events` | the job as server-sent events | `generation_events` |
 //! | `GET /api/v1/generations/{id}/images/{file}` | one finished image: `0.png`, `0.webp`, `0.jpg` | `pictures` |
-//! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps: `animation.gif`, … | `pictures` |
+//! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps or the images: `animation.gif`, … | `pictures` |
 //! | `GET /api/v1/pictures/{model}@{version}/{class}.png?seed=…` | a picture by what it shows, drawn where it is not cached | `picture_address` |
 //! | `POST /api/v1/decode` | the picture of a token file | `decode` |
 //! | `GET /api/v1/gallery`, and below it | the client's pictures in the store: pages, favourites, deleting, archives | `gallery` |
@@ -18,14 +19,16 @@
 //! | `GET /api/v1/workers` | the workers on other machines | `workers` |
 //! | `GET /api/v1/models/{model}/classes/{file}` | a sample picture of a class | `models` |
 //!
-//! `generation` is a job as JSON.
+//! `generation` is a job as JSON; `answer` submits one.
 
+mod answer;
 mod create_generation;
 mod decode;
 mod gallery;
 mod generation;
 mod generation_events;
 mod generations;
+mod interpolations;
 mod models;
 mod picture_address;
 mod pictures;
@@ -45,6 +48,7 @@ pub(super) use generation_events::{QueuedEvent, StartedEvent, StepEvent};
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(pictures::SheetAndAnimation::openapi())
         .routes(routes!(create_generation::create, generations::list))
+        .routes(routes!(interpolations::create))
         .routes(routes!(generations::show, generations::cancel))
         .routes(routes!(generation_events::stream))
         .routes(routes!(pictures::image))

@@ -11,7 +11,7 @@ use utoipa::OpenApi;
 use super::generations::find;
 use crate::engine::{MAX_COUNT, Snapshot, Status};
 use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE, TokenFile as Tokens};
-use crate::request::shorten;
+use crate::request::{FieldError, shorten};
 use crate::web::access::Budget;
 use crate::web::files::{
     AnimationParameters, Channel, JPEG_QUALITY, RenderOptions, animation as render_animation, render_image,
@@ -138,9 +138,9 @@ async fn sheet(
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
 
-/// Get the steps as an animation
+/// Get the steps or the images as an animation
 ///
-/// Of a completed generation; 404 until then, 409 where the animation needs previews that the generation doesn't have.
+/// With `which=images` each frame is one of the images, in their order: the film of an interpolation. Of a completed generation; 404 until then, 409 where the animation needs previews that the generation doesn't have.
 #[utoipa::path(
     get,
     path = "/api/v1/generations/{id}/animation.{format}",
@@ -151,7 +151,7 @@ async fn sheet(
         ("format" = String, Path, pattern = "^(gif|png|webp)$", description = "`gif`, `png` (APNG) or `webp`"),
         (
             "which" = Option<Channel>, Query,
-            description = "The clean previews, the noisy previews, or the token grids; `clean` by default",
+            description = "Of each step the clean previews, the noisy previews, or the token grids; or the finished images, one after the other; `clean` by default",
         ),
         ("index" = Option<u32>, Query, maximum = 15, description = "Index of the only image to show; all images by default"),
         (
@@ -160,8 +160,9 @@ async fn sheet(
         ),
         (
             "delay" = Option<u32>, Query, minimum = 20, maximum = 5000,
-            description = "Milliseconds for each step, 250 by default. The last step is shown six times as long.",
+            description = "Milliseconds for each frame, 250 by default. The last is shown six times as long, unless they go back and forth.",
         ),
+        ("back_and_forth" = Option<bool>, Query, description = "Whether the frames are shown backwards, too; `false` by default."),
     ),
     responses((
         status = 200, description = "The animation",
@@ -192,13 +193,19 @@ fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<Animati
     let index = query.integer("index", 0..=MAX_COUNT - 1);
     let scale = query.integer("scale", 1..=MAX_SCALE).unwrap_or(1);
     let delay = query.integer("delay", 20..=5000);
+    let back_and_forth = query.take("back_and_forth", "true or false", |value| value.parse().ok());
     query.finish()?;
+    if let (Some(Channel::Images), Some(index)) = (channel, index) {
+        let allowed = "no index with which=images, which shows all";
+        return Err(Problem::invalid(FieldError::new("index", index.into(), allowed)));
+    }
     let count = snapshot.request.count();
     if let Some(index) = index.filter(|&index| index >= count) {
         return Err(Problem::not_found(format!("There is no image {index}: the generation has {count}.")));
     }
     let delay = delay.map_or(DEFAULT_FRAME_DELAY, |delay| Duration::from_millis(delay.into()));
-    Ok(AnimationParameters { channel: channel.unwrap_or(Channel::Clean), index, scale, delay })
+    let channel = channel.unwrap_or(Channel::Clean);
+    Ok(AnimationParameters { channel, index, scale, delay, back_and_forth: back_and_forth.unwrap_or(false) })
 }
 
 /// Whether a token file is JSON instead of binary.

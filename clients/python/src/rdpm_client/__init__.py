@@ -5,7 +5,7 @@ from ._client import Client, Stream
 from ._errors import FieldError, GenerationError, ProblemError, RdpmError, RequestError
 from ._events import Event, Queued, Started, Step, StepImage
 from ._results import Completions, Generation, Image, Model, Tokenization, TokenizationStep
-from ._settings import ImageInput, Settings
+from ._settings import End, ImageInput, InterpolationSettings, Settings
 from ._version import __version__
 from .notebook import show_steps
 
@@ -14,12 +14,14 @@ __all__ = [
     "AsyncStream",
     "Client",
     "Completions",
+    "End",
     "Event",
     "FieldError",
     "Generation",
     "GenerationError",
     "Image",
     "ImageInput",
+    "InterpolationSettings",
     "Model",
     "ProblemError",
     "Queued",

@@ -14,7 +14,15 @@ from ._errors import GenerationError, ProblemError, RequestError
 from ._events import Event, Step, read_event
 from ._http import Call, RetryPolicy
 from ._results import Completions, Generation, Model, Tokenization
-from ._settings import ImageInput, Settings, image_base64, request_body
+from ._settings import (
+    End,
+    ImageInput,
+    InterpolationSettings,
+    Settings,
+    image_base64,
+    interpolation_body,
+    request_body,
+)
 from ._sse import Parser
 
 
@@ -69,6 +77,15 @@ class Client:
         """Draws images and returns their steps, as an iterator. See `Settings` for what can be set."""
         return Stream(self, request_body(prompt, settings, previews=True))
 
+    def interpolate(
+        self, a: End, b: End, prompt: str | None = None, **settings: Unpack[InterpolationSettings]
+    ) -> Generation:
+        """Draws images from the picture `a` to the picture `b` and waits for them. Each is a seed, a picture, or what
+        the API accepts, such as `{"tokens": …}` or `{"from": {"generation": id, "image": 0}}`. The first image is `a`,
+        the last is `b`; `animation(generation, which="images")` is their film."""
+        body = interpolation_body(a, b, prompt, settings)
+        return Stream(self, body, _http.INTERPOLATIONS).wait()
+
     def get(self, generation: Generation | str) -> Generation:
         """A generation as it is now, by its id."""
         return Generation.of(self._json(Call("GET", _http.generation_path(generation))))
@@ -87,7 +104,7 @@ class Client:
 
     def animation(self, generation: Generation | str, *, format: str = "gif", **options: Any) -> bytes:
         """The steps as a file: `gif`, `png` or `webp`. Options: `which` ("clean", "noisy", "tokens"), `index`, `scale`,
-        `delay` in milliseconds."""
+        `delay` in milliseconds, `back_and_forth`. With `which="images"` the frames are the images, in their order."""
         return self._send(_http.animation(generation, format, options)).content
 
     def tokenize(self, image: ImageInput, *, model: str | None = None, seed: int | None = None) -> Tokenization:
@@ -124,9 +141,9 @@ class Stream:
     the generation, unless it was made with `cancel_on_disconnect=False`.
     """
 
-    def __init__(self, client: Client, body: dict[str, Any]) -> None:
+    def __init__(self, client: Client, body: dict[str, Any], path: str = _http.GENERATIONS) -> None:
         self._client = client
-        self._events = self._follow(body)
+        self._events = self._follow(_http.create(body, path))
         self.accepted: schema.Accepted | None = None
         """The server's first answer, with id and seed; `None` until the iteration begins."""
         self.generation: Generation | None = None
@@ -176,8 +193,8 @@ class Stream:
         """Stops following the generation."""
         self._events.close()
 
-    def _follow(self, body: dict[str, Any]) -> Generator[Event]:
-        accepted: schema.Accepted = self._client._json(_http.create(body))
+    def _follow(self, create: Call) -> Generator[Event]:
+        accepted: schema.Accepted = self._client._json(create)
         self.accepted = accepted
         last_event_id, retries = "", 0
         while True:

@@ -14,6 +14,7 @@ from ._results import Generation
 from ._version import __version__
 
 GENERATIONS = "api/v1/generations"
+INTERPOLATIONS = "api/v1/interpolations"
 RETRIED = {429, 503}
 # The server sends a heartbeat every 15 seconds: a stream without one for this time is broken.
 TIMEOUT = 60.0
@@ -74,9 +75,9 @@ def client_arguments(base_url: str, api_key: str | None, timeout: float) -> dict
     return {"base_url": base_url, "headers": headers, "timeout": timeout}
 
 
-def create(body: dict[str, Any]) -> Call:
+def create(body: dict[str, Any], path: str = GENERATIONS) -> Call:
     # With the key, a request whose answer was lost can be sent again without drawing twice.
-    return Call("POST", GENERATIONS, json=body, headers={"Idempotency-Key": secrets.token_urlsafe(24)})
+    return Call("POST", path, json=body, headers={"Idempotency-Key": secrets.token_urlsafe(24)})
 
 
 def generation_path(generation: Generation | str, rest: str = "") -> str:

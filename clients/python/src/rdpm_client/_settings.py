@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
+from . import schema
 from ._results import Image
 
 
@@ -63,15 +65,61 @@ class Settings(TypedDict, total=False):
     """Whether the server cancels the generation when nobody has followed it for some seconds. True if omitted."""
 
 
+End = int | ImageInput | schema.InterpolationEnd
+"""A picture at an end of an interpolation: that of a seed, a picture, or what the API accepts."""
+
+
+class InterpolationSettings(TypedDict, total=False):
+    """What `interpolate` accepts beside the two pictures. The server's documentation, `/docs`, has the ranges."""
+
+    kind: Literal["noise", "steps", "latent"] | None
+    """What is interpolated: the noise, the state after `kept_steps` steps, or the finished pictures."""
+    kept_steps: int | None
+    """With the kind `steps`; half of the steps if omitted."""
+    frames: int | None
+    """Number of images, 2 to 16, both ends included; 9 if omitted."""
+    class_: str | int | None
+    """A class of the model, by name or index, where the pictures don't say it."""
+    model: str | None
+    style: str | None
+    seed: int | None
+    """Seed of the noise that uploaded pictures are encoded with."""
+    guidance: float | None
+    guidance_steps: str | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    previews: bool
+    alternatives: bool
+    cancel_on_disconnect: bool
+    """Whether the server cancels the drawing when nobody has followed it for some seconds. True if omitted."""
+
+
+def interpolation_body(a: End, b: End, prompt: str | None, settings: InterpolationSettings) -> dict[str, Any]:
+    """The JSON of a request for pictures between two others."""
+    known = InterpolationSettings.__annotations__.keys()
+    return {"a": end(a), "b": end(b)} | _body({"previews": False, **settings, "prompt": prompt}, settings, known)
+
+
+def end(picture: End) -> dict[str, Any]:
+    if isinstance(picture, int):
+        return {"seed": picture}
+    if isinstance(picture, dict):
+        return dict(picture)
+    return {"image": image_base64(picture)}
+
+
 def request_body(prompt: str | None, settings: Settings, **defaults: bool) -> dict[str, Any]:
     """The JSON of a request. Absent and `None` mean the same to the server."""
-    unknown = settings.keys() - Settings.__annotations__.keys()
+    values = _body({**defaults, **settings, "prompt": prompt}, settings, Settings.__annotations__.keys())
+    return values | {name: image_base64(values[name]) for name in ("image", "mask") if name in values}
+
+
+def _body(values: dict[str, Any], settings: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
+    unknown = settings.keys() - known
     if unknown:
         raise TypeError(f"unknown setting: {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = {"cancel_on_disconnect": True, **defaults, **settings, "prompt": prompt}
-    for name in ("image", "mask"):
-        if values.get(name) is not None:
-            values[name] = image_base64(values[name])
+    values = {"cancel_on_disconnect": True, **values}
     return {name.rstrip("_"): value for name, value in values.items() if value is not None}
 
 

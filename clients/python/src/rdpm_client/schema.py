@@ -293,7 +293,7 @@ Generation = TypedDict(
 )
 
 
-AnimationChannel = Literal["tokens", "noisy", "clean"]
+AnimationChannel = Literal["tokens", "noisy", "clean", "images"]
 
 
 class QueuedEvent(TypedDict):
@@ -350,6 +350,84 @@ class StepEvent(TypedDict):
     # 1 to `steps`.
     step: int
     steps: int
+
+
+InterpolationEnd = TypedDict(
+    "InterpolationEnd",
+    {
+        # The class near this end, in place of the request's `class` or `prompt`.
+        "class": "NotRequired[str | int]",
+        # A finished image of an earlier generation that this server still has.
+        "from": "NotRequired[dict[str, Any]]",
+        # A PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. It is encoded from the noise of
+        # (`seed`, 0) of the request.
+        "image": "NotRequired[str]",
+        # With `seed`: index of the image; 0 if omitted.
+        "index": "NotRequired[int]",
+        # The prompt near this end, likewise.
+        "prompt": "NotRequired[str]",
+        # The picture of this seed, drawn with the settings of the request.
+        "seed": "NotRequired[int]",
+        # The style near this end, in place of the request's.
+        "style": "NotRequired[str]",
+        # A token file: JSON, or base64 of a binary one.
+        "tokens": "NotRequired[TokenFile | str]",
+    },
+)
+
+
+InterpolationKind = Literal["noise", "steps", "latent"]
+
+
+InterpolationRequest = TypedDict(
+    "InterpolationRequest",
+    {
+        # The first picture: that of a seed (`{"seed": 7, "index": 0}`), an image, a token file, or an image of an
+        # earlier generation.
+        "a": "InterpolationEnd",
+        # Whether step events contain the most probable codes of each position.
+        "alternatives": "NotRequired[bool | None]",
+        # The last picture, likewise.
+        "b": "InterpolationEnd",
+        # Whether the job is canceled a few seconds after its last event stream was closed.
+        "cancel_on_disconnect": "NotRequired[bool | None]",
+        # Class to draw, by name or index, where an end doesn't say it itself. Without `class` and `prompt` an end
+        # has those of its generation or, if it is of none, of the other's; where there is none, the class isn't
+        # considered.
+        "class": "NotRequired[str | int]",
+        "format": "NotRequired[FormatName | None]",
+        # Number of images, both ends included. Image 0 is `a`, the last is `b`.
+        "frames": "NotRequired[int | None]",
+        # Guidance scale: how strongly the class is followed. 1 is no guidance.
+        "guidance": "NotRequired[float | None]",
+        # First and last step with guidance, as in `1-7`; all if omitted. A step without guidance takes half the
+        # time.
+        "guidance_steps": "NotRequired[str | None]",
+        # With the kind `steps`: the step after which the states are interpolated; half of the steps if omitted.
+        "kept_steps": "NotRequired[int | None]",
+        "kind": "NotRequired[InterpolationKind | None]",
+        # Name of the model; the server's default if omitted. The classes, the codes and the steps depend on it.
+        "model": "NotRequired[str | None]",
+        # Whether step events contain preview images. Where the answer waits for the end, the default is `false`,
+        # otherwise `true`.
+        "previews": "NotRequired[bool | None]",
+        # What the images show, in English words or emoji, for a model that knows words. Words that it doesn't know
+        # are returned as `unknown_words`. Without a prompt each image shows one of the class's subjects.
+        "prompt": "NotRequired[str | None]",
+        # Size of the square that every pixel becomes in these pictures.
+        "scale": "NotRequired[int | None]",
+        # Seed of all randomness, as a number or as text. Random if omitted, empty or -1; returned in the answer.
+        "seed": "NotRequired[int | str | None]",
+        # Drawing style, for a model that has several. If omitted, each image has another one.
+        "style": "NotRequired[str | None]",
+        # Sampling temperature: how freely codes are drawn. 0 takes the most probable.
+        "temperature": "NotRequired[float | None]",
+        # Draw from this number of most probable codes only.
+        "top_k": "NotRequired[int | None]",
+        # Draw only from the most probable codes whose probabilities add up to this value.
+        "top_p": "NotRequired[float | None]",
+    },
+)
 
 
 class Codebook(TypedDict):
