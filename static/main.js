@@ -248,6 +248,6 @@ views.draw = drawView;
 document.documentElement.dataset.ready = "true";
 if (currentView() === "draw") {
   // A link to a picture draws it; a reload continues the run that was shown.
-  if (!drawView.restore() && document.body.dataset.autostart === "true") drawView.open();
+  if (!drawView.openChosen() && !drawView.restore() && document.body.dataset.autostart === "true") drawView.open();
 }
 showView(currentView(), true);

@@ -37,6 +37,16 @@ pub struct GalleryFilter {
     pub before: Option<SystemTime>,
 }
 
+/// Where a page of a gallery begins, and how long it is.
+#[derive(Debug, Clone, Copy)]
+pub struct GalleryRange {
+    /// [`GalleryPage::next`] of the page before; `None` begins with the newest picture.
+    pub cursor: Option<i64>,
+    /// Pictures to leave out from there on.
+    pub skip: u32,
+    pub limit: u32,
+}
+
 /// A picture of a gallery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GalleryPicture {
@@ -82,65 +92,91 @@ impl GalleryPicture {
     }
 }
 
-/// A page of at most `limit` pictures, after those that `cursor` says.
+/// How many pictures of a model, a class and a style match a filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GalleryGroup {
+    pub model: String,
+    pub class: String,
+    pub style: Option<String>,
+    pub pictures: u64,
+}
+
+/// The pictures of a gallery that match a filter, as parts of a statement. Only its parameters are of a client.
+struct Selection {
+    tables: &'static str,
+    /// The column with the pictures' numbers.
+    number: &'static str,
+    conditions: Vec<&'static str>,
+    values: Vec<Value>,
+}
+
+impl Selection {
+    /// `None` if no picture can match.
+    fn new(gallery: &str, filter: &GalleryFilter) -> Option<Self> {
+        let mut selection = Self {
+            tables: "pictures p",
+            number: "p.number",
+            conditions: vec!["p.owner = ?", "p.deleted IS NULL"],
+            values: vec![gallery.to_owned().into()],
+        };
+        if let Some(search) = &filter.search {
+            let words = match_words(search)?;
+            // The words are looked up first, then their pictures.
+            selection.tables = "picture_text t CROSS JOIN pictures p ON p.number = t.rowid";
+            selection.number = "t.rowid";
+            let expression = format!("owner : \"{}\" AND text : ({words})", owner_word(gallery));
+            selection.add("picture_text MATCH ?", expression);
+        }
+        for (condition, value) in
+            [("p.model = ?", &filter.model), ("p.class = ?", &filter.class), ("p.style = ?", &filter.style)]
+        {
+            if let Some(value) = value {
+                selection.add(condition, value.clone());
+            }
+        }
+        match filter.favourite {
+            // A constant, so that SQLite uses the index of favourites.
+            Some(true) => selection.conditions.push("p.favourite = 1"),
+            Some(false) => selection.conditions.push("p.favourite = 0"),
+            None => {}
+        }
+        if let Some(after) = filter.after {
+            selection.add("p.created >= ?", milliseconds(after));
+        }
+        if let Some(before) = filter.before {
+            selection.add("p.created < ?", milliseconds(before));
+        }
+        Some(selection)
+    }
+
+    fn add(&mut self, condition: &'static str, value: impl Into<Value>) {
+        self.conditions.push(condition);
+        self.values.push(value.into());
+    }
+
+    /// A statement that reads these columns.
+    fn select(&self, columns: &str) -> String {
+        format!("SELECT {columns} FROM {} WHERE {}", self.tables, self.conditions.join(" AND "))
+    }
+}
+
+/// A page of at most `limit` pictures, after those that `cursor` says and `skip` further ones.
 pub(super) fn page(
     database: &Connection,
     gallery: &str,
     filter: &GalleryFilter,
-    cursor: Option<i64>,
-    limit: u32,
+    GalleryRange { cursor, skip, limit }: GalleryRange,
 ) -> Result<GalleryPage, StoreError> {
-    let empty = GalleryPage { pictures: Vec::new(), next: None };
-    // Only the statement's parameters are of a client.
-    let (mut tables, mut sort) = ("pictures p".to_owned(), "p.number");
-    let mut conditions = vec!["p.owner = ?", "p.deleted IS NULL"];
-    let mut values: Vec<Value> = vec![gallery.to_owned().into()];
-    let mut add = |condition, value: Value| {
-        conditions.push(condition);
-        values.push(value);
+    let Some(mut selection) = Selection::new(gallery, filter) else {
+        return Ok(GalleryPage { pictures: Vec::new(), next: None });
     };
-    if let Some(search) = &filter.search {
-        let Some(words) = match_words(search) else { return Ok(empty) };
-        // The words are looked up first, then their pictures.
-        tables = "picture_text t CROSS JOIN pictures p ON p.number = t.rowid".into();
-        sort = "t.rowid";
-        add(
-            "picture_text MATCH ?",
-            format!("owner : \"{}\" AND text : ({words})", owner_word(gallery)).into(),
-        );
-        add("t.rowid < ?", cursor.unwrap_or(i64::MAX).into());
-    } else {
-        add("p.number < ?", cursor.unwrap_or(i64::MAX).into());
-    }
-    for (condition, value) in
-        [("p.model = ?", &filter.model), ("p.class = ?", &filter.class), ("p.style = ?", &filter.style)]
-    {
-        if let Some(value) = value {
-            add(condition, value.clone().into());
-        }
-    }
-    match filter.favourite {
-        // A constant, so that SQLite uses the index of favourites.
-        Some(true) => conditions.push("p.favourite = 1"),
-        Some(false) => conditions.push("p.favourite = 0"),
-        None => {}
-    }
-    let mut add = |condition, value: Value| {
-        conditions.push(condition);
-        values.push(value);
-    };
-    if let Some(after) = filter.after {
-        add("p.created >= ?", milliseconds(after).into());
-    }
-    if let Some(before) = filter.before {
-        add("p.created < ?", milliseconds(before).into());
-    }
+    let before = if selection.number == "t.rowid" { "t.rowid < ?" } else { "p.number < ?" };
+    selection.add(before, cursor.unwrap_or(i64::MAX));
+    let sql = format!("{} ORDER BY {} DESC LIMIT ? OFFSET ?", selection.select(COLUMNS), selection.number);
     // One more than asked for, to see whether there is a next page.
-    values.push((i64::from(limit) + 1).into());
-    let conditions = conditions.join(" AND ");
-    let sql = format!("SELECT {COLUMNS} FROM {tables} WHERE {conditions} ORDER BY {sort} DESC LIMIT ?");
+    selection.values.extend([(i64::from(limit) + 1).into(), i64::from(skip).into()]);
     let mut statement = database.prepare(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
+    let mut rows = statement.query(params_from_iter(selection.values))?;
     let mut pictures = Vec::new();
     while let Some(row) = rows.next()? {
         pictures.push(GalleryPicture::from_row(row)?);
@@ -149,6 +185,22 @@ pub(super) fn page(
     pictures.truncate(limit as usize);
     let next = pictures.last().map(|last| last.number).filter(|_| has_more);
     Ok(GalleryPage { pictures, next })
+}
+
+/// The models, classes and styles of the pictures that match a filter, and how many there are of each.
+pub(super) fn groups(
+    database: &Connection,
+    gallery: &str,
+    filter: &GalleryFilter,
+) -> Result<Vec<GalleryGroup>, StoreError> {
+    let Some(selection) = Selection::new(gallery, filter) else { return Ok(Vec::new()) };
+    let columns = "p.model, p.class, p.style, count(*)";
+    let sql = format!("{} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3", selection.select(columns));
+    let mut statement = database.prepare(&sql)?;
+    let groups = statement.query_map(params_from_iter(selection.values), |row| {
+        Ok(GalleryGroup { model: row.get(0)?, class: row.get(1)?, style: row.get(2)?, pictures: row.get(3)? })
+    })?;
+    Ok(groups.collect::<Result<_, _>>()?)
 }
 
 /// The words of a search as an expression of FTS5: each is quoted, and may be the beginning of a word. `None` if there are none.

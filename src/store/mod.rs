@@ -54,7 +54,7 @@ use tokio::sync::oneshot;
 
 pub use backup::backup;
 pub use error::StoreError;
-pub use gallery::{Archive, GalleryFilter, GalleryPage, GalleryPicture};
+pub use gallery::{Archive, GalleryFilter, GalleryGroup, GalleryPage, GalleryPicture, GalleryRange};
 pub use observer::Written;
 pub use options::Options;
 pub use owner::Owner;
@@ -151,7 +151,7 @@ impl Store {
         self.reader.read(move |database| stored::find_key(database, &key)).await
     }
 
-    /// A page of an owner's gallery, after those pictures that `cursor` says: [`GalleryPage::next`] of the page before.
+    /// A page of an owner's gallery.
     ///
     /// # Errors
     /// [`StoreError`] if it can't be read.
@@ -159,13 +159,25 @@ impl Store {
         &self,
         owner: Owner,
         filter: GalleryFilter,
-        cursor: Option<i64>,
-        limit: u32,
+        range: GalleryRange,
     ) -> Result<GalleryPage, StoreError> {
         let Some(gallery) = owner.gallery() else {
             return Ok(GalleryPage { pictures: Vec::new(), next: None });
         };
-        self.reader.read(move |database| gallery::page(database, &gallery, &filter, cursor, limit)).await
+        self.reader.read(move |database| gallery::page(database, &gallery, &filter, range)).await
+    }
+
+    /// The models, classes and styles of the pictures of an owner's gallery that match a filter.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they can't be read.
+    pub async fn gallery_groups(
+        &self,
+        owner: Owner,
+        filter: GalleryFilter,
+    ) -> Result<Vec<GalleryGroup>, StoreError> {
+        let Some(gallery) = owner.gallery() else { return Ok(Vec::new()) };
+        self.reader.read(move |database| gallery::groups(database, &gallery, &filter)).await
     }
 
     /// A picture's PNG file, and the owner of its generation. `None` if there is none, or it was deleted.

@@ -1,10 +1,15 @@
 // @ts-check
-/** A dialog with all pictures that this browser keeps: filters, stars, deleting with undo, files to export and import. Loaded when it is first opened. */
+/**
+ * A dialog with all pictures that this browser keeps: filters, stars, deleting with undo, files to export and import. If the server
+ * keeps pictures as well, the dialog shows either source. Loaded when it is first opened.
+ */
 import { showBriefly } from "../lib/clipboard.js";
 import { createElement } from "../lib/dom.js";
 import { saveFile } from "../lib/files.js";
+import { serverKeepsPictures } from "../lib/model.js";
 import { isEntry } from "../lib/picture-store.js";
-import { createButton, createSelect } from "./elements.js";
+import { read, write } from "../lib/storage.js";
+import { createButton, createSegments, createSelect } from "./elements.js";
 
 /**
  * @typedef {import("../lib/picture-store.js").StoredPicture} StoredPicture
@@ -15,6 +20,10 @@ const FILE_FORMAT = "rdpm-pictures";
 const FILE_VERSION = 1;
 /** How long deleting can be undone. */
 const UNDO_MS = 20_000;
+/** The storage keeps here which pictures were shown last. */
+const SOURCE_KEY = "rdpm.gallery.source";
+
+/** @typedef {"browser" | "server"} Source where pictures are kept */
 
 export class Gallery {
   /**
@@ -22,11 +31,17 @@ export class Gallery {
    * @param {import("../lib/picture-store.js").PictureStore} options.store
    * @param {(picture: StoredPicture) => void} options.onShow
    * @param {(picture: StoredPicture) => void} options.onUse     use its settings
+   * @param {import("./server-gallery.js").Opener} options.onOpen  a picture of the server
    * @param {() => void} options.onChange                        pictures were added, changed or removed
    * @param {(what: string) => void} options.onUndoable          what can be undone; "" for nothing
    */
-  constructor({ store, onShow, onUse, onChange, onUndoable }) {
+  constructor({ store, onShow, onUse, onOpen, onChange, onUndoable }) {
     this.store = store;
+    this.onOpen = onOpen;
+    /** @type {Source} */
+    this.source = "browser";
+    /** @type {import("./server-gallery.js").ServerGallery | undefined} */
+    this.server = undefined;
     this.onChange = onChange;
     this.onUndoable = onUndoable;
     /** @type {StoredPicture[]} */
@@ -45,7 +60,8 @@ export class Gallery {
     this.count = createElement("span", "gallery-count");
     this.filters = createElement("div", "gallery-filters");
     const header = createElement("div", "gallery-header");
-    header.append(title, this.count, createButton("secondary small", "Close", "Close the gallery", () => this.dialog.close()));
+    this.sources = createElement("div", "gallery-sources");
+    header.append(title, this.sources, this.count, createButton("secondary small", "Close", "Close the gallery", () => this.dialog.close()));
     this.list = createElement("div", "gallery-list");
     this.list.setAttribute("role", "radiogroup");
     this.list.setAttribute("aria-label", "Pictures");
@@ -74,13 +90,49 @@ export class Gallery {
     one.append(this.facts, this.show, this.use, this.star, this.remove, this.undoButton);
     const all = createElement("div", "gallery-actions");
     all.append(this.status, this.exportButton, file, importLabel, createButton("secondary small", "Delete all", "", () => this.confirmDeletingAll()));
-    this.dialog.append(header, this.filters, this.empty, this.list, one, all);
+    this.panel = createElement("div", "gallery-panel");
+    this.panel.append(this.filters, this.empty, this.list, one, all);
+    this.dialog.append(header, this.panel);
     document.body.append(this.dialog);
   }
 
   async open() {
     await this.#read();
+    const stored = read("local", SOURCE_KEY);
+    const source = serverKeepsPictures && (stored === "server" || !this.pictures.length) ? "server" : "browser";
+    if (serverKeepsPictures) {
+      this.sources.replaceChildren(createSegments("gallery-source", "Pictures", [["browser", "In this browser"], ["server", "On the server"]], source, (value) => {
+        write("local", SOURCE_KEY, value);
+        this.#showSource(/** @type {Source} */ (value));
+      }));
+    }
+    await this.#showSource(source);
     this.dialog.showModal();
+    if (source === "server") this.server?.focus();
+  }
+
+  /** @param {Source} source */
+  async #showSource(source) {
+    this.source = source;
+    this.count.textContent = "";
+    if (source === "server" && !this.server) {
+      const { loadServerGallery } = await import("./server-gallery.js");
+      this.server ??= await loadServerGallery({
+        onOpen: this.onOpen,
+        onLeave: () => this.dialog.close(),
+        onCount: (text) => this.#showCount("server", text),
+      });
+      this.dialog.append(this.server.root);
+    }
+    this.panel.hidden = this.source === "server";
+    if (this.server) this.server.root.hidden = this.source !== "server";
+    if (this.source === "server") this.server?.open();
+    else this.#showPictures();
+  }
+
+  /** @param {Source} source @param {string} text */
+  #showCount(source, text) {
+    if (source === this.source) this.count.textContent = text;
   }
 
   async #read() {
@@ -128,7 +180,7 @@ export class Gallery {
   #showPictures() {
     const pictures = this.#shown;
     const size = this.pictures.reduce((sum, picture) => sum + picture.size, 0);
-    this.count.textContent = `${pictures.length} of ${this.pictures.length} · ${(size / 1e6).toFixed(1)} MB`;
+    this.#showCount("browser", `${pictures.length} of ${this.pictures.length} · ${(size / 1e6).toFixed(1)} MB`);
     this.empty.textContent = this.pictures.length ? "No picture has these properties." : "No pictures yet: draw some.";
     this.empty.hidden = pictures.length > 0;
     this.exportButton.disabled = pictures.length === 0;
@@ -227,7 +279,7 @@ export class Gallery {
     const title = createElement("h2", "", `Delete ${count}?`);
     title.id = "delete-title";
     const starred = pictures.filter((picture) => picture.starred).length;
-    const text = createElement("p", "", `They are stored in this browser only.${starred ? ` ${starred} of them ${starred === 1 ? "has" : "have"} a star.` : ""} You can undo this for ${UNDO_MS / 1000} seconds.`);
+    const text = createElement("p", "", `${serverKeepsPictures ? "They are deleted from this browser; the server keeps its own." : "They are stored in this browser only."}${starred ? ` ${starred} of them ${starred === 1 ? "has" : "have"} a star.` : ""} You can undo this for ${UNDO_MS / 1000} seconds.`);
     const actions = createElement("div", "dialog-actions");
     const confirm = createButton("primary small", "Delete", "", async () => {
       dialog.close();

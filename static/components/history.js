@@ -2,7 +2,7 @@
 /** Pictures drawn earlier in this browser: the last runs in a row; the gallery shows all pictures. */
 import { isForThisModel, withoutPick } from "../lib/address.js";
 import { createElement, part } from "../lib/dom.js";
-import { model } from "../lib/model.js";
+import { model, serverKeepsPictures } from "../lib/model.js";
 
 /**
  * @typedef {import("../lib/picture-store.js").StoredPicture} StoredPicture
@@ -15,7 +15,7 @@ const DATABASE = "rdpm";
 const MAX_RUNS = 48;
 
 export class History {
-  /** @param {HTMLElement} root @param {{onShow: (picture: StoredPicture) => void, onUse: (picture: StoredPicture) => void}} events show a run; use its settings */
+  /** @param {HTMLElement} root @param {{onShow: (picture: StoredPicture) => void, onUse: (picture: StoredPicture) => void, onOpen: import("./server-gallery.js").Opener}} events show a run; use its settings; open a picture of the server */
   constructor(root, events) {
     this.events = events;
     this.list = /** @type {HTMLElement} */ (part(root, "history-list"));
@@ -131,7 +131,8 @@ export class History {
     const runs = Map.groupBy(pictures, ({ run }) => run);
     this.runs = new Map([...runs].map(([run, all]) => [run, all[0]]));
     this.empty.hidden = pictures.length > 0;
-    this.clear.hidden = this.openGallery.hidden = pictures.length === 0;
+    this.clear.hidden = pictures.length === 0;
+    this.openGallery.hidden = pictures.length === 0 && !serverKeepsPictures;
     if (pictureStore.problem) this.note.textContent = pictureStore.problem;
     this.list.replaceChildren(...[...runs].slice(0, MAX_RUNS).map(([run, [{ label, subject = label, style, seed, png }, ...more]]) => {
       const link = document.createElement("a");

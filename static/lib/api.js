@@ -95,20 +95,23 @@ export const createTokenization = (request) => post(`${ROOT}/api/v1/tokenization
 export const getCompletions = ({ model, prefix, limit }, signal) => send(`${ROOT}/api/v1/words?${new URLSearchParams({ model, prefix, limit: String(limit) })}`, { signal });
 
 /** @param {string} url @param {object} body */
-const post = (url, body) =>
-  send(url, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
+const post = (url, body) => send(url, asPost(body));
 
-/** @param {string} url @param {RequestInit} [init] @returns {Promise<any>} the response's JSON */
-async function send(url, init) {
+/** A request that posts JSON. @param {object} body @returns {RequestInit} */
+export const asPost = (body) => ({ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
+/** @param {string} url @param {RequestInit} [init] @returns {Promise<any>} the response's JSON; null without any */
+export async function send(url, init) {
+  const response = await request(url, init);
+  return response.json().catch(() => null);
+}
+
+/** @param {string} url @param {RequestInit} [init] @returns {Promise<Response>} a response without an error */
+export async function request(url, init) {
   const headers = { ...init?.headers, "rdpm-client": clientToken() };
   const response = await fetchOrThrow(url, { cache: "no-store", ...init, headers });
-  const body = await response.json().catch(() => null);
-  if (response.ok) return body;
-  const { title, detail, errors } = body ?? {};
+  if (response.ok) return response;
+  const { title, detail, errors } = (await response.json().catch(() => null)) ?? {};
   throw new ApiError(detail || title || `The server answered with status ${response.status}.`, {
     status: response.status,
     errors: Array.isArray(errors) ? errors : [],

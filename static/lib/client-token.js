@@ -1,20 +1,29 @@
 // @ts-check
-/** This tab's token: only who sends it can list and cancel what the page generates. Reloading the page keeps it. */
+/**
+ * The page's token: only who sends it can list and cancel what the page generates. It belongs to this tab, and survives a reload. If
+ * the server keeps pictures it belongs to the browser, so that the gallery is the same tomorrow.
+ */
 
 import { read, write } from "./storage.js";
 
 const KEY = "rdpm.client";
 const BYTES = 16;
+const KIND = document.body.dataset.keepsPictures === "true" ? "local" : "session";
 
 /** The token, if the browser doesn't store it. @type {string | undefined} */
 let unstored;
 
+/** @param {unknown} value @returns {value is string} */
+const isToken = (value) => typeof value === "string" && /^[0-9a-f]{32}$/.test(value);
+
 /** @returns {string} */
 export function clientToken() {
+  const lasting = read("local", KEY);
+  if (isToken(lasting)) return lasting;
   const stored = read("session", KEY);
-  if (typeof stored === "string" && /^[0-9a-f]{32}$/.test(stored)) return stored;
-  unstored ??= randomToken();
-  write("session", KEY, unstored);
+  if (isToken(stored) && KIND === "session") return stored;
+  unstored ??= isToken(stored) ? stored : randomToken();
+  write(KIND, KEY, unstored);
   return unstored;
 }
 

@@ -17,3 +17,15 @@ export function createElement(tag, className = "", text = "") {
   element.textContent = text;
   return element;
 }
+
+/** Loads a style sheet of `static/styles/`. @param {string} name @returns {Promise<void>} */
+export function loadStyle(name) {
+  const sheet = document.createElement("link");
+  sheet.rel = "stylesheet";
+  sheet.href = new URL(`../styles/${name}.css`, import.meta.url).href;
+  return new Promise((resolve, reject) => {
+    sheet.onload = () => resolve();
+    sheet.onerror = reject;
+    document.head.append(sheet);
+  });
+}

@@ -33,6 +33,9 @@ export const model = {
   maxPictures: Number(dataset.maxCount),
 };
 
+/** The server keeps finished pictures: it has a gallery for them. */
+export const serverKeepsPictures = dataset.keepsPictures === "true";
+
 /** Tokens of one step. */
 export const tokensPerStep = model.gridSize ** 2;
 

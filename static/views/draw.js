@@ -5,12 +5,13 @@ import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
 import { namesPicture, pickedIndex, settingsAddress, withoutPick, withPick } from "../lib/address.js";
+import { ROOT } from "../lib/api.js";
 import { byId, part } from "../lib/dom.js";
 import { model } from "../lib/model.js";
 import { Run } from "../lib/run.js";
 import { optionValues } from "../lib/sampling-options.js";
 import { pictureCount, settingsTitle, toCodeRequests, toRequests } from "../lib/settings.js";
-import { read, write } from "../lib/storage.js";
+import { read, remove, write } from "../lib/storage.js";
 import { RunView } from "./run-view.js";
 
 /**
@@ -24,6 +25,9 @@ const MAX_RECENT = 6;
 /** The tab's storage keeps the run here, so that a reload continues it. */
 const STORAGE_KEY = "rdpm.run";
 
+/** The page of another model finds here which picture of the gallery to open. */
+const OPENED_KEY = "rdpm.opened";
+
 export class DrawView extends RunView {
   /** @param {import("./view.js").Page} page */
   constructor(page) {
@@ -35,6 +39,7 @@ export class DrawView extends RunView {
     this.history = new History(part(root, "history"), {
       onShow: ({ run, index, model: name }) => this.#showKept(withPick(run, index), name),
       onUse: ({ run, model: name }) => this.#useSettings(run, name),
+      onOpen: ({ generation, index }, view) => this.#loadServerPicture({ generation, index, view }),
     });
     /** Finished runs by address, the newest last. @type {Map<string, {run: Run, settings: Settings}>} */
     this.recent = new Map();
@@ -157,6 +162,36 @@ export class DrawView extends RunView {
     const address = settingsAddress("draw", settings);
     this.recent.set(address, { run: single, settings });
     return this.#show(address);
+  }
+
+  /** @param {import("../lib/server-picture.js").Opened} opened */
+  async #loadServerPicture(opened) {
+    const { loadServerPicture } = await import("../lib/server-picture.js");
+    return loadServerPicture(opened, this);
+  }
+
+  /** @param {string} modelName @param {import("../lib/server-picture.js").Opened} opened */
+  openOnPageOf(modelName, opened) {
+    write("session", OPENED_KEY, opened);
+    location.assign(`${ROOT}/?${new URLSearchParams({ model: modelName })}`);
+  }
+
+  /** Opens the picture that the gallery has chosen on another model's page. @returns {boolean} whether there is one */
+  openChosen() {
+    const opened = /** @type {any} */ (read("session", OPENED_KEY));
+    remove("session", OPENED_KEY);
+    if (typeof opened?.generation !== "string" || !Number.isInteger(opened.index) || !["draw", "edit", "compare"].includes(opened.view)) return false;
+    this.#loadServerPicture(opened).then((show) => show()).catch(({ message }) => this.status.show("idle", message));
+    return true;
+  }
+
+  /** Shows a picture of a run that the server keeps. @param {Run} run @param {number} index @param {Settings} settings */
+  async showRun(run, index, settings) {
+    if (this.running) return this.status.show("running", "Wait until the picture is drawn, or cancel it.");
+    const address = settingsAddress("draw", settings);
+    this.recent.set(address, { run, settings });
+    await this.#show(withPick(address, index));
+    this.page.scrollIntoView(/** @type {HTMLElement} */ (this.root.querySelector(".picture-panel")), /** @type {HTMLElement} */ (this.root.querySelector(".view-header")));
   }
 
   /** Fills the form with the settings of a kept picture, for a new seed. @param {string} address @param {string} modelName */

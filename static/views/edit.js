@@ -7,7 +7,7 @@ import { ResultActions } from "../components/result-actions.js";
 import { DEFAULT_SCALE } from "../components/save-panel.js";
 import { Sheet } from "../components/sheet.js";
 import { settingsAddress, sourceQuery, withoutPick } from "../lib/address.js";
-import { byId, createElement, part } from "../lib/dom.js";
+import { byId, createElement, loadStyle, part } from "../lib/dom.js";
 import { decodeTokens, fromHex, gridsOf, toHex } from "../lib/grids.js";
 import { hashOf } from "../lib/hash.js";
 import { decodePng } from "../lib/images.js";
@@ -433,13 +433,6 @@ export class EditView extends RunView {
 
 /** The view, with its style sheet. @param {import("./view.js").Page} page */
 export async function load(page) {
-  const sheet = document.createElement("link");
-  sheet.rel = "stylesheet";
-  sheet.href = new URL("../styles/edit.css", import.meta.url).href;
-  await new Promise((resolve, reject) => {
-    sheet.onload = resolve;
-    sheet.onerror = reject;
-    document.head.append(sheet);
-  });
+  await loadStyle("edit");
   return new EditView(page);
 }

@@ -19,6 +19,7 @@ mod program;
 mod prompt;
 mod recovery;
 mod results;
+mod server_gallery;
 mod settings;
 mod shortcuts;
 mod site;

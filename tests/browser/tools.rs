@@ -8,7 +8,8 @@ use base64::Engine as _;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use serde_json::{Value, json};
 
-use super::site::{Browser, server};
+use super::server_gallery::fill;
+use super::site::{Browser, server, server_with};
 
 /// Screenshots for `docs/images/`: every view at three widths in both themes.
 #[tokio::test]
@@ -81,6 +82,33 @@ async fn frame_times() {
     let playing = browser.client.execute_async(&playing, Vec::new()).await.unwrap();
     for (name, times) in [("nothing moves", idle), ("16 pictures play", playing)] {
         println!("{name}: {}", summary(&times));
+    }
+    browser.close().await;
+}
+
+/// Frame times while the gallery of 100,000 pictures on the server scrolls.
+#[tokio::test]
+#[ignore = "measures; scripts/frame-times runs it"]
+async fn gallery_frame_times() {
+    let store = tempfile::TempDir::new().unwrap();
+    let (_server, url) = server_with(0, &["--store", store.path().to_str().unwrap()]);
+    let browser = Browser::start(1280, 800).await;
+    browser.goto(&format!("{url}/?class=Dress&seed=3")).await;
+    browser.until_state("draw", "completed").await;
+    browser.until("performance.now() > 4000").await;
+    fill(store.path(), 100_000);
+    browser.script("document.querySelector('[data-part=open-gallery]').click()").await;
+    browser.until("document.querySelector('.gallery')?.open").await;
+    browser.script("document.querySelector('[name=gallery-source][value=server]').click()").await;
+    browser.until("document.querySelector('.gallery-count').textContent === '100,000 pictures'").await;
+    for pixels in [0, 20, 60, 200, 5000] {
+        let measure = format!(
+            "const done = arguments[0], times = [], grid = document.querySelector('.picture-grid'); let last = 0; \
+             const frame = now => {{ if (last) times.push(now - last); last = now; grid.scrollTop += {pixels}; \
+             times.length < 240 ? requestAnimationFrame(frame) : done(times); }}; requestAnimationFrame(frame)"
+        );
+        let times = browser.client.execute_async(&measure, Vec::new()).await.unwrap();
+        println!("the gallery scrolls by {pixels} pixels a frame: {}", summary(&times));
     }
     browser.close().await;
 }

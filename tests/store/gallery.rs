@@ -45,6 +45,49 @@ async fn pages_follow_each_other_without_gaps() {
 }
 
 #[tokio::test]
+async fn pictures_after_the_cursor_can_be_skipped() {
+    let site = Site::new();
+    let process = site.serve(&[]);
+    for seed in 1..=7 {
+        process.draw(&json!({"class": seed % 2, "seed": seed})).await;
+    }
+    let first = process.json("/api/v1/gallery?limit=2").await;
+    let next = first["next"].as_str().unwrap();
+    process.draw(&json!({"class": 0, "seed": 100})).await;
+    assert_eq!(gallery(&process, &format!("limit=2&cursor={next}&skip=2")).await, [3, 2]);
+    assert_eq!(gallery(&process, "limit=3&skip=5").await, [3, 2, 1]);
+    assert_eq!(gallery(&process, "skip=1&search=two&limit=1").await, [5]);
+    assert_eq!(gallery(&process, "skip=8").await, [0; 0]);
+    assert_eq!(process.get("/api/v1/gallery?skip=-1").await.status(), 422);
+}
+
+#[tokio::test]
+async fn summary_counts_pictures_by_model_class_and_style() {
+    let site = Site::new();
+    let process = site.serve(&[]);
+    let id = process.draw(&json!({"class": 0, "seed": 1, "count": 3})).await;
+    process.draw(&json!({"class": 1, "seed": 2})).await;
+    assert_eq!(process.send(Method::DELETE, &format!("/api/v1/gallery/{id}/1")).await.status(), 200);
+    let summary = process.json("/api/v1/gallery/summary").await;
+    let group = |class, pictures| json!({"model": "eighth", "class": class, "pictures": pictures});
+    assert_eq!(summary, json!({"pictures": 3, "groups": [group("one", 2), group("two", 1)]}));
+    let found = process.json("/api/v1/gallery/summary?search=two&favourite=false").await;
+    assert_eq!(found, json!({"pictures": 1, "groups": [group("two", 1)]}));
+    for query in ["search=*", "class=other", "before=2020-01-01T00:00:00Z", "favourite=true"] {
+        let none = process.json(&format!("/api/v1/gallery/summary?{query}")).await;
+        assert_eq!(none, json!({"pictures": 0, "groups": []}), "{query}");
+    }
+    for query in ["limit=1", "favourite=2"] {
+        assert_eq!(process.get(&format!("/api/v1/gallery/summary?{query}")).await.status(), 422, "{query}");
+    }
+    let other = process.request(Method::GET, "/api/v1/gallery/summary").header("rdpm-client", OTHER_TOKEN);
+    let other: Value = with_timeout(other.send()).await.unwrap().json().await.unwrap();
+    assert_eq!(other["pictures"], 0);
+    let nobody = process.request(Method::GET, "/api/v1/gallery/summary");
+    assert_eq!(with_timeout(nobody.send()).await.unwrap().status(), 422);
+}
+
+#[tokio::test]
 async fn favourites_are_marked_and_unmarked() {
     let site = Site::new();
     let process = site.serve(&[]);

@@ -64,8 +64,17 @@ async fn first_pages_of_a_hundred_thousand_pictures() {
         "search=nothing".into(),
         "before=2020-01-01T00:00:00Z".into(),
         "after=2099-01-01T00:00:00Z".into(),
+        "skip=50000".into(),
+        "skip=90000".into(),
+        "search=red&skip=90000".into(),
+        "/summary?".into(),
+        "/summary?class=class%203".into(),
+        "/summary?search=red".into(),
     ] {
-        let path = format!("/api/v1/gallery?{query}");
+        let path = match query.strip_prefix('/') {
+            Some(path) => format!("/api/v1/gallery/{path}"),
+            None => format!("/api/v1/gallery?{query}"),
+        };
         let mut times = Vec::new();
         for _ in 0..21 {
             let started = Instant::now();

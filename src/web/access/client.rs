@@ -1,7 +1,7 @@
 //! Who sent a request.
 //!
 //! There are no accounts. A client is an API key's name, a token of the client's choice, which should be secret, or both. The
-//! page sends a random token for each tab.
+//! page sends a random token: the browser's if the server keeps pictures, otherwise the tab's.
 
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;

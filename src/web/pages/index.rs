@@ -42,6 +42,8 @@ struct Page<'a> {
     pictures: Vec<Picture>,
     /// Whether the form was sent.
     sent: bool,
+    /// Whether the server keeps finished pictures: the page shows its gallery.
+    keeps_pictures: bool,
     version: &'static str,
 }
 
@@ -246,6 +248,7 @@ fn render(
         link,
         pictures,
         sent,
+        keeps_pictures: app.jobs.store().is_some(),
         version: env!("CARGO_PKG_VERSION"),
     };
     match page.render() {

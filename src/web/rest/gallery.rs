@@ -14,7 +14,7 @@ use super::generation::rfc_3339;
 use super::generations::not_found;
 use crate::engine::{JobId, MAX_COUNT};
 use crate::request::{FieldError, shorten};
-use crate::store::{Archive, GalleryFilter, GalleryPicture, PictureChange, Store, StoreError};
+use crate::store::{Archive, GalleryFilter, GalleryPicture, GalleryRange, PictureChange, Store, StoreError};
 use crate::web::access::{CLIENT_HEADER, Client, invalid_header, root_path};
 use crate::web::headers::NO_STORE;
 use crate::web::problem::Problem;
@@ -23,6 +23,7 @@ use crate::web::state::AppState;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
+const MAX_SKIP: u32 = 10_000_000;
 /// Characters of a filter or a search at most.
 const MAX_TEXT: usize = 200;
 /// Pictures of an archive at most.
@@ -121,6 +122,7 @@ struct Selected {
             description = "The secret that the generations were made with; not needed with an API key.",
         ),
         ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "Where the page begins: `next` of the page before"),
+        ("skip" = Option<u32>, Query, maximum = 10000000, description = "Pictures to leave out from there on; 0 by default"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "The largest number of pictures of the page; 50 by default"),
         ("model" = Option<String>, Query, description = "Only pictures of this model"),
         ("class" = Option<String>, Query, description = "Only pictures of this class"),
@@ -143,21 +145,12 @@ pub(super) async fn list(
         text.parse::<i64>().ok().filter(|_| is_number)
     });
     let limit = query.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-    let mut text = |name| {
-        let allowed = format!("text of up to {MAX_TEXT} characters");
-        query.take(name, &allowed, |text| (text.chars().count() <= MAX_TEXT).then(|| text.to_owned()))
-    };
-    let [model, class, style, search] = ["model", "class", "style", "search"].map(&mut text);
-    let favourite = query.take("favourite", "true or false", |text| text.parse().ok());
-    let mut time = |name| {
-        let allowed = "a time as in 2026-01-31T12:00:00Z";
-        query.take(name, allowed, |text| humantime::parse_rfc3339_weak(text).ok())
-    };
-    let [after, before] = ["after", "before"].map(&mut time);
+    let skip = query.integer("skip", 0..=MAX_SKIP).unwrap_or_default();
+    let filter = read_filter(&mut query);
     query.finish()?;
     let store = store(&app, &client)?;
-    let filter = GalleryFilter { model, class, style, favourite, search, after, before };
-    let page = store.gallery(client.owner(), filter, cursor, limit).await.map_err(unavailable)?;
+    let range = GalleryRange { cursor, skip, limit };
+    let page = store.gallery(client.owner(), filter, range).await.map_err(unavailable)?;
     let pictures =
         page.pictures.into_iter().map(|picture| Picture::new(picture, root_path(&headers))).collect();
     Ok(([NO_STORE], Json(Gallery { pictures, next: page.next.map(|next| next.to_string()) })).into_response())
@@ -341,6 +334,22 @@ pub(super) async fn download(
     }
 }
 
+/// The parameters that filter a gallery.
+pub(super) fn read_filter(query: &mut Query) -> GalleryFilter {
+    let mut text = |name| {
+        let allowed = format!("text of up to {MAX_TEXT} characters");
+        query.take(name, &allowed, |text| (text.chars().count() <= MAX_TEXT).then(|| text.to_owned()))
+    };
+    let [model, class, style, search] = ["model", "class", "style", "search"].map(&mut text);
+    let favourite = query.take("favourite", "true or false", |text| text.parse().ok());
+    let mut time = |name| {
+        let allowed = "a time as in 2026-01-31T12:00:00Z";
+        query.take(name, allowed, |text| humantime::parse_rfc3339_weak(text).ok())
+    };
+    let [after, before] = ["after", "before"].map(&mut time);
+    GalleryFilter { model, class, style, favourite, search, after, before }
+}
+
 /// The pictures that a request names.
 fn selected(body: serde_json::Map<String, Value>) -> Result<Vec<(JobId, u32)>, Problem> {
     let allowed =
@@ -382,7 +391,7 @@ async fn change(
 }
 
 /// The store, for a client that can have a gallery.
-fn store<'a>(app: &'a AppState, client: &Client) -> Result<&'a Store, Problem> {
+pub(super) fn store<'a>(app: &'a AppState, client: &Client) -> Result<&'a Store, Problem> {
     let store = app.jobs.store().ok_or_else(no_store)?;
     if !client.is_known() {
         let allowed = "the token that the generations were made with";
@@ -409,7 +418,7 @@ fn no_store() -> Problem {
     Problem::not_found("This server keeps no pictures: it runs without a store (--store).")
 }
 
-fn unavailable(error: StoreError) -> Problem {
+pub(super) fn unavailable(error: StoreError) -> Problem {
     tracing::warn!(%error, "a gallery is unavailable");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The gallery is unavailable at present. Try again later.")
 }

@@ -12,7 +12,7 @@
 //! | `GET /api/v1/generations/{id}/{file}` | all images: `sheet.png`, …; the steps or the images: `animation.gif`, … | `pictures` |
 //! | `GET /api/v1/pictures/{model}@{version}/{class}.png?seed=…` | a picture by what it shows, drawn where it is not cached | `picture_address` |
 //! | `POST /api/v1/decode` | the picture of a token file | `decode` |
-//! | `GET /api/v1/gallery`, and below it | the client's pictures in the store: pages, favourites, deleting, archives | `gallery` |
+//! | `GET /api/v1/gallery`, and below it | the client's pictures in the store: pages, favourites, deleting, archives, numbers | `gallery`, `gallery_summary` |
 //! | `POST /api/v1/tokenizations` | the token grids of an image | `tokenizations` |
 //! | `GET /api/v1/models`, `GET /api/v1/classes` | the served models | `models` |
 //! | `GET /api/v1/words` | words and subjects that complete a prompt | `words` |
@@ -25,6 +25,7 @@ mod answer;
 mod create_generation;
 mod decode;
 mod gallery;
+mod gallery_summary;
 mod generation;
 mod generation_events;
 mod generations;
@@ -54,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(pictures::image))
         .route("/api/v1/generations/{id}/{file}", get(pictures::sheet_or_animation))
         .routes(routes!(gallery::list))
+        .routes(routes!(gallery_summary::show))
         .routes(routes!(gallery::image))
         .routes(routes!(gallery::add_favourite, gallery::remove_favourite))
         .routes(routes!(gallery::delete))

@@ -107,6 +107,26 @@ class PictureDownload(TypedDict):
     pictures: list[SelectedPicture]
 
 
+GalleryGroup = TypedDict(
+    "GalleryGroup",
+    {
+        "class": "str",
+        "model": "str",
+        "pictures": "int",
+        "style": "NotRequired[str | None]",
+    },
+)
+
+
+class GallerySummary(TypedDict):
+    """How many pictures of a gallery match a filter."""
+
+    # The same by model, class and style.
+    groups: list[GalleryGroup]
+    # All pictures that match.
+    pictures: int
+
+
 class DeletedPicture(TypedDict):
     """A picture that was deleted."""
 
