@@ -87,6 +87,8 @@ pub enum Event {
     Failed { detail: Cow<'static, str> },
     /// The last event: the job was canceled.
     Canceled,
+    /// Steps of an image don't hold any more: another worker draws it and got other codes. They come again.
+    Redrawn(RedrawnSteps),
 }
 
 impl Event {
@@ -106,6 +108,17 @@ pub struct QueuePosition {
     pub position: usize,
     /// The estimated time until its first image starts, from measured step times.
     pub eta: Duration,
+}
+
+/// The steps of an image that don't hold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedrawnSteps {
+    /// The image's index in its job, from 0.
+    pub index: u32,
+    /// The first of the steps, 1..=T.
+    pub first: usize,
+    /// The last of them.
+    pub last: usize,
 }
 
 /// One step of some images of a job.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::event::{Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status};
+use super::event::{Event, FinishedImage, JobId, Progress, QueuePosition, RedrawnSteps, Snapshot, Status};
 use super::model_handle::ModelHandle;
 use super::observer::{EndedJob, Observer};
 use super::request::Request;
@@ -210,6 +210,27 @@ impl Job {
         }
         self.append(&mut state, Event::Step(progress));
         !std::mem::replace(&mut state.has_stepped, true)
+    }
+
+    /// Logs that steps of an image don't hold any more, unless the job has ended.
+    pub fn publish_redrawn(&self, steps: RedrawnSteps) {
+        let mut state = self.state.lock();
+        if !state.status.is_terminal() {
+            self.append(&mut state, Event::Redrawn(steps));
+        }
+    }
+
+    /// Whether the log has these codes for a step of an image that has taken it.
+    pub fn has_tokens(&self, index: u32, step: usize, tokens: &[u32]) -> bool {
+        let state = self.state.lock();
+        // The last one holds.
+        let found = state.log.iter().rev().find_map(|event| match &**event {
+            Event::Step(progress) if progress.step == step => {
+                progress.images.iter().find(|image| image.index == index)
+            }
+            _ => None,
+        });
+        found.is_some_and(|image| image.tokens == tokens)
     }
 
     /// Keeps a finished image, unless the job has ended. Returns whether all images are finished.

@@ -109,7 +109,8 @@ pub use backend::{Backend, FolderLoader, Loader};
 pub use between::Between;
 pub use error::{StartError, SubmitError, TokenizeError};
 pub use event::{
-    Event, FinishedImage, JobId, Progress, QueuePosition, Snapshot, Status, StepImage, StepPreview,
+    Event, FinishedImage, JobId, Progress, QueuePosition, RedrawnSteps, Snapshot, Status, StepImage,
+    StepPreview,
 };
 pub use model_handle::ModelHandle;
 pub use observer::{EndedJob, Observer};

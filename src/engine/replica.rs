@@ -2,6 +2,10 @@
 //!
 //! All processes that apply the same reports in the same order have the same logs, so a client can read on elsewhere. Reports
 //! may come twice, too late or out of order: what doesn't continue a job is ignored.
+//!
+//! An image may be drawn several times, by workers that lost it and by those that took it over. The run that started last
+//! counts. Its steps normally repeat those in the log, and nobody sees it; where it got other codes, as another kind of device
+//! can, the log says that the image is redrawn, and goes on with that run's steps.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 use super::error::{StartError, SubmitError};
-use super::event::{FinishedImage, JobId, Progress, QueuePosition, Snapshot, StepImage};
+use super::event::{FinishedImage, JobId, Progress, QueuePosition, RedrawnSteps, Snapshot, StepImage};
 use super::job::{End, Job};
 use super::metrics::Metrics;
 use super::model_handle::ModelHandle;
@@ -73,6 +77,8 @@ struct Tracked {
 #[derive(Clone, Copy, Default)]
 struct ImageState {
     is_started: bool,
+    /// The run of a worker that started last, whose steps count. 0: a worker that doesn't tell.
+    run: u32,
     /// The last step in the log; 0 before the first.
     step: usize,
 }
@@ -138,7 +144,8 @@ impl Replica {
         }
         self.prune(&mut jobs);
         let steps_before = request.model().steps() - request.steps();
-        let images = vec![ImageState { is_started: false, step: steps_before }; request.count() as usize];
+        let images =
+            vec![ImageState { is_started: false, run: 0, step: steps_before }; request.count() as usize];
         let job = Arc::new(Job::accepted(id, request, at, None));
         job.publish_position(position);
         let number = jobs.accepted;
@@ -154,39 +161,54 @@ impl Replica {
         }
     }
 
-    /// A worker has started an image.
-    pub fn start_image(&self, id: JobId, index: u32, at: SystemTime) {
+    /// A worker has started an image. `run` is different for each attempt to draw it, and 0 where the worker doesn't tell.
+    pub fn start_image(&self, id: JobId, index: u32, run: u32, at: SystemTime) {
         let mut jobs = self.jobs.lock();
         let Some(tracked) = jobs.by_id.get_mut(&id).filter(|tracked| tracked.job.is_live()) else { return };
         if let Some(image) = tracked.images.get_mut(index as usize) {
             image.is_started = true;
+            image.run = run;
             tracked.job.start_at(at);
         }
     }
 
-    /// An image has taken a step; `finished` is the image after the last. Returns whether that is news: not a step that came
-    /// before, nor one after a missing one.
+    /// An image has taken a step in the run that was started last; `finished` is the image after the last step. Returns
+    /// whether that is news: not a step that came before, nor one after a missing one.
     pub fn step_image(
         &self,
         id: JobId,
-        step: usize,
-        image: StepImage,
+        run: u32,
+        (step, image): (usize, StepImage),
         finished: Option<FinishedImage>,
         at: SystemTime,
     ) -> bool {
         let index = image.index;
-        self.start_image(id, index, at);
         let mut jobs = self.jobs.lock();
         let Some(tracked) = jobs.by_id.get_mut(&id).filter(|tracked| tracked.job.is_live()) else {
             return false;
         };
-        let last = tracked.job.model().steps();
+        let job = Arc::clone(&tracked.job);
+        let (last, steps_before) = (job.model().steps(), job.model().steps() - job.request.steps());
         let Some(state) = tracked.images.get_mut(index as usize) else { return false };
-        if step != state.step + 1 || finished.is_some() != (step == last) {
+        if !state.is_started {
+            state.is_started = true;
+            state.run = run;
+            job.start_at(at);
+        }
+        let is_due = step == state.step + 1;
+        let is_again = step > steps_before && step <= state.step;
+        // A finished image stays as it is: clients may have it.
+        let is_news = (is_due || is_again && !job.has_tokens(index, step, &image.tokens))
+            && run == state.run
+            && state.step < last
+            && finished.is_some() == (step == last);
+        if !is_news {
             return false;
         }
+        if is_again {
+            job.publish_redrawn(RedrawnSteps { index, first: step, last: state.step });
+        }
         state.step = step;
-        let job = Arc::clone(&tracked.job);
         drop(jobs);
         if job.publish_step(Progress { step, images: vec![image] }) {
             self.metrics.record_first_step(&job);

@@ -150,13 +150,13 @@ fn try_apply(shared: &Shared, message: &jetstream::Message, at: SystemTime) -> R
         EventMessage::Position { position, eta_ms } => {
             replica.set_position(id, queue_position(position, eta_ms));
         }
-        EventMessage::Started { image, .. } => replica.start_image(id, image, at),
+        EventMessage::Started { image, run, .. } => replica.start_image(id, image, run, at),
         step @ EventMessage::Step { .. } => {
             // A job that isn't known was evicted, or is one of other weights.
             let Some(request) = replica.request(id) else { return Ok(()) };
-            let StepReport { step, image, finished } = StepReport::read(step, &files, &request)?;
+            let StepReport { run, step, image, finished } = StepReport::read(step, &files, &request)?;
             let is_finished = finished.is_some();
-            if replica.step_image(id, step, image, finished, at) && is_finished {
+            if replica.step_image(id, run, (step, image), finished, at) && is_finished {
                 shared.throughput.record();
             }
         }

@@ -154,11 +154,21 @@ pub(super) enum EventMessage {
     /// The job waits at another position.
     Position { position: u32, eta_ms: u64 },
     /// A worker has started an image.
-    Started { image: u32, worker: String, device: String, delivery: u32 },
+    Started {
+        image: u32,
+        /// Different for each attempt to draw the image. A worker of an earlier release doesn't tell.
+        #[serde(default)]
+        run: u32,
+        worker: String,
+        device: String,
+        delivery: u32,
+    },
     /// An image has taken a step. The files are both previews, if the job has them, and the image after the last step.
     Step {
         step: u32,
         image: u32,
+        #[serde(default)]
+        run: u32,
         tokens: Vec<u32>,
         entropy: Vec<f32>,
         probability: Vec<f32>,
@@ -176,6 +186,8 @@ pub(super) enum EventMessage {
 
 /// A step of an image, and its file after the last.
 pub(super) struct StepReport {
+    /// The attempt to draw the image.
+    pub run: u32,
     pub step: usize,
     pub image: StepImage,
     pub finished: Option<FinishedImage>,
@@ -184,7 +196,7 @@ pub(super) struct StepReport {
 impl StepReport {
     /// The message and its files.
     pub fn message(self) -> (EventMessage, Vec<Bytes>) {
-        let Self { step, image, finished } = self;
+        let Self { run, step, image, finished } = self;
         let previews = image.preview.into_iter().flat_map(|preview| [preview.noisy, preview.clean]);
         let grids = finished.as_ref().and_then(|finished| finished.tokens.as_deref()).map(<[_]>::to_vec);
         let files = match finished {
@@ -196,6 +208,7 @@ impl StepReport {
         let message = EventMessage::Step {
             step: step as u32,
             image: image.index,
+            run,
             tokens: image.tokens,
             entropy: image.entropy,
             probability: image.probability,
@@ -208,7 +221,7 @@ impl StepReport {
 
     /// Reads the content of an [`EventMessage::Step`] of a job with this request, and checks it.
     pub fn read(message: EventMessage, files: &[Bytes], request: &Request) -> Result<Self, MessageError> {
-        let EventMessage::Step { step, image, tokens, entropy, probability, alternatives, given, grids } =
+        let EventMessage::Step { step, image, run, tokens, entropy, probability, alternatives, given, grids } =
             message
         else {
             return Err(MessageError::Invalid("it is no step"));
@@ -262,7 +275,7 @@ impl StepReport {
             check_png(file, config)?;
         }
         let image = StepImage { index: image, tokens, entropy, probability, alternatives, given, preview };
-        Ok(Self { step, image, finished })
+        Ok(Self { run, step, image, finished })
     }
 }
 

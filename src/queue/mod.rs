@@ -9,8 +9,8 @@
 //! - The stream of events has all that happened, in one order: accepted, started, steps, ended. Jobs are what follows from it;
 //!   nothing else is stored. All gateways read it and have the same jobs with the same event numbers.
 //!
-//! Each message has an id made from job, image and step, and the servers store none twice. So a message can be published again
-//! when nobody knows whether it was stored, and an image can be drawn again from its first step.
+//! Each message has an id, and the servers store none twice. So a message can be published again when nobody knows whether it was
+//! stored. An image can be drawn again from its first step: each attempt is a run with a number, and the last that started counts.
 //!
 //! | Question | File |
 //! |---|---|

@@ -72,6 +72,11 @@ impl Names {
         format!("{}.events.{job}.image.{image}", self.prefix)
     }
 
+    /// The subject of an image's starts, of which the last counts.
+    pub fn started(&self, job: JobId, image: u32) -> String {
+        format!("{}.started", self.image(job, image))
+    }
+
     /// The subject of a job's early end.
     pub fn ended(&self, job: JobId) -> String {
         format!("{}.events.{job}.ended", self.prefix)

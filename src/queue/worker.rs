@@ -2,7 +2,8 @@
 //!
 //! It asks for as many images as it has free slots, so that none waits here while another worker is free. Each image is a job of
 //! the engine, and shares the engine's batches. Its steps are published as they come, and it is acknowledged after its last; if
-//! the worker ends before that, another draws it again, and as that gives the same steps, the servers store none twice.
+//! the worker ends before that, another draws it again. Each attempt is a run with a number of its own: the steps of the run
+//! that started last count, so a worker that lost its image doesn't acknowledge it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, AckKind};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -132,6 +134,8 @@ struct InFlight {
 enum Done {
     /// The image is finished, or nobody wants it any more.
     Ack,
+    /// Another worker has started it since, and acknowledges it.
+    Lost,
     /// Another attempt, after a pause.
     Again(Duration),
     /// The job fails.
@@ -257,6 +261,10 @@ impl Worker {
         };
         let result = match done {
             Done::Ack => message.ack().await,
+            Done::Lost => {
+                tracing::warn!(job = %key.0, image = key.1, "an image was given to another worker meanwhile");
+                Ok(())
+            }
             Done::Again(delay) => message.ack_with(AckKind::Nak(Some(delay))).await,
             Done::Fail(end) => {
                 let id = Some(format!("{}/ended", key.0));
@@ -324,24 +332,24 @@ impl Worker {
             image.local = Some(local);
         }
         let Some(mut events) = self.engine.subscribe(local, 0) else { return Done::Again(delay(delivery)) };
-        let subject = self.names.image(job, image);
+        let run = rand::random_range(1..=u32::MAX);
         let (last_step, mut last) = (model.steps(), None);
         while let Some((_, event)) = events.next().await {
             match &*event {
                 Event::Started => {
                     let device = self.engine.devices().join(",");
                     let worker = self.name.clone();
-                    let started = EventMessage::Started { image, worker, device, delivery };
-                    let id = Some(format!("{job}/{image}/started/{delivery}"));
-                    self.publish(subject.clone(), id, &started, &[]).await;
+                    let started = EventMessage::Started { image, run, worker, device, delivery };
+                    let id = Some(format!("{job}/{image}/{run}/started"));
+                    self.publish(self.names.started(job, image), id, &started, &[]).await;
                 }
                 Event::Step(progress) => {
                     for own in &progress.images {
                         let mut own = own.clone();
                         own.index = image;
-                        let report = StepReport { step: progress.step, image: own, finished: None };
+                        let report = StepReport { run, step: progress.step, image: own, finished: None };
                         if progress.step < last_step {
-                            self.publish_step(&subject, job, report).await;
+                            self.publish_step(job, report).await;
                         } else {
                             // With the file, which is ready when the job has ended.
                             last = Some(report);
@@ -359,12 +367,11 @@ impl Worker {
                     ..finished.clone()
                 };
                 let finished = snapshot.images.first().map(own);
-                if self.publish_step(&subject, job, StepReport { finished, ..report }).await {
-                    self.throughput.record();
-                    Done::Ack
-                } else {
-                    Done::Fail(JobEnd::Interrupted)
+                if !self.publish_step(job, StepReport { finished, ..report }).await {
+                    return Done::Fail(JobEnd::Interrupted);
                 }
+                self.throughput.record();
+                if self.is_last_run(key, run).await { Done::Ack } else { Done::Lost }
             }
             (Status::Canceled, _) => Done::Ack,
             _ => {
@@ -393,10 +400,32 @@ impl Worker {
     }
 
     /// Publishes a step. Returns whether it is stored: it isn't if it is too large.
-    async fn publish_step(&self, subject: &str, job: JobId, report: StepReport) -> bool {
-        let id = Some(format!("{job}/{}/{}", report.image.index, report.step));
+    async fn publish_step(&self, job: JobId, report: StepReport) -> bool {
+        let subject = self.names.image(job, report.image.index);
+        let id = Some(format!("{job}/{}/{}/{}", report.image.index, report.run, report.step));
         let (message, files) = report.message();
-        self.publish(subject.to_owned(), id, &message, &files).await
+        self.publish(subject, id, &message, &files).await
+    }
+
+    /// Whether no other run of an image has started since this one, so that its steps count.
+    async fn is_last_run(&self, (job, image): (JobId, u32), run: u32) -> bool {
+        let subject = self.names.started(job, image);
+        loop {
+            match self.connection.events.get_last_raw_message_by_subject(&subject).await {
+                Ok(message) => {
+                    let event = decode::<EventMessage>(&message.payload).map(|(event, _)| event);
+                    let is_other =
+                        matches!(event, Ok(EventMessage::Started { run: last, .. }) if last != run);
+                    return !is_other;
+                }
+                // The stream is full, and has lost it.
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return true,
+                Err(error) => {
+                    tracing::warn!(%error, %job, "the last start of an image can't be read; it is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
     }
 
     /// Publishes an event until it is stored. Returns false if it never can be.

@@ -34,6 +34,7 @@ fn event_names(events: &[(u64, Arc<Event>)]) -> Vec<String> {
         Event::Completed => "completed".into(),
         Event::Failed { .. } => "failed".into(),
         Event::Canceled => "canceled".into(),
+        Event::Redrawn(steps) => format!("redrawn {} from {} to {}", steps.index, steps.first, steps.last),
     };
     events.iter().map(|(_, event)| name(event)).collect()
 }

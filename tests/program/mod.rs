@@ -49,7 +49,9 @@ pub fn rdpm() -> Command {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
     command.env("RDPM_WEIGHTS", weights).env("RDPM_DEVICE", "cpu").env("RDPM_LOG", "warn");
     // The tests' own; the program would warn of them.
-    for name in ["RDPM_SOAK_SEED", "RDPM_SOAK_SECONDS", "RDPM_PROGRAM"] {
+    for name in
+        ["RDPM_SOAK_SEED", "RDPM_SOAK_SECONDS", "RDPM_PROGRAM", "RDPM_NATS_SERVER", "RDPM_QUEUE_SOAK_SECONDS"]
+    {
         command.env_remove(name);
     }
     command

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt;
 use reqwest::StatusCode;
+use serde_json::{Value, json};
 
-use crate::system::{Gateway, System, body, expected, tokens};
+use crate::system::{Gateway, StreamEvent, System, body, expected, tokens};
 
 /// Enough images that steps take a while.
 const COUNT: u64 = 16;
@@ -67,6 +68,61 @@ async fn worker_that_leaves_hands_over_what_it_can_not_finish() {
     assert_eq!(gateway.ended(&id).await["status"], "completed");
     assert_eq!(tokens(&gateway.events(&id).await).len(), COUNT as usize);
     gateway.wait_for_workers(1).await;
+}
+
+/// Publishes what a worker on a GPU does that dies after some steps.
+async fn draw_as_another_kind_of_worker(system: &System, id: &str, image: u32, steps: &[Value]) {
+    let client = async_nats::connect(system.queue()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let subject = format!("rdpm.events.{id}.image.{image}");
+    let started = json!({"kind": "started", "image": image, "run": 7, "worker": "gpu-1", "device": "cuda:0", "delivery": 1});
+    let mut messages = vec![(format!("{subject}.started"), started)];
+    for (at, tokens) in steps.iter().enumerate() {
+        let rows = tokens.as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
+        let tokens: Vec<&Value> = rows.collect();
+        let values = vec![0.5; tokens.len()];
+        let step = json!({"kind": "step", "step": at + 1, "image": image, "run": 7, "tokens": tokens,
+                          "entropy": values, "probability": values});
+        messages.push((subject.clone(), step));
+    }
+    for (subject, content) in messages {
+        let json = json!({"v": 1, "content": content}).to_string();
+        let payload = [&(json.len() as u32).to_le_bytes()[..], json.as_bytes()].concat();
+        jetstream.publish(subject, payload.into()).await.unwrap().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn steps_that_another_kind_of_device_contradicts_are_told() {
+    let system = System::start();
+    let gateway = system.gateway();
+    gateway.wait_for("/health/ready", StatusCode::OK).await;
+    let expected = expected(&Gateway::embedded(), &body(21, 3)).await;
+    let id = gateway.post(&body(21, 3)).await;
+    // Image 0: the same codes; image 1: other codes from step 2 on. Image 2 is not started.
+    draw_as_another_kind_of_worker(&system, &id, 0, &expected[0][..4]).await;
+    let mut other = expected[1][..4].to_vec();
+    other[1][0][0] = json!(other[1][0][0].as_u64().unwrap() ^ 1);
+    draw_as_another_kind_of_worker(&system, &id, 1, &other).await;
+    let _worker = system.worker();
+    assert_eq!(gateway.ended(&id).await["status"], "completed");
+    let events = gateway.events(&id).await;
+    let redrawn: Vec<&Value> =
+        events.iter().filter(|event| event.name == "redrawn").map(|event| &event.data).collect();
+    assert_eq!(redrawn, [&json!({"index": 1, "first": 2, "last": 4})]);
+    // What was drawn by the first is told before, and what holds at the end is what the second drew.
+    let of_image = |event: &&StreamEvent| event.name == "step" && event.data["images"][0]["index"] == 1;
+    let told: Vec<_> = events.iter().filter(of_image).map(|event| &event.data["step"]).collect();
+    assert_eq!(told, [1, 2, 3, 4, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(tokens(&events), expected);
+    // The first is alive after all, and too late: nothing changes.
+    draw_as_another_kind_of_worker(&system, &id, 1, &other).await;
+    let later = system.gateway();
+    later.wait_for("/health/ready", StatusCode::OK).await;
+    assert_eq!(later.events(&id).await, events);
+    // A film of the picture shows each step once.
+    let frames = json!(later.json(&format!("/api/v1/generations/{id}/images/1.json")).await["tokens"]);
+    assert_eq!(frames, json!(expected[1]));
 }
 
 #[tokio::test]

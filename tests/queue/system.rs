@@ -276,7 +276,7 @@ pub fn body(seed: u64, count: u64) -> Value {
     json!({"class": "Bag", "seed": seed, "count": count, "previews": false})
 }
 
-/// The tokens of each image and step, in the order of the images. There must be no gap and no double.
+/// The tokens of each image and step that hold, in the order of the images. There must be no gap and no double.
 pub fn tokens(events: &[StreamEvent]) -> Vec<Vec<Value>> {
     tokens_after(events, 0)
 }
@@ -286,6 +286,12 @@ pub fn tokens_after(events: &[StreamEvent], from_step: usize) -> Vec<Vec<Value>>
     let mut images: Vec<Vec<Value>> = Vec::new();
     for (at, event) in events.iter().enumerate() {
         assert_eq!(event.id, at as u64 + 1, "events are numbered without gaps");
+        if event.name == "redrawn" {
+            let number = |name: &str| event.data[name].as_u64().unwrap() as usize;
+            let image = &mut images[number("index")];
+            assert_eq!(from_step + image.len(), number("last"), "all later steps don't hold");
+            image.truncate(number("first") - 1 - from_step);
+        }
         if event.name == "step" {
             let step = event.data["step"].as_u64().unwrap() as usize;
             for image in event.data["images"].as_array().unwrap() {

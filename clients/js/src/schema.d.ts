@@ -274,7 +274,8 @@ export interface paths {
          * Follow a generation
          * @description Server-sent events (`text/event-stream`): `queued` (a `QueuedEvent`), again whenever the generation has moved;
          *     `started` (a `StartedEvent`); a `step` (a `StepEvent`) for each timestep of each image; at last `completed`, `failed` or
-         *     `canceled` with the `Generation`. `id` counts up from 1; a stream begins after the event that `Last-Event-ID` names.
+         *     `canceled` with the `Generation`. A server with several workers sends `redrawn` (a `RedrawnEvent`) where another worker
+         *     took over an image and got other codes: the steps that it names come again. `id` counts up from 1; a stream begins after the event that `Last-Event-ID` names.
          *     204 where nothing follows any more, which tells an `EventSource` to stop.
          */
         get: operations["followGeneration"];
@@ -1490,6 +1491,15 @@ export interface components {
             /** @description `ready`, or `degraded` where jobs are drawn but can't be kept: the store can't be written. */
             status: string;
         };
+        /** @description Data of `redrawn`: steps of an image that don't hold any more. They come again, with other codes. */
+        RedrawnEvent: {
+            /** @description The first of the steps. */
+            first: number;
+            /** Format: int32 */
+            index: number;
+            /** @description The last of them. */
+            last: number;
+        };
         /** @enum {string} */
         ResponseFormat: "b64_json" | "url";
         /** @description A picture of a gallery, by its generation and its index there. */
@@ -2603,6 +2613,11 @@ export interface operations {
                         data: string;
                         /** @constant */
                         event: "step";
+                        id?: string;
+                    } | {
+                        data: string;
+                        /** @constant */
+                        event: "redrawn";
                         id?: string;
                     } | {
                         data: string;

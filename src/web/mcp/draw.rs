@@ -119,6 +119,10 @@ impl RunningCall {
     /// The next message of the stream; `None` after the answer.
     async fn next_message(&mut self) -> Option<Value> {
         while let Some((_, event)) = self.subscription.next().await {
+            // What was counted comes again.
+            if let Event::Redrawn(steps) = &*event {
+                self.steps.1 += steps.last + 1 - steps.first;
+            }
             if let Event::Step(step) = &*event {
                 self.steps.0 += step.images.len();
                 let text = format!("step {} of {}", step.step, self.subscription.model().steps());

@@ -16,7 +16,7 @@ use crate::request::{
 use crate::web::files::Channel;
 use crate::web::openai::{CompletedEvent, PartialImageEvent, image_request_schemas};
 use crate::web::problem::{OpenAiError, Problem, is_openai_path};
-use crate::web::rest::{QueuedEvent, StartedEvent, StepEvent};
+use crate::web::rest::{QueuedEvent, RedrawnEvent, StartedEvent, StepEvent};
 
 /// Answers of a real server: `OPERATION.request.json` and `OPERATION.STATUS.json` (or `.txt`).
 #[derive(RustEmbed)]
@@ -47,7 +47,7 @@ struct Examples;
         (name = "Operations", description = "Liveness and readiness."),
     ),
     components(schemas(
-        Problem, OpenAiError, QueuedEvent, StartedEvent, StepEvent<'static>, PartialImageEvent, CompletedEvent, Channel
+        Problem, OpenAiError, QueuedEvent, StartedEvent, StepEvent<'static>, RedrawnEvent, PartialImageEvent, CompletedEvent, Channel
     )),
 )]
 struct Document;
@@ -173,6 +173,7 @@ fn events(operation: &str) -> &'static [(&'static str, &'static str)] {
             ("queued", "QueuedEvent"),
             ("started", "StartedEvent"),
             ("step", "StepEvent"),
+            ("redrawn", "RedrawnEvent"),
             ("completed", "Generation"),
             ("failed", "Generation"),
             ("canceled", "Generation"),

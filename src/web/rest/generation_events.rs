@@ -5,6 +5,7 @@
 //! | `queued` | `{"id", "status", "position", "eta_seconds"}`; position 1 is next, counted in jobs; the estimated time to its first image; sent again whenever the job has moved |
 //! | `started` | `{"id", "status"}` |
 //! | `step` | `{"step": 1..=T, "steps": T, "images": [{"index", "tokens", "entropy", "probability", "noisy", "clean"}]}`: the images that took this step; grids are h rows of w, entropies in bits, pictures `data:` URLs, left out where the request says `"previews": false`; with `"alternatives": true` each image also has `{"alternatives": {"codes", "probabilities", "ranks"}}`, grids of the most probable codes of each position, and of the rank of the code that was drawn; where codes were given, `{"given"}` says which |
+//! | `redrawn` | `{"index", "first", "last"}`: steps of an image that don't hold any more and come again; only with `--queue` |
 //! | `completed`, `failed`, `canceled` | the job as `GET` answers it; the last event |
 //!
 //! `id` counts up from 1. A stream starts with the first event or, where the request has `Last-Event-ID`, after that
@@ -21,7 +22,7 @@ use utoipa::ToSchema;
 
 use super::generation::{Generation, Status};
 use super::generations::find;
-use crate::engine::{Event, Progress, StepImage, Subscription};
+use crate::engine::{Event, Progress, RedrawnSteps, StepImage, Subscription};
 use crate::model::Alternatives;
 use crate::web::access::{LimitKey, root_path};
 use crate::web::events::last_event_id;
@@ -32,7 +33,8 @@ use crate::web::state::AppState;
 ///
 /// Server-sent events (`text/event-stream`): `queued` (a `QueuedEvent`), again whenever the generation has moved;
 /// `started` (a `StartedEvent`); a `step` (a `StepEvent`) for each timestep of each image; at last `completed`, `failed` or
-/// `canceled` with the `Generation`. `id` counts up from 1; a stream begins after the event that `Last-Event-ID` names.
+/// `canceled` with the `Generation`. A server with several workers sends `redrawn` (a `RedrawnEvent`) where another worker
+/// took over an image and got other codes: the steps that it names come again. `id` counts up from 1; a stream begins after the event that `Last-Event-ID` names.
 /// 204 where nothing follows any more, which tells an `EventSource` to stop.
 #[utoipa::path(
     get,
@@ -89,6 +91,7 @@ fn message(
         Event::Step(progress) => {
             message.event("step").json_data(StepEvent::new(progress, config.latent.grid, config.steps()))
         }
+        Event::Redrawn(steps) => message.event("redrawn").json_data(RedrawnEvent::new(*steps)),
         // An ended job doesn't change any more: its state now is the state at this event.
         Event::Completed | Event::Failed { .. } | Event::Canceled => {
             let snapshot = subscription.snapshot();
@@ -114,6 +117,22 @@ pub(in crate::web) struct QueuedEvent {
 pub(in crate::web) struct StartedEvent {
     id: String,
     status: Status,
+}
+
+/// Data of `redrawn`: steps of an image that don't hold any more. They come again, with other codes.
+#[derive(Serialize, ToSchema)]
+pub(in crate::web) struct RedrawnEvent {
+    index: u32,
+    /// The first of the steps.
+    first: usize,
+    /// The last of them.
+    last: usize,
+}
+
+impl RedrawnEvent {
+    fn new(RedrawnSteps { index, first, last }: RedrawnSteps) -> Self {
+        Self { index, first, last }
+    }
 }
 
 /// Data of `step`: the images that took this step.

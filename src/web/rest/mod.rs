@@ -44,7 +44,7 @@ use utoipa_axum::routes;
 
 use super::state::AppState;
 
-pub(super) use generation_events::{QueuedEvent, StartedEvent, StepEvent};
+pub(super) use generation_events::{QueuedEvent, RedrawnEvent, StartedEvent, StepEvent};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(pictures::SheetAndAnimation::openapi())

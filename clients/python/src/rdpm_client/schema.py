@@ -372,6 +372,16 @@ class StepEvent(TypedDict):
     steps: int
 
 
+class RedrawnEvent(TypedDict):
+    """Data of `redrawn`: steps of an image that don't hold any more. They come again, with other codes."""
+
+    # The first of the steps.
+    first: int
+    index: int
+    # The last of them.
+    last: int
+
+
 InterpolationEnd = TypedDict(
     "InterpolationEnd",
     {
