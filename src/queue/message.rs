@@ -161,7 +161,9 @@ pub(super) enum EventMessage {
         run: u32,
         worker: String,
         device: String,
-        delivery: u32,
+        /// From 1.
+        #[serde(rename = "delivery")]
+        attempt: u32,
     },
     /// An image has taken a step. The files are both previews, if the job has them, and the image after the last step.
     Step {

@@ -15,7 +15,7 @@ use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, AckKind};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -253,10 +253,16 @@ impl Worker {
         };
         // Tells the servers that the worker lives, until this is dropped.
         let _in_progress = self.extend(message);
-        let delivery = message.info().map_or(1, |info| info.delivered.max(1) as u32);
-        let done = self.draw(message, key, model, delivery).await;
+        let attempt = match self.attempt(message, key).await {
+            Some(attempt) => attempt,
+            None => {
+                let _ = message.ack().await;
+                return;
+            }
+        };
+        let done = self.draw(message, key, model, attempt).await;
         let done = match done {
-            Done::Again(_) if delivery >= self.options.max_deliveries => Done::Fail(JobEnd::Interrupted),
+            Done::Again(_) if attempt >= self.options.max_deliveries => Done::Fail(JobEnd::Interrupted),
             done => done,
         };
         let result = match done {
@@ -293,31 +299,37 @@ impl Worker {
         message: &Arc<jetstream::Message>,
         key @ (job, image): (JobId, u32),
         model: &ModelHandle,
-        delivery: u32,
+        attempt: u32,
     ) -> Done {
-        if delivery > self.options.max_deliveries {
-            tracing::error!(%job, image, delivery, "an image stopped its workers and is given up");
+        if attempt > self.options.max_deliveries {
+            tracing::error!(%job, image, attempt, "an image stopped its workers and is given up");
             return Done::Fail(JobEnd::GivenUp);
         }
-        if delivery > 1 {
-            let ended = self.connection.events.get_last_raw_message_by_subject(&self.names.ended(job)).await;
-            if ended.is_ok() {
-                return Done::Ack;
-            }
-            tracing::warn!(%job, image, delivery, "an image is drawn again");
+        if attempt > 1 {
+            tracing::warn!(%job, image, attempt, "an image is drawn again");
         }
         let request = match self.read(message, key, model) {
             Ok(request) => request,
             // A newer worker can read it.
             Err(error @ MessageError::Version(_)) => {
                 tracing::warn!(%error, %job, "a message of the queue is left to others");
-                return Done::Again(delay(delivery));
+                return Done::Again(delay(attempt));
             }
             Err(error) => {
                 tracing::error!(%error, %job, "a message of the queue is invalid");
                 return Done::Fail(JobEnd::Interrupted);
             }
         };
+        while let Err(error) = self.engine.model_ready(model) {
+            let SubmitError::NotReady { retry_after } = error else { return Done::Again(delay(attempt)) };
+            tokio::time::sleep(retry_after.min(NOT_READY)).await;
+        }
+        // Before it is drawn: if that stops this process, the attempt counts.
+        let run = rand::random_range(1..=u32::MAX);
+        let (device, worker) = (self.engine.devices().join(","), self.name.clone());
+        let started = EventMessage::Started { image, run, worker, device, attempt };
+        let id = Some(format!("{job}/{image}/{run}/started"));
+        self.publish(self.names.started(job, image), id, &started, &[]).await;
         let local = loop {
             match self.engine.submit(request.clone()) {
                 Ok(local) => break local,
@@ -331,32 +343,20 @@ impl Worker {
         if let Some(image) = self.in_flight.lock().get_mut(&key) {
             image.local = Some(local);
         }
-        let Some(mut events) = self.engine.subscribe(local, 0) else { return Done::Again(delay(delivery)) };
-        let run = rand::random_range(1..=u32::MAX);
+        let Some(mut events) = self.engine.subscribe(local, 0) else { return Done::Again(delay(attempt)) };
         let (last_step, mut last) = (model.steps(), None);
         while let Some((_, event)) = events.next().await {
-            match &*event {
-                Event::Started => {
-                    let device = self.engine.devices().join(",");
-                    let worker = self.name.clone();
-                    let started = EventMessage::Started { image, run, worker, device, delivery };
-                    let id = Some(format!("{job}/{image}/{run}/started"));
-                    self.publish(self.names.started(job, image), id, &started, &[]).await;
+            let Event::Step(progress) = &*event else { continue };
+            for own in &progress.images {
+                let mut own = own.clone();
+                own.index = image;
+                let report = StepReport { run, step: progress.step, image: own, finished: None };
+                if progress.step < last_step {
+                    self.publish_step(job, report).await;
+                } else {
+                    // With the file, which is ready when the job has ended.
+                    last = Some(report);
                 }
-                Event::Step(progress) => {
-                    for own in &progress.images {
-                        let mut own = own.clone();
-                        own.index = image;
-                        let report = StepReport { run, step: progress.step, image: own, finished: None };
-                        if progress.step < last_step {
-                            self.publish_step(job, report).await;
-                        } else {
-                            // With the file, which is ready when the job has ended.
-                            last = Some(report);
-                        }
-                    }
-                }
-                _ => {}
             }
         }
         let snapshot = events.snapshot();
@@ -375,8 +375,34 @@ impl Worker {
             }
             (Status::Canceled, _) => Done::Ack,
             _ => {
-                tracing::error!(%job, image, delivery, detail = snapshot.detail.as_deref(), "an image failed");
-                Done::Again(delay(delivery))
+                tracing::error!(%job, image, attempt, detail = snapshot.detail.as_deref(), "an image failed");
+                Done::Again(delay(attempt))
+            }
+        }
+    }
+
+    /// The number of this attempt to draw an image, from 1; `None` if its job has ended. The servers' number of deliveries can't
+    /// be used: they also count while no worker has a free slot.
+    async fn attempt(&self, message: &jetstream::Message, (job, image): (JobId, u32)) -> Option<u32> {
+        if message.info().is_ok_and(|info| info.delivered <= 1) {
+            return Some(1);
+        }
+        let events = &self.connection.events;
+        if events.get_last_raw_message_by_subject(&self.names.ended(job)).await.is_ok() {
+            return None;
+        }
+        loop {
+            let subjects = events.info_with_subjects(self.names.started(job, image)).await;
+            let starts = match subjects {
+                Ok(subjects) => subjects.try_collect::<Vec<_>>().await,
+                Err(error) => Err(error),
+            };
+            match starts {
+                Ok(starts) => return Some(1 + starts.iter().map(|(_, count)| *count as u32).sum::<u32>()),
+                Err(error) => {
+                    tracing::warn!(%error, %job, "the starts of an image can't be counted; it is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
             }
         }
     }
@@ -574,10 +600,10 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// The pause after attempt number `delivery`. It is random, so that images that failed together are drawn apart: one of them may
+/// The pause after attempt number `attempt`. It is random, so that images that failed together are drawn apart: one of them may
 /// be the reason.
-fn delay(delivery: u32) -> Duration {
-    let longest = Duration::from_millis(500) * 2_u32.saturating_pow(delivery.min(8));
+fn delay(attempt: u32) -> Duration {
+    let longest = Duration::from_millis(500) * 2_u32.saturating_pow(attempt.min(8));
     longest.min(LONGEST_DELAY).mul_f64(rand::random_range(0.1..=1.0))
 }
 

@@ -186,7 +186,7 @@ async fn image_that_stops_its_workers_is_given_up() {
     let stream = async_nats::jetstream::new(client).get_stream("rdpm_work").await.unwrap();
     let name = stream.consumer_names().next().await.unwrap().unwrap();
     let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();
-    for delivery in 1..=2 {
+    for attempt in 1..=2 {
         let mut messages = consumer.batch().max_messages(1).messages().await.unwrap();
         let message = loop {
             match messages.next().await {
@@ -194,7 +194,8 @@ async fn image_that_stops_its_workers_is_given_up() {
                 None => messages = consumer.batch().max_messages(1).messages().await.unwrap(),
             }
         };
-        assert_eq!(message.info().unwrap().delivered, delivery);
+        assert_eq!(message.info().unwrap().delivered, attempt);
+        draw_as_another_kind_of_worker(&system, &id, 0, &[]).await;
     }
     let _worker = system.worker();
     let job = gateway.ended(&id).await;
