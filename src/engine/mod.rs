@@ -59,7 +59,7 @@
 //! | Which jobs are remembered, which forgotten? | `store`, `eviction` |
 //! | What happens when a thread ends or hangs? | `supervision` |
 //! | What happens after a time limit or when clients leave? | `janitor` |
-//! | How does a process follow jobs that others draw? | `replica` |
+//! | How does a process follow jobs that others draw, and in which order are they drawn? | `replica`, `replica_queue` |
 //! | How does the engine start, and how does it load models? | `startup`, `loading`, `backend` |
 //! | What can an operator measure? | `metrics` |
 
@@ -84,6 +84,7 @@ mod publisher;
 mod queue;
 mod recovery;
 mod replica;
+mod replica_queue;
 mod request;
 mod scheduler;
 mod scheduler_state;
@@ -116,6 +117,7 @@ pub use model_handle::ModelHandle;
 pub use observer::{EndedJob, Observer};
 pub use options::{Batching, ModelLoading, Options};
 pub use replica::{JobEnd, LiveJob, Replica};
+pub use replica_queue::NextImages;
 pub use request::{ClientId, GivenTokens, InitImage, MAX_COUNT, Origin, Request, SEED_MAX};
 pub use serialized_request::{InvalidRequest, SerializedRequest};
 pub use subscription::Subscription;

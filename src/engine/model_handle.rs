@@ -21,7 +21,7 @@ impl ModelHandle {
     }
 
     /// The model's index in [`Engine::models`](super::Engine::models).
-    pub(super) fn index(&self) -> usize {
+    pub fn index(&self) -> usize {
         self.index
     }
 

@@ -109,6 +109,12 @@ impl Queue {
         self.jobs.push_back(QueuedJob { job, client, next_image: 0 });
     }
 
+    /// Adds a job of which only the last images wait.
+    pub fn push_rest(&mut self, job: Arc<Job>, waiting: u32) {
+        let (client, next_image) = (job.request.client_group(), job.request.count() - waiting);
+        self.jobs.push_back(QueuedJob { job, client, next_image });
+    }
+
     /// Removes the waiting images of a job.
     pub fn remove(&mut self, id: JobId) {
         self.jobs.retain(|queued| queued.job.id != id);

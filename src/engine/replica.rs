@@ -20,6 +20,7 @@ use super::job::{End, Job};
 use super::metrics::Metrics;
 use super::model_handle::ModelHandle;
 use super::options::Options;
+use super::replica_queue::{JobImages, NextImages, next_images, start_order};
 use super::request::Request;
 use super::store::Store;
 use super::subscription::Subscription;
@@ -91,7 +92,8 @@ pub struct LiveJob {
     pub accepted: Instant,
     /// The number of images that no worker has started.
     pub waiting_images: usize,
-    /// Its position among the jobs of which no image is started, from 1; `None` for another job.
+    /// Its position among the jobs of which no image is started, in the order in which they start, from 1; `None` for another
+    /// job.
     pub position: Option<usize>,
     /// Whether somebody reads its events in this process.
     pub has_subscribers: bool,
@@ -284,25 +286,69 @@ impl Replica {
 
     /// The jobs that haven't ended, in the order in which they were accepted.
     pub fn live(&self) -> Vec<LiveJob> {
+        let jobs = self.job_images(|_, _, _| false);
+        let order = start_order(&jobs, self.models.len());
+        let positions: HashMap<JobId, usize> = order.into_iter().zip(1..).collect();
+        let live_job = |JobImages { job, waiting, .. }: JobImages| LiveJob {
+            id: job.id,
+            accepted: job.accepted,
+            waiting_images: waiting.len(),
+            position: positions.get(&job.id).copied(),
+            has_subscribers: job.has_subscribers(),
+            abandoned: job.abandoned(),
+        };
+        jobs.into_iter().map(live_job).collect()
+    }
+
+    /// The position that a job with this request would have, and the number of images before its own.
+    pub fn position_of(&self, request: &Request) -> (usize, usize) {
+        let mut jobs = self.job_images(|_, _, _| false);
+        let job = Arc::new(Job::new(request.clone(), None));
+        let (id, waiting) = (job.id, (0..request.count()).collect());
+        jobs.push(JobImages { job, in_flight: 0, handed_out: 0, waiting });
+        let order = start_order(&jobs, self.models.len());
+        let counts: HashMap<JobId, usize> = jobs.iter().map(|it| (it.job.id, it.waiting.len())).collect();
+        let before = order.iter().take_while(|&&other| other != id);
+        let images = before.clone().filter_map(|other| counts.get(other)).sum();
+        (before.count() + 1, images)
+    }
+
+    /// Chooses the images that workers should get next, with the same fairness as in an engine. `is_handed_out` says of a
+    /// model's index, a job and an image whether workers can get it already; `targets` are how many of these should not be started, by model index.
+    pub fn next_images(
+        &self,
+        is_handed_out: impl Fn(usize, JobId, u32) -> bool,
+        targets: &[usize],
+    ) -> NextImages {
+        let jobs = self.job_images(is_handed_out);
+        if targets.len() == self.models.len() {
+            next_images(&jobs, targets)
+        } else {
+            NextImages { images: Vec::new(), spare: vec![0; self.models.len()] }
+        }
+    }
+
+    /// The images of the live jobs, which are in the order in which they were accepted.
+    fn job_images(&self, is_handed_out: impl Fn(usize, JobId, u32) -> bool) -> Vec<JobImages> {
         let jobs = self.jobs.lock();
         let mut live: Vec<&Tracked> =
             self.store.live().iter().filter_map(|job| jobs.by_id.get(&job.id)).collect();
         live.sort_unstable_by_key(|tracked| tracked.number);
-        let mut position = 0;
-        let live_job = |tracked: &Tracked| {
-            let waiting_images = tracked.images.iter().filter(|image| !image.is_started).count();
-            let waits = waiting_images == tracked.images.len();
-            position += usize::from(waits);
-            LiveJob {
-                id: tracked.job.id,
-                accepted: tracked.job.accepted,
-                waiting_images,
-                position: waits.then_some(position),
-                has_subscribers: tracked.job.has_subscribers(),
-                abandoned: tracked.job.abandoned(),
+        let job_images = |tracked: &Tracked| {
+            let (job, steps) = (Arc::clone(&tracked.job), tracked.job.model().steps());
+            let mut images = JobImages { job, in_flight: 0, handed_out: 0, waiting: Vec::new() };
+            for (index, image) in (0..).zip(&tracked.images) {
+                if image.is_started {
+                    images.in_flight += usize::from(image.step < steps);
+                } else if is_handed_out(tracked.job.model().index(), tracked.job.id, index) {
+                    images.handed_out += 1;
+                } else {
+                    images.waiting.push(index);
+                }
             }
+            images
         };
-        live.into_iter().map(live_job).collect()
+        live.into_iter().map(job_images).collect()
     }
 
     /// The request of a job; `None` if it isn't known or was evicted.
@@ -310,12 +356,9 @@ impl Replica {
         self.store.get(id).map(|job| job.request.clone())
     }
 
-    /// The images of a live job that no worker has started.
-    pub fn waiting_images(&self, id: JobId) -> Vec<u32> {
-        let jobs = self.jobs.lock();
-        let tracked = jobs.by_id.get(&id).filter(|tracked| tracked.job.is_live());
-        let images = tracked.into_iter().flat_map(|tracked| tracked.images.iter().enumerate());
-        images.filter(|(_, image)| !image.is_started).map(|(index, _)| index as u32).collect()
+    /// Whether a job is known, and has ended.
+    pub fn has_ended(&self, id: JobId) -> bool {
+        self.store.get(id).is_some_and(|job| !job.is_live())
     }
 
     /// Forgets ended jobs that exceed the limits, and renews the gauge of waiting images. To be called regularly.

@@ -48,6 +48,11 @@ pub struct WorkerModel {
 }
 
 impl WorkerReport {
+    /// Whether it takes images of a model in a version.
+    pub(super) fn draws(&self, name: &str, version: &str) -> bool {
+        !self.leaving && self.models.iter().any(|model| model.name == name && model.version == version)
+    }
+
     fn is_valid(&self) -> bool {
         let models = self.models.iter().flat_map(|model| [&model.name, &model.version, &model.precision]);
         let texts = [&self.name, &self.version].into_iter().chain(&self.devices).chain(models);
@@ -91,8 +96,7 @@ impl Fleet {
 
     /// Whether a worker draws with a model in a version.
     pub fn draws(&self, name: &str, version: &str) -> bool {
-        let is_model = |model: &WorkerModel| model.name == name && model.version == version;
-        self.workers().iter().any(|worker| !worker.leaving && worker.models.iter().any(is_model))
+        self.workers().iter().any(|worker| worker.draws(name, version))
     }
 }
 

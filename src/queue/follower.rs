@@ -11,6 +11,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures_util::StreamExt;
 
 use super::connection::{Connection, connect_until_it_works};
+use super::dispatch;
 use super::fleet::WorkerReport;
 use super::message::{EventMessage, MessageError, StepReport, decode, is_valid_note};
 use super::shared::{KEY_ID, Shared, eta};
@@ -28,8 +29,6 @@ const POSITIONS: Duration = Duration::from_secs(1);
 const MAX_ENDS: usize = 64;
 /// The largest number of positions that are published in a round.
 const MAX_POSITIONS: usize = 64;
-/// After this time the images of a job that nobody has started are queued again: its gateway may have ended before it could.
-const REPAIR_AFTER: Duration = Duration::from_secs(5);
 /// How long gateways have to say that they have a reader of a job.
 const READERS_TIMEOUT: Duration = Duration::from_millis(500);
 /// With fewer idempotency keys than this, expired ones aren't looked for.
@@ -47,6 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         read_reports(&shared, &connection),
         answer_about_readers(&shared, &connection),
         look_after_jobs(&shared, &connection),
+        dispatch::run(&shared, &connection),
     );
 }
 
@@ -208,11 +208,9 @@ async fn answer_about_readers(shared: &Shared, connection: &Connection) {
     }
 }
 
-/// Ends jobs whose time limit has passed or whose subscribers have left, queues images that a gateway could not, publishes
-/// positions, and evicts old jobs.
+/// Ends jobs whose time limit has passed or whose subscribers have left, publishes positions, and evicts old jobs.
 async fn look_after_jobs(shared: &Shared, connection: &Connection) {
     let mut positions_due = Instant::now();
-    let mut repaired = std::collections::HashSet::new();
     loop {
         tokio::time::sleep(ROUND).await;
         shared.replica.evict();
@@ -236,25 +234,11 @@ async fn look_after_jobs(shared: &Shared, connection: &Connection) {
             }
         });
         futures_util::future::join_all(ends).await;
-        repaired.retain(|id| live.iter().any(|job| job.id == *id));
-        let may_be_lost = |job: &&LiveJob| job.waiting_images > 0 && job.accepted.elapsed() >= REPAIR_AFTER;
-        for job in live.iter().filter(may_be_lost) {
-            if !repaired.contains(&job.id) && repair(shared, connection, job.id).await {
-                repaired.insert(job.id);
-            }
-        }
         if positions_due <= Instant::now() {
             positions_due = Instant::now() + POSITIONS;
             publish_positions(shared, connection, &live).await;
         }
     }
-}
-
-/// Queues the images of a job that nobody has started. Returns whether that succeeded.
-async fn repair(shared: &Shared, connection: &Connection, id: JobId) -> bool {
-    let Some(request) = shared.replica.request(id) else { return true };
-    let images = shared.replica.waiting_images(id);
-    shared.publish_images(connection, id, &request, images).await
 }
 
 async fn end(shared: &Shared, id: JobId, end: JobEnd) {
@@ -276,7 +260,9 @@ async fn publish_positions(shared: &Shared, connection: &Connection, live: &[Liv
     {
         let mut own = shared.own.lock();
         let mut ahead = 0;
-        for job in live {
+        let mut waiting: Vec<&LiveJob> = live.iter().filter(|job| job.position.is_some()).collect();
+        waiting.sort_unstable_by_key(|job| job.position);
+        for job in waiting {
             if let Some(position) = job.position
                 && let Some(last) = own.get_mut(&job.id)
                 && *last != position

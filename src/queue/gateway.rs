@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::connection;
+use super::dispatch::Dispatch;
 use super::error::QueueError;
 use super::fleet::{Fleet, Throughput, WorkerReport};
 use super::follower;
@@ -68,6 +69,7 @@ impl Gateway {
             keys: Mutex::default(),
             own: Mutex::default(),
             is_accepting: AtomicBool::new(true),
+            dispatch: Dispatch::default(),
             reserved: AtomicUsize::new(0),
         });
         let task = Arc::new(tokio::spawn(follower::run(Arc::clone(&shared))));

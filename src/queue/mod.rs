@@ -17,6 +17,7 @@
 //! | What does the web layer need of an engine? | `any_engine` |
 //! | How are jobs accepted, found and canceled? | `gateway`, `shared` |
 //! | How does a gateway hear of jobs and workers? | `follower`, `fleet` |
+//! | Which images do workers get next? | `dispatch` |
 //! | What does a worker do? | `worker` |
 //! | What is in a message, and when is it refused? | `message`, `names` |
 //! | Which streams and consumers are there? | `streams` |
@@ -25,6 +26,7 @@
 
 mod any_engine;
 mod connection;
+mod dispatch;
 mod error;
 mod fleet;
 mod follower;

@@ -1,6 +1,6 @@
 //! The names of subjects, streams and consumers.
 
-use crate::engine::{JobId, ModelInfo};
+use crate::engine::{JobId, ModelHandle, ModelInfo};
 
 /// The names that begin with a prefix.
 #[derive(Debug, Clone)]
@@ -91,6 +91,14 @@ impl Names {
     pub fn job_of_event(&self, subject: &str) -> Option<JobId> {
         let rest = subject.strip_prefix(&self.prefix)?.strip_prefix(".events.")?;
         rest.split('.').next()?.parse().ok()
+    }
+
+    /// The index of the model, the job and the image of a subject of work of one of these models.
+    pub fn image_of_work(&self, subject: &str, models: &[ModelHandle]) -> Option<(usize, JobId, u32)> {
+        let rest = |model: &ModelHandle| subject.strip_prefix(&self.work_of_model(model))?.strip_prefix('.');
+        let (index, rest) = models.iter().enumerate().find_map(|(at, model)| Some((at, rest(model)?)))?;
+        let (job, image) = rest.split_once('.')?;
+        Some((index, job.parse().ok()?, image.parse().ok()?))
     }
 
     /// The subject of what workers say about themselves.

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::connection::Connection;
+use super::dispatch::{self, Dispatch};
 use super::fleet::{Fleet, Throughput};
-use super::message::{EventMessage, ImageTask, RequestMessage, decode, encode, is_valid_note};
+use super::message::{EventMessage, RequestMessage, decode, encode, is_valid_note};
 use super::metrics::QueueMetrics;
 use super::names::Names;
 use super::options::QueueOptions;
@@ -21,7 +22,7 @@ use crate::engine::{JobEnd, JobId, QueuePosition, Replica, Request, SubmitError}
 /// How the ids of messages that accept the job of an idempotency key begin.
 pub(super) const KEY_ID: &str = "key/";
 /// How long a request waits for the servers.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// When to try again while the servers can't be reached.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The longest `Retry-After`.
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     /// The jobs that this gateway accepted, with the last position that it published.
     pub own: Mutex<HashMap<JobId, usize>>,
     pub is_accepting: AtomicBool,
+    pub dispatch: Dispatch,
     /// Images of jobs that are being accepted.
     pub reserved: AtomicUsize,
 }
@@ -113,12 +115,12 @@ impl Shared {
             return Err(SubmitError::Full { waiting, retry_after });
         }
         let id = JobId::random();
-        let position = live.iter().filter_map(|job| job.position).max().unwrap_or(0) + 1;
+        let (position, ahead) = self.replica.position_of(&request);
         let message = RequestMessage::new(&request).map_err(|error| unavailable(&error))?;
         let accepted = EventMessage::Accepted {
             request: Box::new(message),
             position: position as u32,
-            eta_ms: eta(waiting, rate).as_millis() as u64,
+            eta_ms: eta(ahead, rate).as_millis() as u64,
             note,
             body: key.as_ref().map(|(_, body)| body.clone()),
         };
@@ -144,8 +146,9 @@ impl Shared {
             }
         }
         self.own.lock().insert(id, position);
-        // If this fails, any gateway does it later.
-        self.publish_images(&connection, id, &request, 0..request.count()).await;
+        // If nothing waits. What isn't published here is published when it is due, by any gateway.
+        let images = self.dispatch.take_spare(request.model().index(), request.count());
+        dispatch::publish_images(self, &connection, id, &request, 0..images).await;
         self.wait_until_applied(stored.sequence).await?;
         Ok(Submitted::Job(id))
     }
@@ -179,34 +182,6 @@ impl Shared {
         }
     }
 
-    /// Publishes images of a job for the workers, and returns whether all are queued. Those that were published before are
-    /// ignored by the servers.
-    pub async fn publish_images(
-        &self,
-        connection: &Connection,
-        id: JobId,
-        request: &Request,
-        images: impl IntoIterator<Item = u32>,
-    ) -> bool {
-        let mut results = Vec::new();
-        for image in images {
-            let Ok(message) = RequestMessage::new(&request.part(image)) else { continue };
-            let task = ImageTask { job: id.to_string(), image, request: message };
-            let Ok(payload) = encode(&task, &[]) else { continue };
-            let subject = self.names.work(request.model(), id, image);
-            results.push(Outgoing { subject, id: Some(format!("{id}/{image}")), payload });
-        }
-        let sent = results.iter().map(|message| publish_within(connection, message, PATIENCE));
-        let mut all_queued = true;
-        for result in futures_util::future::join_all(sent).await {
-            if let Err(error) = result {
-                tracing::warn!(%error, job = %id, "an image could not be queued; it will be tried again");
-                all_queued = false;
-            }
-        }
-        all_queued
-    }
-
     /// Ends a job for all gateways and workers.
     pub async fn end(&self, id: JobId, end: JobEnd) -> Result<(), SubmitError> {
         // A gateway that shuts down still cancels what its clients left.
@@ -215,10 +190,7 @@ impl Shared {
         let payload = encode(&EventMessage::Ended { end }, &[]).map_err(|error| unavailable(&error))?;
         let message = Outgoing { subject: self.names.ended(id), id: Some(format!("{id}/ended")), payload };
         let stored = self.publish(&connection, &message).await?;
-        let purged = connection.work.purge().filter(self.names.work_of_job(id)).await;
-        if let Err(error) = purged {
-            tracing::debug!(%error, job = %id, "the images of an ended job stay queued");
-        }
+        dispatch::remove_images(self, &connection, id).await;
         self.wait_until_applied(stored.sequence).await
     }
 

@@ -210,7 +210,8 @@ impl Worker {
         permit: OwnedSemaphorePermit,
     ) {
         let (worker, message) = (Arc::clone(self), Arc::new(message));
-        let key = self.key_of(&message);
+        let image = self.names.image_of_work(&message.subject, self.engine.models());
+        let key = image.map(|(_, job, image)| (job, image));
         let mut in_flight = self.in_flight.lock();
         let own = Arc::clone(&message);
         let task = tokio::spawn(async move {
@@ -231,13 +232,6 @@ impl Worker {
         if in_flight.get(&key).is_some_and(|image| Arc::ptr_eq(&image.message, message)) {
             in_flight.remove(&key);
         }
-    }
-
-    /// The job and the image of a message's subject.
-    fn key_of(&self, message: &jetstream::Message) -> Option<(JobId, u32)> {
-        let mut parts = message.subject.rsplit('.');
-        let image = parts.next()?.parse().ok()?;
-        Some((parts.next()?.parse().ok()?, image))
     }
 
     async fn handle(
