@@ -13,4 +13,5 @@ mod nats_server;
 #[path = "../program/mod.rs"]
 mod program;
 mod random;
+mod security;
 mod system;

@@ -75,7 +75,7 @@ async fn wrong_credentials_and_settings_are_named() {
     assert!(String::from_utf8(said).unwrap().contains("--work needs --queue"));
 }
 
-async fn wait_for_text(path: &std::path::Path, text: &str) {
+pub async fn wait_for_text(path: &std::path::Path, text: &str) {
     for _ in 0..600 {
         if fs::read_to_string(path).unwrap().contains(text) {
             return;
