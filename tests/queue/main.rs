@@ -14,4 +14,5 @@ mod nats_server;
 mod program;
 mod random;
 mod security;
+mod soak;
 mod system;

@@ -222,7 +222,7 @@ impl Gateway {
         let path = format!("/api/v1/generations/{id}/events");
         let response = self.send(Method::GET, &path, &headers, None).await;
         assert_eq!(response.status(), StatusCode::OK);
-        Stream { response, buffer: String::new(), events: Vec::new() }
+        Stream::new(response)
     }
 
     /// All events of a job, which must end.
@@ -248,6 +248,10 @@ pub struct Stream {
 }
 
 impl Stream {
+    pub fn new(response: Response) -> Self {
+        Self { response, buffer: String::new(), events: Vec::new() }
+    }
+
     /// Reads the next event. Returns false at the end, also where the connection is lost.
     pub async fn next(&mut self) -> bool {
         loop {
