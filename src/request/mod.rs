@@ -40,6 +40,6 @@ pub use interpolation_end::EndSource;
 pub use interpolation_fields::{
     INTERPOLATION_FIELDS, InterpolationDraft, drawn_fields, interpolation_end_schema,
 };
-pub use reader::{IMAGES, Reader, integer, model_names, text_value};
+pub use reader::{IMAGES, Reader, image_from_base64, integer, model_names, text_value};
 pub use schema::{ObjectSchema, choice_schemas, defaults_schema, limits, limits_schema, option_schemas};
 pub use tokenization::{TOKENIZATION_FIELDS, TokenizationDraft, TokenizationRequest};

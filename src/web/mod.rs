@@ -8,6 +8,7 @@
 //! | `pages` | the page, its form and its static files |
 //! | `rest` | `/api/v1/…`, one file a resource |
 //! | `openai` | `/v1/…`: the images API of OpenAI |
+//! | `a1111` | `/sdapi/v1/…`: the API of AUTOMATIC1111's web interface |
 //! | `mcp` | `/mcp`: tools for assistants (Model Context Protocol) |
 //! | `operations` | health, metrics, the OpenAPI document and the page made of it |
 //! | `events` | server-sent events: open streams, `Last-Event-ID` |
@@ -21,6 +22,7 @@
 //! `server` (connections), `http2` (connections of HTTP/2), `state` (what handlers share), `options` (an operator's settings), `headers` (of several routes), `memory` (what pictures take at
 //! most), `model_alias` (further names of models), `http_metrics`.
 
+mod a1111;
 mod access;
 mod events;
 mod files;

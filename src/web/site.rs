@@ -7,6 +7,7 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::a1111::Clients;
 use super::access::{CostLimiter, LinkSigner, RateLimiter};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
@@ -17,7 +18,7 @@ use super::operations::api_description::ApiDescription;
 use super::options::Options;
 use super::request::UploadPermits;
 use super::state::AppState;
-use super::{mcp, middleware, openai, pages, rest};
+use super::{a1111, mcp, middleware, openai, pages, rest};
 use crate::model::Config;
 use crate::queue::AnyEngine;
 
@@ -36,6 +37,7 @@ fn documented_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(rest::routes())
         .merge(openai::documented_routes())
+        .merge(a1111::documented_routes())
         .merge(operations::documented_routes())
 }
 
@@ -81,6 +83,7 @@ pub(super) fn with_metrics(
             options.model_aliases.iter().cloned().map(|alias| (alias.name, alias.model)).collect(),
         ),
         link_signer: Arc::new(LinkSigner::new(options.link_lifetime)),
+        a1111: Arc::new(Clients::default()),
         public_pictures: options.keys.is_empty() || options.public_paths.pictures,
         started: SystemTime::now(),
     };
@@ -88,6 +91,7 @@ pub(super) fn with_metrics(
         .merge(pages::routes())
         .merge(operations::routes())
         .merge(openai::routes())
+        .merge(a1111::routes())
         .merge(mcp::routes())
         .merge(routes)
         .with_state(state.clone());

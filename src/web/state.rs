@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
+use super::a1111::Clients;
 use super::access::{CostLimiter, LinkSigner, RateLimiter};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
@@ -35,6 +36,8 @@ pub(super) struct AppState {
     /// Names of models in the OpenAI-compatible API.
     pub model_aliases: Arc<ModelAliases>,
     pub link_signer: Arc<LinkSigner>,
+    /// What is remembered of clients of AUTOMATIC1111's API.
+    pub a1111: Arc<Clients>,
     /// Whether pictures by address need no key.
     pub public_pictures: bool,
     pub started: SystemTime,

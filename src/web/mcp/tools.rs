@@ -126,7 +126,7 @@ fn list_styles(models: &[ModelHandle]) -> Value {
 async fn tokenize(app: &AppState, budget: &Budget, arguments: Map<String, Value>) -> Result<Value, Problem> {
     let TokenizationRequest { model, file, seed } =
         TokenizationRequest::read(app.engine.models(), arguments)?;
-    let (_, image) = open_image(&app.image_decoders, budget, Cost::images(1), file, &model).await?;
+    let (_, image) = open_image(&app.image_decoders, budget, Cost::images(1), file, "image", &model).await?;
     let tokenized = app.engine.tokenize(&model, image, seed).await?;
     let width = model.config.latent.grid;
     let grid = |tokens: &[u32]| tokens.chunks(width).map(<[u32]>::to_vec).collect::<Vec<_>>();

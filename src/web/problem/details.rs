@@ -68,6 +68,23 @@ impl Problem {
         }
     }
 
+    /// The kind of problem, for people.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// The problem in one text, with what each of several fields allows.
+    pub(super) fn message(&self) -> String {
+        match self.errors.as_slice() {
+            [] | [_] => self.detail.clone(),
+            several => {
+                let each =
+                    several.iter().map(|error| format!("{}: allowed: {}.", error.field, error.allowed));
+                format!("{} {}", self.detail, each.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, check_cost};
 use super::generation::{Accepted, Generation};
 use crate::engine::ModelHandle;
+use crate::picture::MaskRules;
 use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
 use crate::web::access::{Budget, Client, root_path};
 use crate::web::jobs::IdempotencyKey;
@@ -123,7 +124,8 @@ pub(super) async fn create(
     let mut warnings = Vec::new();
     let (free, free_of_branch) = if branch.is_some() { (None, free) } else { (free, None) };
     if let Some(InitImageFile { file, from_step }) = init_image {
-        let (size, image) = open_image(&app.image_decoders, &budget, cost, file, job.model()).await?;
+        let (size, image) =
+            open_image(&app.image_decoders, &budget, cost, file, "image", job.model()).await?;
         job = match free {
             None => job.with_init_image(&image, from_step)?,
             Some(free) => {
@@ -166,7 +168,8 @@ async fn free_cells(
     let cells = match free {
         FreeCells::Cells(cells) => return Ok(cells),
         FreeCells::Mask(file) => {
-            let (size, cells) = open_mask(&app.image_decoders, budget, file, image_size, model).await?;
+            let (size, cells) =
+                open_mask(&app.image_decoders, budget, file, MaskRules::default(), image_size, model).await?;
             if size != image_size {
                 let ((w, h), (width, height)) = (size, image_size);
                 warnings.push(format!(
