@@ -33,7 +33,7 @@ pub use generation::{
     FreeCells, GenerationDraft, GenerationRequest, InitImageFile, PictureFormat, random_seed,
 };
 pub use generation_fields::{
-    COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
+    COUNT, GENERATION_FIELDS, MAX_WEBHOOK, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
 };
 pub use interpolation::{EndRequest, InterpolationRequest};
 pub use interpolation_end::EndSource;

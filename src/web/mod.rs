@@ -14,6 +14,7 @@
 //! | `events` | server-sent events: open streams, `Last-Event-ID` |
 //! | `files` | picture files: rendering, animations, caching |
 //! | `jobs` | whose jobs they are, idempotency keys, waiting for the end |
+//! | `webhooks` | telling other servers that a generation has ended |
 //! | `request` | reading queries, JSON, forms and uploaded images |
 //! | `access` | API keys, clients, rate limits, origins, body timeouts |
 //! | `problem` | errors and their shapes |
@@ -46,6 +47,7 @@ mod server;
 mod site;
 mod state;
 mod unix_time;
+mod webhooks;
 
 pub use access::{
     ApiKey, ApiKeyError, HostName, HostNameError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit,
@@ -58,3 +60,7 @@ pub use model_alias::{ModelAlias, ModelAliasError};
 pub use options::Options;
 pub use server::{serve, serve_with_admin};
 pub use site::{app, openapi};
+pub use webhooks::{
+    WebhookHost, WebhookHostError, WebhookNetwork, WebhookNetworkError, WebhookOptions, WebhookSecret,
+    WebhookSecretError,
+};

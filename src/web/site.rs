@@ -18,6 +18,7 @@ use super::operations::api_description::ApiDescription;
 use super::options::Options;
 use super::request::UploadPermits;
 use super::state::AppState;
+use super::webhooks::Webhooks;
 use super::{a1111, mcp, middleware, openai, pages, rest};
 use crate::model::Config;
 use crate::queue::AnyEngine;
@@ -45,6 +46,7 @@ fn documented_routes() -> OpenApiRouter<AppState> {
 pub(super) struct Site {
     pub public: Router,
     pub admin: Router,
+    pub webhooks: Webhooks,
 }
 
 /// The site, counted by `http_metrics`.
@@ -65,6 +67,7 @@ pub(super) fn with_metrics(
     }
     let jobs = JobIndex::new(options.store.clone());
     jobs.resume(&engine);
+    let webhooks = Webhooks::new(options.webhooks.as_ref(), options.store.is_some(), &mut registry);
     let rate_limiter = RateLimiter::new(options.rate_limit);
     let state = AppState {
         engine,
@@ -84,6 +87,7 @@ pub(super) fn with_metrics(
         ),
         link_signer: Arc::new(LinkSigner::new(options.link_lifetime)),
         a1111: Arc::new(Clients::default()),
+        webhooks: webhooks.clone(),
         public_pictures: options.keys.is_empty() || options.public_paths.pictures,
         started: SystemTime::now(),
     };
@@ -99,5 +103,6 @@ pub(super) fn with_metrics(
     Site {
         public: middleware::apply(routes, options, http_metrics, rate_limiter),
         admin: middleware::apply_to_admin(admin, options),
+        webhooks,
     }
 }

@@ -14,6 +14,7 @@ use super::jobs::JobIndex;
 use super::model_alias::ModelAliases;
 use super::operations::api_description::ApiDescription;
 use super::request::UploadPermits;
+use super::webhooks::Webhooks;
 use crate::queue::AnyEngine;
 
 /// The state of the router. Cheap to clone.
@@ -38,6 +39,7 @@ pub(super) struct AppState {
     pub link_signer: Arc<LinkSigner>,
     /// What is remembered of clients of AUTOMATIC1111's API.
     pub a1111: Arc<Clients>,
+    pub webhooks: Webhooks,
     /// Whether pictures by address need no key.
     pub public_pictures: bool,
     pub started: SystemTime,

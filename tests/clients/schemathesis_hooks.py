@@ -103,8 +103,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     model = MODELS[body.get("model") or DEFAULT]
     if case.path == "/api/v1/generations":
         fit(body, model)
-        # They depend on each other and on earlier generations.
-        for name in ("mask", "cells", "tokens", "from"):
+        # They depend on each other, on earlier generations and on the operator.
+        for name in ("mask", "cells", "tokens", "from", "webhook"):
             body.pop(name, None)
         if not (REPOSITORY / "weights" / model["name"] / "vocabulary.json").exists():
             body["prompt"] = None

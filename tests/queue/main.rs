@@ -12,3 +12,4 @@ mod nats_server;
 mod program;
 mod random;
 mod system;
+mod webhooks;

@@ -53,7 +53,7 @@ pub(super) async fn answer(
             key: None,
             resumable: false,
         };
-        let id = app.jobs.submit(&app.engine, submission).await?;
+        let id = app.jobs.submit(&app.engine, submission).await?.id;
         jobs.push(CancelOnDrop::new(&app.engine, id));
         if running.add(id) {
             app.engine.cancel(id).await?;

@@ -98,7 +98,7 @@ async fn start(app: AppState, client: Client, budget: Budget, call: Call) -> Res
     let format = PictureFormat { format: None, scale };
     let submission =
         Submission { request: job.with_previews(false), client, format, key: None, resumable: false };
-    let job = app.jobs.submit(&app.engine, submission).await?;
+    let job = app.jobs.submit(&app.engine, submission).await?.id;
     let cancel = CancelOnDrop::new(&app.engine, job);
     let subscription = app.engine.subscribe(job, 0);
     let subscription = subscription.ok_or_else(|| Problem::not_found("The generation has expired."))?;

@@ -98,7 +98,7 @@ pub(super) async fn answer(
     let permit = if request.stream { Some(app.event_streams.acquire(budget.client())?) } else { None };
     let pictures = request.generation.pictures;
     let submission = Submission { request: job, client, format: pictures, key: None, resumable: false };
-    let id = app.jobs.submit(&app.engine, submission).await?;
+    let id = app.jobs.submit(&app.engine, submission).await?.id;
     let guard = CancelOnDrop::new(&app.engine, id);
     let mut response = if let Some(permit) = permit {
         image_stream::respond(app, budget, permit, guard, request)?

@@ -114,7 +114,9 @@ pub(super) async fn create(
     });
     let (upload, request) = read.await?;
     let headers = &upload.headers;
-    let GenerationRequest { job, previews, init_image, branch, free, pictures } = request;
+    let GenerationRequest { job, previews, init_image, branch, free, pictures, webhook } = request;
+    let webhook =
+        webhook.map(|address| app.webhooks.check(&address)).transpose().map_err(Problem::invalid)?;
     let representation = negotiate(headers, pictures.format)?;
     let cost = check_cost(&job, representation, pictures)?;
     let waits = wait || representation != Representation::Json;
@@ -149,7 +151,7 @@ pub(super) async fn create(
     let root = root_path(headers).to_owned();
     drop(upload);
 
-    let answer = Answer { waits, representation, pictures, key: idempotency_key, warnings };
+    let answer = Answer { waits, representation, pictures, key: idempotency_key, warnings, webhook };
     answer.submit(&app, client, &budget, &root, job).await
 }
 

@@ -114,7 +114,7 @@ pub(super) async fn create(
     drop(upload);
     let (a, b) = ends?;
     let job = job.with_interpolation([a, b], kind)?;
-    let answer = Answer { waits, representation, pictures, key, warnings: Vec::new() };
+    let answer = Answer { waits, representation, pictures, key, warnings: Vec::new(), webhook: None };
     answer.submit(&app, client, &budget, &root, job).await
 }
 
