@@ -295,6 +295,39 @@ fn settings_in_files() {
     });
 }
 
+/// Messages of the Model Context Protocol.
+#[test]
+fn messages_of_assistants() {
+    let site = Site::new();
+    let methods = [
+        "initialize",
+        "ping",
+        "tools/list",
+        "tools/call",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+        "notifications/cancelled",
+    ];
+    let method = prop_oneof![8 => prop::sample::select(methods.to_vec()).prop_map(Value::from), 1 => value()];
+    let parameters = object(&["name", "arguments", "uri", "_meta", "requestId", "protocolVersion", "cursor"]);
+    let tool =
+        prop::sample::select(vec!["draw", "edit", "caption", "tokenize", "list_models", "list_styles", ""]);
+    let messages = (method, parameters, value(), tool, object(GENERATION), damage());
+    run(2000, messages, |(method, mut parameters, id, tool, arguments, damage)| {
+        let is_call = !tool.is_empty();
+        if is_call {
+            parameters["name"] = tool.into();
+            parameters["arguments"] = arguments;
+        }
+        let method = if is_call { "tools/call".into() } else { method };
+        let id = if is_call { 1.into() } else { id };
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": parameters});
+        let bytes = damaged(message.to_string().into_bytes(), if is_call { &[] } else { &damage });
+        site.check(post("/mcp", "application/json", bytes), &[200, 202])
+    });
+}
+
 /// A small picture in one of the formats that are read.
 fn file(format: ImageFormat) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
@@ -406,7 +439,7 @@ fn addresses() {
 }
 
 /// Every route that takes a body, with the other addresses of the OpenAI-compatible API at the end.
-const POST_PATHS: [&str; 16] = [
+const POST_PATHS: [&str; 17] = [
     "/api/v1/generations",
     "/api/v1/interpolations",
     "/api/v1/tokenizations",
@@ -415,6 +448,7 @@ const POST_PATHS: [&str; 16] = [
     "/sdapi/v1/img2img",
     "/sdapi/v1/options",
     "/sdapi/v1/png-info/",
+    "/mcp",
     "/v1/images/edits",
     "/v1/images/variations",
     "/v1/images/generations",
@@ -480,7 +514,7 @@ fn openai_bodies_at_other_addresses() {
     let deployment =
         "[a-zA-Z0-9%.{}_~-]{1,20}".prop_map(|name| format!("/openai/deployments/{name}/images/generations"));
     let paths =
-        prop_oneof![prop::sample::select(POST_PATHS[10..].to_vec()).prop_map(str::to_owned), deployment];
+        prop_oneof![prop::sample::select(POST_PATHS[11..].to_vec()).prop_map(str::to_owned), deployment];
     let queries = "(api-version(=[a-z0-9-]{0,12})?&?|[a-z{}]{0,4}=?){0,3}";
     run(1000, (paths, queries, object(OPENAI), damage()), |(path, query, body, damage)| {
         let bytes = damaged(body.to_string().into_bytes(), &damage);

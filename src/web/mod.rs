@@ -55,11 +55,12 @@ pub use access::{
 };
 pub use files::ClassPictures;
 pub use listener::Listener;
+pub use mcp::AssistantTools;
 pub use memory::MAX_IMAGE_MEMORY;
 pub use model_alias::{ModelAlias, ModelAliasError};
 pub use options::Options;
 pub use server::{serve, serve_with_admin};
-pub use site::{app, openapi};
+pub use site::{app, assistant_tools, openapi};
 pub use webhooks::{
     WebhookHost, WebhookHostError, WebhookNetwork, WebhookNetworkError, WebhookOptions, WebhookSecret,
     WebhookSecretError,

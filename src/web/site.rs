@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use axum::Router;
 use prometheus_client::registry::Registry;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::a1111::Clients;
@@ -13,6 +14,7 @@ use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
 use super::http_metrics::HttpMetrics;
 use super::jobs::JobIndex;
+use super::mcp::AssistantTools;
 use super::operations;
 use super::operations::api_description::ApiDescription;
 use super::options::Options;
@@ -26,6 +28,13 @@ use crate::queue::AnyEngine;
 /// The whole site as a router, to be served or called in-process.
 pub fn app(engine: impl Into<AnyEngine>, class_pictures: ClassPictures, options: &Options) -> Router {
     with_metrics(engine.into(), class_pictures, options, &HttpMetrics::default()).public
+}
+
+/// The tools for an assistant that has started this program.
+pub fn assistant_tools(engine: impl Into<AnyEngine>) -> AssistantTools {
+    let (_, document) = documented_routes().split_for_parts();
+    let (options, metrics) = (Options::default(), HttpMetrics::default());
+    AssistantTools::local(state(engine.into(), ClassPictures::default(), &options, &metrics, document))
 }
 
 /// The OpenAPI document of a server with these models, the default first, as JSON.
@@ -56,10 +65,36 @@ pub(super) fn with_metrics(
     options: &Options,
     http_metrics: &HttpMetrics,
 ) -> Site {
+    let (routes, document) = documented_routes().split_for_parts();
+    let state = state(engine, class_pictures, options, http_metrics, document);
+    let (rate_limiter, webhooks) = (state.rate_limiter.clone(), state.webhooks.clone());
+    let routes = Router::new()
+        .merge(pages::routes())
+        .merge(operations::routes())
+        .merge(openai::routes())
+        .merge(a1111::routes())
+        .merge(mcp::routes(&state))
+        .merge(routes)
+        .with_state(state.clone());
+    let admin = operations::admin_routes().with_state(state);
+    Site {
+        public: middleware::apply(routes, options, http_metrics, rate_limiter),
+        admin: middleware::apply_to_admin(admin, options),
+        webhooks,
+    }
+}
+
+/// What handlers share, for documented routes.
+fn state(
+    engine: AnyEngine,
+    class_pictures: ClassPictures,
+    options: &Options,
+    http_metrics: &HttpMetrics,
+    document: OpenApi,
+) -> AppState {
     let mut registry = Registry::with_prefix("rdpm");
     engine.register_metrics(&mut registry);
     http_metrics.register(registry.sub_registry_with_prefix("http"));
-    let (routes, document) = documented_routes().split_for_parts();
     let models: Vec<&Config> = engine.models().iter().map(|info| &info.config).collect();
     let document = operations::openapi_document(document, &models);
     if let Some(store) = &options.store {
@@ -68,8 +103,7 @@ pub(super) fn with_metrics(
     let jobs = JobIndex::new(options.store.clone());
     jobs.resume(&engine);
     let webhooks = Webhooks::new(options.webhooks.as_ref(), options.store.is_some(), &mut registry);
-    let rate_limiter = RateLimiter::new(options.rate_limit);
-    let state = AppState {
+    AppState {
         engine,
         class_pictures: Arc::new(class_pictures),
         registry: Arc::new(registry),
@@ -77,7 +111,7 @@ pub(super) fn with_metrics(
         renderer: Renderer::default(),
         image_decoders: ImagePool::default(),
         upload_permits: UploadPermits::default(),
-        rate_limiter: rate_limiter.clone(),
+        rate_limiter: RateLimiter::new(options.rate_limit),
         cost_limiter: CostLimiter::new(options.cost_limit),
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),
@@ -87,22 +121,8 @@ pub(super) fn with_metrics(
         ),
         link_signer: Arc::new(LinkSigner::new(options.link_lifetime)),
         a1111: Arc::new(Clients::default()),
-        webhooks: webhooks.clone(),
+        webhooks,
         public_pictures: options.keys.is_empty() || options.public_paths.pictures,
         started: SystemTime::now(),
-    };
-    let routes = Router::new()
-        .merge(pages::routes())
-        .merge(operations::routes())
-        .merge(openai::routes())
-        .merge(a1111::routes())
-        .merge(mcp::routes())
-        .merge(routes)
-        .with_state(state.clone());
-    let admin = operations::admin_routes().with_state(state);
-    Site {
-        public: middleware::apply(routes, options, http_metrics, rate_limiter),
-        admin: middleware::apply_to_admin(admin, options),
-        webhooks,
     }
 }

@@ -244,6 +244,12 @@ impl JobIndex {
         client.owner().may_cancel(&owner)
     }
 
+    /// Whether a client may find a job's pictures by their addresses alone: those of a known client are for nobody else, as it
+    /// alone may cancel the job.
+    pub fn may_read(&self, engine: &AnyEngine, client: &Client, id: JobId) -> bool {
+        self.may_cancel(engine, client, id)
+    }
+
     /// The key that signs links to a job's pictures in all processes; `None` where only one has the job.
     pub fn link_key(&self, engine: &AnyEngine, id: JobId) -> Option<String> {
         let AnyEngine::Queue(gateway) = engine else { return None };

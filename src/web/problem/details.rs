@@ -107,6 +107,11 @@ impl Problem {
         Self { kind: INVALID_FIELDS, title: "Invalid fields", errors, omitted_errors, ..problem }
     }
 
+    /// When the request may succeed, if it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// 404: there is no model of this name.
     pub fn unknown_model(name: &str, known: &[ModelHandle]) -> Self {
         let (name, allowed) = (shorten(name), model_names(known));
