@@ -289,8 +289,8 @@ async fn what_would_make_a_difference_is_refused() {
         json!({"prompt": "circle", "styles": ["noto", "\u{1f600}"], "tiling": true, "\u{1f600}": 5});
     let response = post(&server, DRAW, &ignored).await;
     // Headers have no other characters.
-    let headers = response.headers().get_all("rdpm-warning").iter();
-    let last = headers.last().unwrap().to_str().unwrap().to_owned();
+    let mut headers = response.headers().get_all("rdpm-warning").iter();
+    let last = headers.next_back().unwrap().to_str().unwrap().to_owned();
     assert_eq!(last, "Ignored: tiling, ?.");
     let (body, _) = drawn(response).await;
     let style = |name: &str| format!("The style {name} is ignored: the model has no styles.");

@@ -19,7 +19,7 @@ use crate::web::problem::Problem;
 const THEIR_CFG_SCALE: f64 = 7.0;
 /// Ignored fields that a warning names, and the characters of each.
 const MAX_NAMED: usize = 20;
-const MAX_NAME: usize = 40;
+const MAX_NAME: usize = 60;
 /// Fields that say how AUTOMATIC1111 keeps files and settings: no client expects an answer to be different.
 const WITHOUT_MEANING: [&str; 4] = [
     "override_settings_restore_afterwards",

@@ -18,7 +18,7 @@ use crate::web::state::AppState;
 
 /// Ignored settings that a warning names, and the characters of each.
 const MAX_NAMED: usize = 20;
-const MAX_NAME: usize = 40;
+const MAX_NAME: usize = 60;
 
 /// The settings.
 #[derive(Debug, Serialize, ToSchema)]
