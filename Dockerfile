@@ -51,6 +51,8 @@ RUN --mount=type=cache,id=rdpm-cuda-crates,target=/usr/local/cargo/registry \
 
 FROM nvidia/cuda:12.8.1-runtime-ubuntu24.04 AS cuda
 COPY --from=cuda-build /rdpm /usr/local/bin/rdpm
+# Web hooks and queues with TLS need the authorities.
+COPY --from=cuda-build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY weights /weights
 RUN install --directory --owner=65532 --group=65532 /store
 ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=cuda
@@ -66,6 +68,8 @@ CMD ["serve"]
 
 FROM debian:12-slim AS cpu
 COPY --from=build /rdpm /usr/local/bin/rdpm
+# Web hooks and queues with TLS need the authorities.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY weights /weights
 RUN install --directory --owner=65532 --group=65532 /store
 ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=cpu

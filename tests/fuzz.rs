@@ -72,7 +72,7 @@ impl Site {
 
     /// Sends a request and checks its answer: one of these statuses, or an error of the right shape.
     fn check(&self, request: Request<Body>, good: &[u16]) -> Outcome {
-        let path = request.uri().path();
+        let path = request.uri().path().to_owned();
         let is_openai = ["/v1", "/openai", "/images", "/models"]
             .iter()
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
@@ -85,7 +85,9 @@ impl Site {
         let body: Value =
             serde_json::from_slice(&body).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        if is_openai {
+        if path.starts_with("/sdapi") {
+            prop_assert!(text(&body["detail"]), "{}", body);
+        } else if is_openai {
             prop_assert!(text(&body["error"]["message"]) && text(&body["error"]["type"]), "{}", body);
         } else {
             prop_assert!(
@@ -215,6 +217,30 @@ const OPENAI: &[&str] = &[
     "top_p",
 ];
 
+const A1111: &[&str] = &[
+    "prompt",
+    "negative_prompt",
+    "styles",
+    "seed",
+    "batch_size",
+    "n_iter",
+    "steps",
+    "sampler_name",
+    "cfg_scale",
+    "width",
+    "height",
+    "send_images",
+    "override_settings",
+    "script_name",
+    "alwayson_scripts",
+    "init_images",
+    "mask",
+    "inpainting_mask_invert",
+    "denoising_strength",
+    "temperature",
+    "top_k",
+];
+
 #[test]
 fn generation_bodies() {
     let site = Site::new();
@@ -236,6 +262,69 @@ fn openai_bodies() {
         }
         let bytes = damaged(body.to_string().into_bytes(), if with_prompt { &[] } else { &damage });
         site.check(post("/v1/images/generations", "application/json", bytes), &[200])
+    });
+}
+
+#[test]
+fn a1111_bodies() {
+    let site = Site::new();
+    let paths = prop::sample::select(vec!["/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/sdapi/v1/options"]);
+    run(2000, (paths, object(A1111), damage(), any::<bool>()), |(path, mut body, damage, is_whole)| {
+        body["height"] = 12.into();
+        if is_whole {
+            body["prompt"] = "a photo of (circles:1.2)".into();
+        }
+        let bytes = damaged(body.to_string().into_bytes(), if is_whole { &[] } else { &damage });
+        site.check(post(path, "application/json", bytes), &[200])
+    });
+}
+
+/// Whatever a picture's file says of its settings, it is read.
+#[test]
+fn settings_in_files() {
+    let site = Site::new();
+    let texts = prop_oneof![".{0,200}", "([A-Za-z: ,\"\\\\x0-9\n]|Negative prompt:){0,60}"];
+    run(1000, (texts, damage()), |(text, damage)| {
+        let picture = image::DynamicImage::new_luma8(2, 2);
+        let file = rdpm::picture::encode_png_with_parameters(&picture, None, &text).unwrap();
+        for file in [damaged(file.clone(), &damage), file] {
+            let body = json!({"image": STANDARD.encode(file)}).to_string();
+            site.check(post("/sdapi/v1/png-info", "application/json", body), &[200])?;
+        }
+        Ok(())
+    });
+}
+
+/// Messages of the Model Context Protocol.
+#[test]
+fn messages_of_assistants() {
+    let site = Site::new();
+    let methods = [
+        "initialize",
+        "ping",
+        "tools/list",
+        "tools/call",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+        "notifications/cancelled",
+    ];
+    let method = prop_oneof![8 => prop::sample::select(methods.to_vec()).prop_map(Value::from), 1 => value()];
+    let parameters = object(&["name", "arguments", "uri", "_meta", "requestId", "protocolVersion", "cursor"]);
+    let tool =
+        prop::sample::select(vec!["draw", "edit", "caption", "tokenize", "list_models", "list_styles", ""]);
+    let messages = (method, parameters, value(), tool, object(GENERATION), damage());
+    run(2000, messages, |(method, mut parameters, id, tool, arguments, damage)| {
+        let is_call = !tool.is_empty();
+        if is_call {
+            parameters["name"] = tool.into();
+            parameters["arguments"] = arguments;
+        }
+        let method = if is_call { "tools/call".into() } else { method };
+        let id = if is_call { 1.into() } else { id };
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": parameters});
+        let bytes = damaged(message.to_string().into_bytes(), if is_call { &[] } else { &damage });
+        site.check(post("/mcp", "application/json", bytes), &[200, 202])
     });
 }
 
@@ -349,12 +438,17 @@ fn addresses() {
     });
 }
 
-/// Every route that takes a body, with the other addresses of the OpenAI-compatible API.
-const POST_PATHS: [&str; 12] = [
+/// Every route that takes a body, with the other addresses of the OpenAI-compatible API at the end.
+const POST_PATHS: [&str; 17] = [
     "/api/v1/generations",
     "/api/v1/interpolations",
     "/api/v1/tokenizations",
     "/api/v1/decode",
+    "/sdapi/v1/txt2img",
+    "/sdapi/v1/img2img",
+    "/sdapi/v1/options",
+    "/sdapi/v1/png-info/",
+    "/mcp",
     "/v1/images/edits",
     "/v1/images/variations",
     "/v1/images/generations",
@@ -420,7 +514,7 @@ fn openai_bodies_at_other_addresses() {
     let deployment =
         "[a-zA-Z0-9%.{}_~-]{1,20}".prop_map(|name| format!("/openai/deployments/{name}/images/generations"));
     let paths =
-        prop_oneof![prop::sample::select(POST_PATHS[6..].to_vec()).prop_map(str::to_owned), deployment];
+        prop_oneof![prop::sample::select(POST_PATHS[11..].to_vec()).prop_map(str::to_owned), deployment];
     let queries = "(api-version(=[a-z0-9-]{0,12})?&?|[a-z{}]{0,4}=?){0,3}";
     run(1000, (paths, queries, object(OPENAI), damage()), |(path, query, body, damage)| {
         let bytes = damaged(body.to_string().into_bytes(), &damage);

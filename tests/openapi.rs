@@ -128,6 +128,8 @@ async fn examples_are_what_a_server_answers() {
         hold("createGeneration.request", &json!({"class": "Sneaker", "seed": 7, "scale": 8}));
         let prompt = "a photo of a sneaker";
         hold("openaiGenerateImages.request", &json!({"prompt": prompt, "size": "224x224", "seed": 7}));
+        let size = json!({"prompt": prompt, "width": 224, "height": 224, "seed": 7});
+        hold("a1111TextToImage.request", &size);
     }
 
     for (operation, path) in [
@@ -137,6 +139,8 @@ async fn examples_are_what_a_server_answers() {
         ("checkReadiness", "/health/ready"),
         ("openaiListModels", "/v1/models"),
         ("openaiGetModel", "/v1/models/fashion-mnist"),
+        ("a1111GetProgress", "/sdapi/v1/progress"),
+        ("a1111ListSamplers", "/sdapi/v1/samplers"),
     ] {
         hold(&format!("{operation}.200"), &answer(get(path).await, ID).await);
     }
@@ -162,6 +166,11 @@ async fn examples_are_what_a_server_answers() {
     hold("openaiGenerateImages.200", &answer(images, ID).await);
     let bad = post("/v1/images/generations", &json!({"prompt": "a cat"})).await;
     hold("openaiGenerateImages.4XX", &answer(bad, ID).await);
+
+    let images = post("/sdapi/v1/txt2img", &example_json("a1111TextToImage.request.json")).await;
+    assert_eq!(images.status(), 200);
+    let bad = post("/sdapi/v1/txt2img", &json!({"prompt": "a cat", "width": 0})).await;
+    hold("a1111TextToImage.4XX", &answer(bad, ID).await);
 }
 
 /// The document shows the beginning of a stream.

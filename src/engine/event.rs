@@ -13,6 +13,9 @@ use uuid::Uuid;
 use super::request::Request;
 use crate::model::Alternatives;
 
+/// For the client of a job that the engine's shutdown ended.
+pub(super) const STOPPED: &str = "The server stopped before the job was done.";
+
 /// A job's id. It is random, so that no client can guess the id of another client's job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(Uuid);
@@ -224,4 +227,11 @@ pub struct Snapshot {
     pub images: Vec<FinishedImage>,
     /// The number of the newest event.
     pub last_event: u64,
+}
+
+impl Snapshot {
+    /// Whether the engine's shutdown ended the job: the fault isn't the job's, and a later process may draw it.
+    pub fn was_stopped(&self) -> bool {
+        self.detail.as_deref() == Some(STOPPED)
+    }
 }

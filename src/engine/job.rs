@@ -9,13 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::event::{Event, FinishedImage, JobId, Progress, QueuePosition, RedrawnSteps, Snapshot, Status};
+use super::event::{
+    Event, FinishedImage, JobId, Progress, QueuePosition, RedrawnSteps, STOPPED, Snapshot, Status,
+};
 use super::model_handle::ModelHandle;
 use super::observer::{EndedJob, Observer};
 use super::request::Request;
-
-/// For the client of a job that the engine's shutdown ended.
-const STOPPED: &str = "The server stopped before the job was done.";
 
 /// How a job ends.
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +162,11 @@ impl Job {
             None if state.status.is_terminal() => LogEntry::End,
             None => LogEntry::Pending,
         }
+    }
+
+    /// The log's length to wait on, without being counted as a subscriber.
+    pub fn log_length(&self) -> watch::Receiver<usize> {
+        self.log_length.subscribe()
     }
 
     /// Whether somebody reads its events.

@@ -120,7 +120,7 @@ pub use replica::{JobEnd, LiveJob, Replica};
 pub use replica_queue::NextImages;
 pub use request::{ClientId, GivenTokens, InitImage, MAX_COUNT, Origin, Request, SEED_MAX};
 pub use serialized_request::{InvalidRequest, SerializedRequest};
-pub use subscription::Subscription;
+pub use subscription::{EndWatcher, Subscription};
 pub use supervision::Failure;
 pub use tokenize::{Tokenized, TokenizedStep};
 
@@ -247,6 +247,11 @@ impl Engine {
     /// they happen. `None` if there is no such job or it was evicted.
     pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
         self.scheduler.store.get(id).map(|job| Subscription::new(job, after))
+    }
+
+    /// Waits for the end of a job without being counted as a subscriber. `None` if there is no such job or it was evicted.
+    pub fn watch_end(&self, id: JobId) -> Option<EndWatcher> {
+        self.scheduler.store.get(id).map(EndWatcher::new)
     }
 
     /// Cancels a job and returns its state. Images that are finished are kept. A job that has ended doesn't change. `None`

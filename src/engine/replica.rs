@@ -23,7 +23,7 @@ use super::options::Options;
 use super::replica_queue::{JobImages, NextImages, next_images, start_order};
 use super::request::Request;
 use super::store::Store;
-use super::subscription::Subscription;
+use super::subscription::{EndWatcher, Subscription};
 use crate::model::ModelInfo;
 
 /// For the client of a job whose image could not be drawn.
@@ -259,6 +259,11 @@ impl Replica {
     /// The events of a job after event number `after`; `None` if it isn't known or was evicted.
     pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
         self.store.get(id).map(|job| Subscription::new(job, after))
+    }
+
+    /// Waits for the end of a job without being counted as a subscriber; `None` if it isn't known or was evicted.
+    pub fn watch_end(&self, id: JobId) -> Option<EndWatcher> {
+        self.store.get(id).map(EndWatcher::new)
     }
 
     /// Whether somebody reads the events of a job in this process.

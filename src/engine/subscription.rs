@@ -70,3 +70,34 @@ impl Drop for Subscription {
         self.job.remove_subscriber();
     }
 }
+
+/// Waits for a job's end. It isn't counted as a subscriber, so a job that is to be canceled when its clients leave isn't kept by
+/// it. The job stays readable as long as this lives.
+#[derive(Debug)]
+pub struct EndWatcher {
+    job: Arc<Job>,
+    log_length: watch::Receiver<usize>,
+}
+
+impl EndWatcher {
+    pub(super) fn new(job: Arc<Job>) -> Self {
+        let log_length = job.log_length();
+        Self { job, log_length }
+    }
+
+    /// The id of the job.
+    pub fn id(&self) -> JobId {
+        self.job.id
+    }
+
+    /// Waits until the job has ended and returns its state. Dropping the future loses nothing.
+    pub async fn ended(&mut self) -> Snapshot {
+        loop {
+            self.log_length.borrow_and_update();
+            // The job that is held has the sender, so that waiting can't fail.
+            if !self.job.is_live() || self.log_length.changed().await.is_err() {
+                return self.job.snapshot(None);
+            }
+        }
+    }
+}

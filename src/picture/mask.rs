@@ -11,10 +11,20 @@ const MIN_COVERAGE: f64 = 0.25;
 /// Bytes that decoding takes for each pixel at most: 16-bit RGBA, and the grey copy.
 const BYTES_PER_PIXEL: u64 = 12;
 
+/// Which part of a mask is drawn again. By default what is transparent or, if the mask is opaque, white.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MaskRules {
+    /// Of a mask with transparency the opaque part is drawn again, and not the transparent one.
+    pub opaque: bool,
+    /// The other part is drawn again: black, and not white.
+    pub inverted: bool,
+}
+
 /// A mask whose header was read.
 #[derive(Debug)]
 pub struct MaskFile {
     image: InputImage,
+    rules: MaskRules,
 }
 
 impl MaskFile {
@@ -29,7 +39,12 @@ impl MaskFile {
             let media_type = image.format.to_mime_type();
             return Err(InputError::TooLarge { width, height, media_type });
         }
-        Ok(Self { image })
+        Ok(Self { image, rules: MaskRules::default() })
+    }
+
+    /// Sets which part is drawn again.
+    pub fn with_rules(self, rules: MaskRules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Width and height in pixels.
@@ -43,13 +58,14 @@ impl MaskFile {
         self.image.memory().max(u64::from(width) * u64::from(height) * BYTES_PER_PIXEL)
     }
 
-    /// The cells to draw again of a grid of `side` × `side`, row by row, for an image of this size: where the mask is
-    /// transparent or, if it is opaque, white. The mask is stretched to the image, whose central square has the grid.
+    /// The cells to draw again of a grid of `side` × `side`, row by row, for an image of this size, by the mask's
+    /// [rules](MaskRules). The mask is stretched to the image, whose central square has the grid.
     ///
     /// # Errors
     /// [`InputError::Damaged`].
     pub fn cells(self, image_size: (u32, u32), side: usize) -> Result<Vec<bool>, InputError> {
-        Ok(Cells::new(&self.decode()?).reduce(image_size, side))
+        let rules = self.rules;
+        Ok(Cells::new(&self.decode()?, rules).reduce(image_size, side))
     }
 
     /// The cells where an image is transparent. `None` if it is opaque.
@@ -58,7 +74,7 @@ impl MaskFile {
     /// [`InputError::Damaged`].
     pub fn transparent_cells(self, side: usize) -> Result<Option<Vec<bool>>, InputError> {
         let size = self.size();
-        let cells = Cells::new(&self.decode()?);
+        let cells = Cells::new(&self.decode()?, MaskRules::default());
         Ok(cells.is_transparent.then(|| cells.reduce(size, side)))
     }
 
@@ -84,11 +100,19 @@ struct Cells {
 }
 
 impl Cells {
-    fn new(image: &DynamicImage) -> Self {
+    fn new(image: &DynamicImage, rules: MaskRules) -> Self {
         let pixels = image.to_luma_alpha8();
         let is_transparent = pixels.pixels().any(|pixel| pixel.0[1] < 255);
-        let masked =
-            pixels.pixels().map(|pixel| if is_transparent { 255 - pixel.0[1] } else { pixel.0[0] }).collect();
+        let masked = pixels.pixels().map(|pixel| {
+            let [grey, alpha] = pixel.0;
+            let marked = match (is_transparent, rules.opaque) {
+                (true, false) => 255 - alpha,
+                (true, true) => alpha,
+                (false, _) => grey,
+            };
+            if rules.inverted { 255 - marked } else { marked }
+        });
+        let masked = masked.collect();
         Self { width: image.width() as usize, height: image.height() as usize, masked, is_transparent }
     }
 

@@ -6,7 +6,7 @@ use image::DynamicImage;
 use png::{BitDepth, ColorType, Encoder};
 
 use super::error::PictureError;
-use super::png_metadata::write_provenance;
+use super::png_metadata::{write_parameters, write_provenance};
 use super::provenance::Provenance;
 
 /// Writes a picture as a PNG file: 8-bit greyscale if it is `ImageLuma8`, otherwise 8-bit RGB. See `png_metadata` for how
@@ -15,9 +15,33 @@ use super::provenance::Provenance;
 /// # Errors
 /// [`PictureError::Png`] if the picture has no pixels.
 pub fn encode(picture: &DynamicImage, provenance: Option<&Provenance>) -> Result<Vec<u8>, PictureError> {
+    encode_still(picture, provenance, None)
+}
+
+/// The same with the settings of the picture as a text for other programs (see `png_metadata`).
+///
+/// # Errors
+/// As in [`encode`].
+pub fn encode_with_parameters(
+    picture: &DynamicImage,
+    provenance: Option<&Provenance>,
+    parameters: &str,
+) -> Result<Vec<u8>, PictureError> {
+    encode_still(picture, provenance, Some(parameters))
+}
+
+fn encode_still(
+    picture: &DynamicImage,
+    provenance: Option<&Provenance>,
+    parameters: Option<&str>,
+) -> Result<Vec<u8>, PictureError> {
     let mut file = Vec::new();
     let (color, pixels) = pixels(picture, is_grey(picture));
-    let mut writer = encoder(&mut file, picture, color, provenance)?.write_header()?;
+    let mut encoder = encoder(&mut file, picture, color, provenance)?;
+    if let Some(parameters) = parameters {
+        write_parameters(&mut encoder, parameters)?;
+    }
+    let mut writer = encoder.write_header()?;
     writer.write_image_data(&pixels)?;
     writer.finish()?;
     Ok(file)

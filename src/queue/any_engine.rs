@@ -11,8 +11,8 @@ use super::fleet::WorkerReport;
 use super::gateway::Gateway;
 use super::shared::{Submission, Submitted};
 use crate::engine::{
-    Engine, Failure, JobId, ModelHandle, Request, Snapshot, SubmitError, Subscription, TokenizeError,
-    Tokenized,
+    EndWatcher, Engine, Failure, JobId, ModelHandle, Request, Snapshot, SubmitError, Subscription,
+    TokenizeError, Tokenized,
 };
 
 /// An engine that accepts jobs and tells their state. Cheap to clone.
@@ -79,7 +79,7 @@ impl AnyEngine {
             Self::Queue(gateway) => {
                 let submission = Submission { request, note: String::new(), key: None };
                 match gateway.submit(submission).await? {
-                    Submitted::Job(id) => Ok(id),
+                    Submitted::New(id) | Submitted::Earlier(id) => Ok(id),
                     // Only a submission with a key can repeat another.
                     Submitted::KeyReused => Err(SubmitError::UnknownModel),
                 }
@@ -121,6 +121,15 @@ impl AnyEngine {
         match self {
             Self::Embedded(engine) => engine.subscribe(id, after),
             Self::Queue(gateway) => gateway.subscribe(id, after),
+        }
+    }
+
+    /// Waits for the end of a job without being counted as a reader of its events. `None` if there is no such job or it was
+    /// evicted.
+    pub fn watch_end(&self, id: JobId) -> Option<EndWatcher> {
+        match self {
+            Self::Embedded(engine) => engine.watch_end(id),
+            Self::Queue(gateway) => gateway.watch_end(id),
         }
     }
 

@@ -28,8 +28,8 @@ use super::names::Names;
 use super::options::QueueOptions;
 use super::shared::{RETRY_AFTER, Shared, Submission, Submitted, eta, unavailable};
 use crate::engine::{
-    Failure, JobEnd, JobId, ModelHandle, ModelInfo, Options, Replica, Snapshot, StartError, SubmitError,
-    Subscription, TokenizeError, Tokenized,
+    EndWatcher, Failure, JobEnd, JobId, ModelHandle, ModelInfo, Options, Replica, Snapshot, StartError,
+    SubmitError, Subscription, TokenizeError, Tokenized,
 };
 use crate::picture::encode_png;
 
@@ -133,6 +133,11 @@ impl Gateway {
     /// The events of a job after event number `after`; `None` if it isn't known or was evicted.
     pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
         self.shared.replica.subscribe(id, after)
+    }
+
+    /// Waits for the end of a job without being counted as a subscriber; `None` if it isn't known or was evicted.
+    pub fn watch_end(&self, id: JobId) -> Option<EndWatcher> {
+        self.shared.replica.watch_end(id)
     }
 
     /// The note of a job; `None` if it isn't known or was evicted.

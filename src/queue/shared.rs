@@ -65,8 +65,10 @@ pub struct Submission {
 /// What became of a [`Submission`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submitted {
-    /// The job, or the one that an earlier submission with the same key and body made.
-    Job(JobId),
+    /// The job.
+    New(JobId),
+    /// The job that an earlier submission with the same key and body made.
+    Earlier(JobId),
     /// An earlier submission with the same key had another body.
     KeyReused,
 }
@@ -137,7 +139,7 @@ impl Shared {
             let (earlier, earlier_body) = self.read_accepted(&connection, stored.sequence).await?;
             if earlier != id && self.replica.contains(earlier) {
                 let is_equal = earlier_body.as_ref() == Some(body);
-                return Ok(if is_equal { Submitted::Job(earlier) } else { Submitted::KeyReused });
+                return Ok(if is_equal { Submitted::Earlier(earlier) } else { Submitted::KeyReused });
             }
             if earlier != id {
                 // That job was evicted.
@@ -150,7 +152,7 @@ impl Shared {
         let images = self.dispatch.take_spare(request.model().index(), request.count());
         dispatch::publish_images(self, &connection, id, &request, 0..images).await;
         self.wait_until_applied(stored.sequence).await?;
-        Ok(Submitted::Job(id))
+        Ok(Submitted::New(id))
     }
 
     async fn publish(&self, connection: &Connection, message: &Outgoing) -> Result<PublishAck, SubmitError> {
@@ -162,7 +164,7 @@ impl Shared {
         let (id, earlier) = self.keys.lock().get(key).cloned()?;
         self.replica
             .contains(id)
-            .then(|| if earlier == body { Submitted::Job(id) } else { Submitted::KeyReused })
+            .then(|| if earlier == body { Submitted::Earlier(id) } else { Submitted::KeyReused })
     }
 
     /// The job whose acceptance has this sequence number, and the hash of its body.

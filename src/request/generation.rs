@@ -32,6 +32,7 @@ pub struct GenerationDraft {
     pub index: u64,
     pub(super) branch: Option<Branch>,
     pub pictures: PictureFormat,
+    pub webhook: Option<String>,
 }
 
 /// A checked request for images.
@@ -45,6 +46,8 @@ pub struct GenerationRequest {
     /// What is drawn again of the image or of the branch; `None`: everything.
     pub free: Option<FreeCells>,
     pub pictures: PictureFormat,
+    /// Who is told of the end; whether this address is allowed isn't checked.
+    pub webhook: Option<String>,
 }
 
 /// The format in which a client wants to see a job's images.
@@ -106,6 +109,7 @@ impl GenerationDraft {
             index: 0,
             branch: None,
             pictures: PictureFormat::default(),
+            webhook: None,
         }
     }
 
@@ -132,8 +136,8 @@ impl GenerationDraft {
         }
         let from_step = self.from_step.unwrap_or(0);
         let init_image = self.image.map(|file| InitImageFile { file, from_step });
-        let (previews, pictures) = (self.previews, self.pictures);
-        Ok(GenerationRequest { job, previews, init_image, branch, free, pictures })
+        let (previews, pictures, webhook) = (self.previews, self.pictures, self.webhook);
+        Ok(GenerationRequest { job, previews, init_image, branch, free, pictures, webhook })
     }
 
     /// An image starts from noise, from one image, or from tokens.

@@ -171,7 +171,27 @@ pub static GENERATION_FIELDS: &[GenerationField] = &[
         )
     },
     SCALE,
+    WEBHOOK,
 ];
+
+/// Characters of `webhook` at most.
+pub const MAX_WEBHOOK: usize = 2048;
+
+const WEBHOOK: GenerationField = Field::new(
+    "webhook",
+    Kind::Custom {
+        depends_on_model: false,
+        read: |draft, _, value| {
+            let url = value.as_str().filter(|url| url.chars().count() <= MAX_WEBHOOK);
+            let url = url.ok_or_else(|| format!("a URL of at most {MAX_WEBHOOK} characters"))?;
+            draft.webhook = Some(url.to_owned());
+            Ok(())
+        },
+        schema: |_| json!({"type": ["string", "null"], "format": "uri", "maxLength": MAX_WEBHOOK}),
+    },
+    "A URL that is sent a signed message when the generation has ended, on servers whose operator allows its host \
+     (Standard Webhooks).",
+);
 
 pub const MODEL: GenerationField = GenerationField {
     example: "fashion-mnist",

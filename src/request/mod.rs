@@ -33,13 +33,13 @@ pub use generation::{
     FreeCells, GenerationDraft, GenerationRequest, InitImageFile, PictureFormat, random_seed,
 };
 pub use generation_fields::{
-    COUNT, GENERATION_FIELDS, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
+    COUNT, GENERATION_FIELDS, MAX_WEBHOOK, MODEL, SCALE, SEED, numeric_sampling_fields, sampling_fields,
 };
 pub use interpolation::{EndRequest, InterpolationRequest};
 pub use interpolation_end::EndSource;
 pub use interpolation_fields::{
     INTERPOLATION_FIELDS, InterpolationDraft, drawn_fields, interpolation_end_schema,
 };
-pub use reader::{IMAGES, Reader, integer, model_names, text_value};
+pub use reader::{IMAGES, Reader, image_from_base64, integer, model_names, text_value};
 pub use schema::{ObjectSchema, choice_schemas, defaults_schema, limits, limits_schema, option_schemas};
 pub use tokenization::{TOKENIZATION_FIELDS, TokenizationDraft, TokenizationRequest};

@@ -122,6 +122,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a field has been rejected, of those that are listed.
+    pub fn has_error(&self, field: &str) -> bool {
+        self.errors.listed().iter().any(|error| error.field == field)
+    }
+
     /// # Errors
     /// The errors, if there are any.
     pub fn finish(self) -> Result<(), FieldErrors> {

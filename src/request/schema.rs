@@ -34,6 +34,12 @@ impl ObjectSchema {
         }
     }
 
+    /// The same, with a field that may not be absent.
+    pub fn require(mut self, name: &'static str) -> Self {
+        self.required.push(name);
+        self
+    }
+
     /// The fields as parameters of a query, each of which may be absent.
     pub fn into_parameters(self) -> impl Iterator<Item = Value> {
         self.properties.into_iter().map(|(name, mut schema)| {

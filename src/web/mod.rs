@@ -8,11 +8,13 @@
 //! | `pages` | the page, its form and its static files |
 //! | `rest` | `/api/v1/…`, one file a resource |
 //! | `openai` | `/v1/…`: the images API of OpenAI |
+//! | `a1111` | `/sdapi/v1/…`: the API of AUTOMATIC1111's web interface |
 //! | `mcp` | `/mcp`: tools for assistants (Model Context Protocol) |
 //! | `operations` | health, metrics, the OpenAPI document and the page made of it |
 //! | `events` | server-sent events: open streams, `Last-Event-ID` |
 //! | `files` | picture files: rendering, animations, caching |
 //! | `jobs` | whose jobs they are, idempotency keys, waiting for the end |
+//! | `webhooks` | telling other servers that a generation has ended |
 //! | `request` | reading queries, JSON, forms and uploaded images |
 //! | `access` | API keys, clients, rate limits, origins, body timeouts |
 //! | `problem` | errors and their shapes |
@@ -21,6 +23,7 @@
 //! `server` (connections), `http2` (connections of HTTP/2), `state` (what handlers share), `options` (an operator's settings), `headers` (of several routes), `memory` (what pictures take at
 //! most), `model_alias` (further names of models), `http_metrics`.
 
+mod a1111;
 mod access;
 mod events;
 mod files;
@@ -44,6 +47,7 @@ mod server;
 mod site;
 mod state;
 mod unix_time;
+mod webhooks;
 
 pub use access::{
     ApiKey, ApiKeyError, HostName, HostNameError, Origin, OriginError, ProxyHeader, PublicPaths, RateLimit,
@@ -51,8 +55,13 @@ pub use access::{
 };
 pub use files::ClassPictures;
 pub use listener::Listener;
+pub use mcp::AssistantTools;
 pub use memory::MAX_IMAGE_MEMORY;
 pub use model_alias::{ModelAlias, ModelAliasError};
 pub use options::Options;
 pub use server::{serve, serve_with_admin};
-pub use site::{app, openapi};
+pub use site::{app, assistant_tools, openapi};
+pub use webhooks::{
+    WebhookHost, WebhookHostError, WebhookNetwork, WebhookNetworkError, WebhookOptions, WebhookSecret,
+    WebhookSecretError,
+};

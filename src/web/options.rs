@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::access::{ApiKey, HostName, Origin, ProxyHeader, PublicPaths, RateLimit, RootPath};
 use super::model_alias::ModelAlias;
+use super::webhooks::WebhookOptions;
 use crate::store::Store;
 
 /// The default of [`Options::answer_memory`].
@@ -55,6 +56,8 @@ pub struct Options {
     pub link_lifetime: Duration,
     /// Keeps generations beyond the process; `None` keeps them in memory only.
     pub store: Option<Store>,
+    /// To whom web hooks are sent; `None` to nobody.
+    pub webhooks: Option<WebhookOptions>,
     /// Time that running jobs get to finish at shutdown.
     pub drain: Duration,
 }
@@ -82,6 +85,7 @@ impl Default for Options {
             model_aliases: Vec::new(),
             link_lifetime: Duration::from_secs(600),
             store: None,
+            webhooks: None,
             drain: Duration::from_secs(10),
         }
     }

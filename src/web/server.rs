@@ -102,8 +102,10 @@ pub async fn serve_with_admin(
         }
     }
     drop((listener, admin, stopped));
-    // A client that keeps its connection open must not keep the server up.
-    let _ = tokio::time::timeout(LAST_RESPONSES, connections.shutdown()).await;
+    // A client that keeps its connection open must not keep the server up, nor must a receiver that is slow.
+    let last_responses = tokio::time::timeout(LAST_RESPONSES, connections.shutdown());
+    let last_webhooks = site.webhooks.close(options.drain.min(LAST_RESPONSES));
+    let _ = tokio::join!(last_responses, last_webhooks);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use axum::extract::FromRef;
 use prometheus_client::registry::Registry;
 
+use super::a1111::Clients;
 use super::access::{CostLimiter, LinkSigner, RateLimiter};
 use super::events::EventStreams;
 use super::files::{ClassPictures, ImagePool, Renderer};
@@ -13,6 +14,7 @@ use super::jobs::JobIndex;
 use super::model_alias::ModelAliases;
 use super::operations::api_description::ApiDescription;
 use super::request::UploadPermits;
+use super::webhooks::Webhooks;
 use crate::queue::AnyEngine;
 
 /// The state of the router. Cheap to clone.
@@ -35,6 +37,9 @@ pub(super) struct AppState {
     /// Names of models in the OpenAI-compatible API.
     pub model_aliases: Arc<ModelAliases>,
     pub link_signer: Arc<LinkSigner>,
+    /// What is remembered of clients of AUTOMATIC1111's API.
+    pub a1111: Arc<Clients>,
+    pub webhooks: Webhooks,
     /// Whether pictures by address need no key.
     pub public_pictures: bool,
     pub started: SystemTime,

@@ -1,6 +1,8 @@
 """A real server with the shipped weights, for our clients and those that other people wrote."""
 
+import base64
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,7 +35,12 @@ def serve(*options: str, **environment: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server's address. It keeps pictures in a store."""
+    """The server's address. It keeps pictures, and takes the docs' web hooks, which nobody receives."""
+    folder = tmp_path_factory.mktemp("server")
+    secret = folder / "secret"
+    secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
     # With a short queue, as asking goes on while answers are drawn: what is accepted is answered soon on any machine.
-    with serve("--max-queue", "32", "--store", str(tmp_path_factory.mktemp("store"))) as address:
+    options = ["--max-queue", "32", "--store", str(folder / "store")]
+    options += ["--webhook-hosts", "hooks.example.org", "--webhook-secret-file", str(secret)]
+    with serve(*options) as address:
         yield address

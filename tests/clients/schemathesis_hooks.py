@@ -31,6 +31,26 @@ def fit(body: dict[str, Any], model: dict[str, Any]) -> None:
         body["guidance_steps"] = "1-7"
 
 
+def fit_a1111(case: Any) -> None:
+    """Names of models are texts, and so are images; other texts say what to draw."""
+    body = case.body
+    if case.path == "/sdapi/v1/options":
+        body["sd_model_checkpoint"] = DEFAULT
+    elif case.path == "/sdapi/v1/png-info":
+        body["image"] = PICTURE
+    else:
+        # Any other field is ignored, but for these.
+        for name in ("override_settings", "script_name"):
+            body.pop(name, None)
+        body["prompt"] = "a picture of a bag"
+        limits = {"batch_size": 2, "n_iter": 1, "width": 64, "height": 64}
+        limits["top_k"] = MODELS[DEFAULT]["trajectory"]["codes"]
+        body |= {name: min(body[name], most) for name, most in limits.items() if isinstance(body.get(name), int)}
+    if case.path == "/sdapi/v1/img2img":
+        body["init_images"] = [PICTURE]
+        body.pop("mask", None)
+
+
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Makes requests that fit the schema such that they should be accepted."""
@@ -64,6 +84,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         return
     if not isinstance(case.body, dict):
         return
+    if case.path.startswith("/sdapi/v1/"):
+        fit_a1111(case)
+        return
     if case.path in ("/v1/images/edits", "/v1/images/variations"):
         # Texts are names, sizes and formats of this API; a mask is an image.
         case.body = {"image": FILE, "n": 1 if case.body.get("n") is None else min(case.body["n"], 2)}
@@ -80,8 +103,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     model = MODELS[body.get("model") or DEFAULT]
     if case.path == "/api/v1/generations":
         fit(body, model)
-        # They depend on each other and on earlier generations.
-        for name in ("mask", "cells", "tokens", "from"):
+        # They depend on each other, on earlier generations and on the operator.
+        for name in ("mask", "cells", "tokens", "from", "webhook"):
             body.pop(name, None)
         if not (REPOSITORY / "weights" / model["name"] / "vocabulary.json").exists():
             body["prompt"] = None

@@ -26,6 +26,8 @@ mod settings;
 #[cfg(unix)]
 mod start;
 mod traces;
+mod webhook_receiver;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -16,3 +16,4 @@ mod random;
 mod security;
 mod soak;
 mod system;
+mod webhooks;

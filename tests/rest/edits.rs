@@ -22,7 +22,7 @@ pub async fn server() -> Server {
     Server::start(Arc::new(engine), ClassPictures::default()).await
 }
 
-fn png(image: impl Into<DynamicImage>) -> String {
+pub(super) fn png(image: impl Into<DynamicImage>) -> String {
     let mut file = std::io::Cursor::new(Vec::new());
     image.into().write_to(&mut file, image::ImageFormat::Png).unwrap();
     STANDARD.encode(file.into_inner())

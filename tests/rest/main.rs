@@ -3,6 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod a1111;
+mod a1111_edits;
+mod a1111_progress;
 mod addresses;
 mod edits;
 mod files;

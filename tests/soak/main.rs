@@ -2,7 +2,7 @@
 //!
 //! The clients read event streams, disconnect, reconnect, cancel, poll and read late. Each accepted job must end exactly
 //! once, and every client must get the same end; the server's metrics must match the clients' counts; its queue and its
-//! batch must be empty afterwards; and its memory must not grow after the warm-up.
+//! batch must be empty afterwards; its memory must not grow after the warm-up; and its store must have each picture.
 //!
 //!     cargo test --test soak -- --nocapture
 //!     RDPM_SOAK_SECONDS=600 cargo test --release --test soak -- --nocapture
@@ -20,10 +20,14 @@ mod job;
 mod large_image;
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../store_check/mod.rs"]
+mod store_check;
 mod watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use client::Api;
@@ -71,9 +75,12 @@ async fn random_clients_are_served_without_leaks() {
     let seed = setting("RDPM_SOAK_SEED").unwrap_or_else(rand::random);
     println!("{} seconds, RDPM_SOAK_SEED={seed}", length.as_secs());
 
-    // A short retention, so that the store reaches its steady size before memory is measured, and a short queue, so that
-    // it is sometimes full.
+    // A short retention, so that the memory for ended jobs reaches its steady size before it is measured, and a short queue,
+    // so that it is sometimes full.
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
     let mut command = rdpm();
+    command.env("RDPM_STORE", &store).env("RDPM_STORE_PICTURES", "0");
     command.args([
         "serve",
         "--port",
@@ -85,7 +92,7 @@ async fn random_clients_are_served_without_leaks() {
         "--max-queue",
         "40",
     ]);
-    let (server, address) = Program::start(&mut command, "http://");
+    let (mut server, address) = Program::start(&mut command, "http://");
     let api = Api::new(&address);
 
     let tally = RefCell::new(Tally::default());
@@ -119,6 +126,22 @@ async fn random_clients_are_served_without_leaks() {
     let refused = counted.get("rdpm_refused_jobs_total{reason=\"full\"}").copied().unwrap_or(0.0);
     assert_eq!(refused, tally.refused as f64, "refused jobs: the server's count and the clients'");
     memory.assert_no_growth(length);
+
+    assert!(Command::new("kill").arg(server.0.id().to_string()).status().unwrap().success());
+    assert!(server.0.wait().unwrap().success());
+    check_store(&store, &tally);
+}
+
+/// No picture is lost, and there is no file that no row names.
+fn check_store(store: &Path, tally: &Tally) {
+    let (files, named) = store_check::check(store);
+    assert_eq!(files, named);
+    let count =
+        |sql: &str| -> u64 { store_check::database(store).query_row(sql, [], |row| row.get(0)).unwrap() };
+    let jobs: u64 = tally.jobs.values().sum();
+    assert_eq!(count("SELECT count(*) FROM generations"), jobs, "kept generations");
+    let images = tally.images.get("completed").copied().unwrap_or(0);
+    assert_eq!(count("SELECT count(*) FROM pictures"), images, "kept pictures");
 }
 
 fn report(tally: &Tally, memory: &Memory, took: Duration) {

@@ -3,8 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::process::{Process, Site, TOKEN, check};
+use crate::process::{Process, Site, TOKEN};
 use crate::program::rdpm;
+use crate::store_check::check;
 
 #[tokio::test]
 async fn backup_of_a_busy_store_is_a_store() {

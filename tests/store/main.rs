@@ -4,6 +4,8 @@
 mod common;
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../store_check/mod.rs"]
+mod store_check;
 
 mod backup;
 #[cfg(target_os = "linux")]

@@ -79,9 +79,9 @@ def test_resumed_run_equals_an_uninterrupted_one(
 
 @pytest.fixture
 def binary() -> Path:
-    """The release binary, which scripts/test builds first."""
+    """The program, which scripts/test builds first."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    path = target / "release" / "rdpm"
+    path = Path(os.environ.get("RDPM_PROGRAM", target / "release" / "rdpm"))
     assert path.exists(), "build it first: cargo build --release"
     return path
 

@@ -515,6 +515,169 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sdapi/v1/img2img": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Vary or edit an image
+         * @description Draws the last steps of an image again, as many as `denoising_strength` says, and with `mask` that part only.
+         */
+        post: operations["a1111ImageToImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/interrupt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Interrupt your requests
+         * @description Ends the requests of this client that are being drawn. They are answered with the images as far as these were.
+         */
+        post: operations["a1111Interrupt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the options */
+        get: operations["a1111GetOptions"];
+        put?: never;
+        /**
+         * Choose the model
+         * @description Other settings are ignored, with a warning, unless they have the values that they have already. The choice holds for this
+         *     client (its API key, its `Rdpm-Client` token or, without both, its network), in this process. A server with very many clients
+         *     forgets old choices.
+         */
+        post: operations["a1111ChooseModel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/png-info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read the settings in a picture
+         * @description Of a PNG file those that AUTOMATIC1111 or this API have written, and of any picture of this server those that made it.
+         */
+        post: operations["a1111ReadPngInfo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the progress
+         * @description That of the newest request of this client (its API key, its `Rdpm-Client` token or, without both, its network) that is being
+         *     drawn. With `skip_current_image` there is no preview.
+         */
+        get: operations["a1111GetProgress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/samplers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List samplers
+         * @description There is one.
+         */
+        get: operations["a1111ListSamplers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/sd-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List models */
+        get: operations["a1111ListModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sdapi/v1/txt2img": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate images
+         * @description AUTOMATIC1111's clients work unchanged: give them the address of this server. Image i has the seed `seed` + i. What was
+         *     adapted or ignored is in `warnings` and in the header `Rdpm-Warning`. When the client disconnects before the end, the
+         *     generation is canceled.
+         */
+        post: operations["a1111TextToImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/images/edits": {
         parameters: {
             query?: never;
@@ -639,6 +802,297 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An error, in AUTOMATIC1111's shape. Where the address or the method is wrong, there is `detail` only. */
+        A1111Error: {
+            /** @description Empty. */
+            body?: string | null;
+            /** @description For people. */
+            detail: string;
+            /** @description The kind of error. */
+            error?: string | null;
+            /** @description The same as `detail`. */
+            errors?: string | null;
+        };
+        /** @description Images to draw. `null` means the same as an absent field, and numbers may be texts. Other fields of AUTOMATIC1111's API are ignored, with a warning. `override_settings` may have `sd_model_checkpoint`, a model for this request, and `live_previews_enable`. `temperature`, `top_k` and `top_p` are not AUTOMATIC1111's. */
+        A1111ImageToImageRequest: {
+            /**
+             * Format: int32
+             * @description Images, times `n_iter`: up to 16 in all.
+             * @default 1
+             */
+            batch_size?: number | null;
+            /**
+             * Format: double
+             * @description Guidance scale. 7, which is AUTOMATIC1111's default, stands for the model's own default, with a warning.
+             */
+            cfg_scale?: number | null;
+            /**
+             * Format: double
+             * @description The part of the model's steps that is drawn again, of ten steps 0.75 the last 8: at least one and, without `mask`, all but one at most.
+             * @default 0.75
+             */
+            denoising_strength?: number | null;
+            /**
+             * Format: int32
+             * @description Height of the pictures.
+             * @default 512
+             */
+            height?: number | null;
+            /** @description The image to vary or to edit, in a list: a PNG, JPEG, WebP, GIF or BMP file, as base64 or as a `data:` URL. */
+            init_images?: string[];
+            /** @description 1 draws again what `mask` keeps. */
+            inpainting_mask_invert?: number | boolean | null;
+            /** @description What to draw again: an image that is white there or, if it has transparency, opaque. */
+            mask?: string | null;
+            /**
+             * Format: int32
+             * @description Images, times `batch_size`: up to 16 in all.
+             * @default 1
+             */
+            n_iter?: number | null;
+            /** @description Ignored, with a warning. */
+            negative_prompt?: string | null;
+            /** @description Text that names the class to draw; a model that knows words is told all known words. Weights, as in `(red:1.3)`, and networks, as in `<lora:name:1>`, are removed. Without a prompt, `img2img` doesn't consider the class. */
+            prompt?: string | null;
+            /** @description The same as `sampler_name`. */
+            sampler_index?: string | null;
+            /** @description Ignored, with a warning: there is one, `RDPM`. */
+            sampler_name?: string | null;
+            /**
+             * Format: int64
+             * @description Seed of all randomness, as a number or as text. Random if omitted, empty or -1; returned in the answer.
+             */
+            seed?: number | string | null;
+            /**
+             * @description Whether the answer has the images.
+             * @default true
+             */
+            send_images?: boolean | null;
+            /**
+             * Format: int32
+             * @description Ignored, with a warning: a model draws in as many steps as it was trained for.
+             */
+            steps?: number | null;
+            /** @description The first of these that is a drawing style of the model; others are ignored, with a warning. */
+            styles?: string[] | null;
+            /**
+             * Format: double
+             * @description Sampling temperature: how freely codes are drawn. 0 takes the most probable.
+             */
+            temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Draw from this number of most probable codes only.
+             */
+            top_k?: number | null;
+            /**
+             * Format: double
+             * @description Draw only from the most probable codes whose probabilities add up to this value.
+             */
+            top_p?: number | null;
+            /**
+             * Format: int32
+             * @description Width of the pictures: they are drawn at the model's size and scaled.
+             * @default 512
+             */
+            width?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description The images. */
+        A1111Images: {
+            /** @description PNG files in base64. The text `parameters` in each says how it was made. */
+            images: string[];
+            /** @description JSON as text: what was drawn, with `seed`, `all_seeds` and `infotexts`. */
+            info: string;
+            /** @description What was asked for, without the images. */
+            parameters: Record<string, never>;
+            /** @description What was adapted or ignored (not AUTOMATIC1111's). */
+            warnings?: string[];
+        };
+        /** @description A model, as AUTOMATIC1111 describes a checkpoint. */
+        A1111Model: {
+            /** @description Null */
+            config?: string | null;
+            filename: string;
+            /** @description The beginning of the model's version. */
+            hash: string;
+            model_name: string;
+            /** @description Null: the version is no hash of one file. */
+            sha256?: string | null;
+            /** @description Name and hash: what `sd_model_checkpoint` may be. The name is enough. */
+            title: string;
+        };
+        /** @description The settings. */
+        A1111Options: {
+            /**
+             * Format: int32
+             * @description `1`
+             */
+            CLIP_stop_at_last_layers: number;
+            /** @description `true` */
+            enable_pnginfo: boolean;
+            /** @description `true` */
+            live_previews_enable: boolean;
+            /** @description `RDPM` */
+            sampler_name: string;
+            /** @description `png` */
+            samples_format: string;
+            /** @description The model's version. */
+            sd_checkpoint_hash: string;
+            /** @description The model that this client has chosen, or the default: its title. */
+            sd_model_checkpoint: string;
+            /** @description `Automatic` */
+            sd_vae: string;
+            /**
+             * Format: int32
+             * @description `1`
+             */
+            show_progress_every_n_steps: number;
+        };
+        /** @description Settings to change. */
+        A1111OptionsChange: {
+            /**
+             * @description The model that this client's requests use from now on: a title, a name or a hash of `/sdapi/v1/sd-models`. An empty text is
+             *     the default.
+             */
+            sd_model_checkpoint?: string;
+        };
+        /** @description The settings in a file. */
+        A1111PngInfo: {
+            /** @description The text `parameters` of the file; empty if it has none. */
+            info: string;
+            /** @description The other texts of the file, by name. */
+            items: Record<string, never>;
+            /** @description The same as `info`, by name. */
+            parameters: Record<string, never>;
+        };
+        /** @description A file. */
+        A1111PngInfoRequest: {
+            /** @description A PNG, JPEG or WebP file, as base64 or as a `data:` URL. */
+            image: string;
+        };
+        /** @description Where a request is. */
+        A1111Progress: {
+            /** @description A preview: a PNG file in base64. */
+            current_image?: string | null;
+            /**
+             * Format: double
+             * @description Seconds to the end, about.
+             */
+            eta_relative: number;
+            /**
+             * Format: double
+             * @description 0 to 1. 0 where nothing is being drawn.
+             */
+            progress: number;
+            state: components["schemas"]["A1111State"];
+            /** @description The position in the queue, for people. */
+            textinfo?: string | null;
+        };
+        /** @description A way to sample. */
+        A1111Sampler: {
+            aliases: string[];
+            name: string;
+            /** @description Empty. */
+            options: Record<string, never>;
+        };
+        A1111State: {
+            interrupted: boolean;
+            /** @description `scripts_txt2img`, `scripts_img2img` or empty. */
+            job: string;
+            /**
+             * Format: int32
+             * @description Images of the request; 0 where nothing is being drawn.
+             */
+            job_count: number;
+            /**
+             * Format: int32
+             * @description Images that are finished.
+             */
+            job_no: number;
+            /** @description Year, month, day, hours, minutes and seconds, in UTC; `0` where nothing is being drawn. */
+            job_timestamp: string;
+            sampling_step: number;
+            sampling_steps: number;
+            /** @description `false` */
+            skipped: boolean;
+            stopping_generation: boolean;
+        };
+        /** @description Images to draw. `null` means the same as an absent field, and numbers may be texts. Other fields of AUTOMATIC1111's API are ignored, with a warning. `override_settings` may have `sd_model_checkpoint`, a model for this request, and `live_previews_enable`. `temperature`, `top_k` and `top_p` are not AUTOMATIC1111's. */
+        A1111TextToImageRequest: {
+            /**
+             * Format: int32
+             * @description Images, times `n_iter`: up to 16 in all.
+             * @default 1
+             */
+            batch_size?: number | null;
+            /**
+             * Format: double
+             * @description Guidance scale. 7, which is AUTOMATIC1111's default, stands for the model's own default, with a warning.
+             */
+            cfg_scale?: number | null;
+            /**
+             * Format: int32
+             * @description Height of the pictures.
+             * @default 512
+             */
+            height?: number | null;
+            /**
+             * Format: int32
+             * @description Images, times `batch_size`: up to 16 in all.
+             * @default 1
+             */
+            n_iter?: number | null;
+            /** @description Ignored, with a warning. */
+            negative_prompt?: string | null;
+            /** @description Text that names the class to draw; a model that knows words is told all known words. Weights, as in `(red:1.3)`, and networks, as in `<lora:name:1>`, are removed. Without a prompt, `img2img` doesn't consider the class. */
+            prompt?: string | null;
+            /** @description The same as `sampler_name`. */
+            sampler_index?: string | null;
+            /** @description Ignored, with a warning: there is one, `RDPM`. */
+            sampler_name?: string | null;
+            /**
+             * Format: int64
+             * @description Seed of all randomness, as a number or as text. Random if omitted, empty or -1; returned in the answer.
+             */
+            seed?: number | string | null;
+            /**
+             * @description Whether the answer has the images.
+             * @default true
+             */
+            send_images?: boolean | null;
+            /**
+             * Format: int32
+             * @description Ignored, with a warning: a model draws in as many steps as it was trained for.
+             */
+            steps?: number | null;
+            /** @description The first of these that is a drawing style of the model; others are ignored, with a warning. */
+            styles?: string[] | null;
+            /**
+             * Format: double
+             * @description Sampling temperature: how freely codes are drawn. 0 takes the most probable.
+             */
+            temperature?: number | null;
+            /**
+             * Format: int32
+             * @description Draw from this number of most probable codes only.
+             */
+            top_k?: number | null;
+            /**
+             * Format: double
+             * @description Draw only from the most probable codes whose probabilities add up to this value.
+             */
+            top_p?: number | null;
+            /**
+             * Format: int32
+             * @description Width of the pictures: they are drawn at the model's size and scaled.
+             * @default 512
+             */
+            width?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
         /** @description What a client needs to follow a new generation. */
         Accepted: {
             class: string;
@@ -995,6 +1449,11 @@ export interface components {
              * @description Draw only from the most probable codes whose probabilities add up to this value.
              */
             top_p?: number | null;
+            /**
+             * Format: uri
+             * @description A URL that is sent a signed message when the generation has ended, on servers whose operator allows its host (Standard Webhooks).
+             */
+            webhook?: string | null;
         };
         /** @description A client's generations. */
         Generations: {
@@ -4639,6 +5098,419 @@ export interface operations {
             };
         };
     };
+    a1111ImageToImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["A1111ImageToImageRequest"];
+            };
+        };
+        responses: {
+            /** @description The images */
+            200: {
+                headers: {
+                    /** @description What was adapted or ignored; once for each warning */
+                    "Rdpm-Warning"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Images"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111Interrupt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An empty object */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111GetOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Options"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111ChooseModel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["A1111OptionsChange"];
+            };
+        };
+        responses: {
+            /** @description `null` */
+            200: {
+                headers: {
+                    /** @description What was ignored */
+                    "Rdpm-Warning"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111ReadPngInfo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["A1111PngInfoRequest"];
+            };
+        };
+        responses: {
+            /** @description The settings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111PngInfo"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111GetProgress: {
+        parameters: {
+            query?: {
+                /** @description Whether to leave the preview out */
+                skip_current_image?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The progress */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "current_image": null,
+                     *       "eta_relative": 0,
+                     *       "progress": 0,
+                     *       "state": {
+                     *         "interrupted": false,
+                     *         "job": "",
+                     *         "job_count": 0,
+                     *         "job_no": 0,
+                     *         "job_timestamp": "0",
+                     *         "sampling_step": 0,
+                     *         "sampling_steps": 0,
+                     *         "skipped": false,
+                     *         "stopping_generation": false
+                     *       },
+                     *       "textinfo": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Progress"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111ListSamplers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The samplers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "aliases": [
+                     *           "rdpm"
+                     *         ],
+                     *         "name": "RDPM",
+                     *         "options": {}
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["A1111Sampler"][];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111ListModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The models */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Model"][];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
+    a1111TextToImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "height": 224,
+                 *       "prompt": "a photo of a sneaker",
+                 *       "seed": 7,
+                 *       "width": 224
+                 *     }
+                 */
+                "application/json": components["schemas"]["A1111TextToImageRequest"];
+            };
+        };
+        responses: {
+            /** @description The images */
+            200: {
+                headers: {
+                    /** @description What was adapted or ignored; once for each warning */
+                    "Rdpm-Warning"?: string | null;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Images"];
+                };
+            };
+            /** @description The request can't be answered */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "body": "",
+                     *       "detail": "2 fields are invalid: prompt, width. prompt: allowed: a prompt that names one of the classes T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot. width: allowed: integers from 8 to 2048.",
+                     *       "error": "Invalid fields",
+                     *       "errors": "2 fields are invalid: prompt, width. prompt: allowed: a prompt that names one of the classes T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot. width: allowed: integers from 8 to 2048."
+                     *     }
+                     */
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+            /** @description The server can't answer */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["A1111Error"];
+                };
+            };
+        };
+    };
     openaiEditImage: {
         parameters: {
             query?: never;
@@ -4784,7 +5656,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "background": "opaque",
-                     *       "created": 1795772192,
+                     *       "created": 1795773489,
                      *       "data": [
                      *         {
                      *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAOAAAADgCAAAAAA/RjU9AAAAE3RFWHRTb2Z0d2FyZQByZHBtIDAuMi4wYhU7UAAAABFpVFh0VGl0bGUAAAAAAFNuZWFrZXJihIA4AAAAZWlUWHREZXNjcmlwdGlvbgAAAAAAU25lYWtlciwgaW1hZ2UgMCBvZiBzZWVkIDcsIGRyYXduIGJ5IHRoZSBtb2RlbCBmYXNoaW9uLW1uaXN0IChSRFBNLCBhclhpdiAyNDEyLjE4MzkwKc4lCFYAAACoaVRYdHJkcG0AAAAAAHsibW9kZWwiOiJmYXNoaW9uLW1uaXN0IiwiY2xhc3MiOiJTbmVha2VyIiwic2VlZCI6NywiaW5kZXgiOjAsImNvdW50IjoxLCJndWlkYW5jZSI6Mi4wLCJ0ZW1wZXJhdHVyZSI6MS4xLCJ0b3BfayI6bnVsbCwidG9wX3AiOm51bGwsInNjYWxlIjo4LCJ2ZXJzaW9uIjoiMC4yLjAifVo9gVUAAAThSURBVHic7Z1JixRZHMSrunvGmR7tcXqG2WdcbyIuX8AFwYOCF1HwKB78FN68efITePEo6CcQUQQ9u4EXFVFx37rVLu32EnEw5JFZXdVIvIrfJTqzXi7R9SD4v/cya6IDup3hstDyvNqu6bi2n5OxTuXEoDsx6E4MujNR+kDzpNvn/n7P29Su7ed6P+mi7sSgOzHoTvUGu/3mWL/tvxW8z3RRd2LQnRh0Z3TrwRKLzb9h1ZP9Xidd1J0YdCcG3am/HuwsMYvNuWHlZrqoOzHoTgy6k3pwUIY17tq0jqbUPl3UnRh0JwbdSQ4OSlOe8T88L/ub8jPrZEAMuhOD7sSgO91hz8+VGJPr6HXb5tpir1stMehODLoTg+4U68G2+dPUTvNvHPpJ2u2CboSehj6V4z4WzqvbqQdrIQbdiUF3sk6mLTq+OSYX0BzsQU9A/4FOSvvD0OfQ76Afpd33nS/pyX1USwy6E4PuxKA73dL6k6bn3bU9Ves2bs+LnoeuhJ6D/gndDmUuHoJegjIP90P5TV2DXpf91RKD7sSgOzHoTut6sCkvdX3mJ9neCT0JfQg9BWXe7YM+g66A/ge9CZ2DvoDegN6FXpDrV0sMuhOD7sSgOxNaz5WeSyiNe7Lu+xX6L/QAdAuUOXcVega6FroK2pPzXpfj3kKZs6/kfrl/XO6zWmLQnRh0Jwbd6X71R8M2c2YKehS6G3obOgtlbjFff4KynlsGXSnXYQ5+gD6Gsk5kXv4IfSn3dxaaLupODLoTg+7UXw9qnafzeVxQynrtIHQPlHl2BcrcYh4xr36Wz3mdKdk/Ke0fQDkfOA1l7jEvdZ0M8zVd1J0YdCcG3Rm9dTJ/QDlPx3UrnKeblfbMuztQ5hTru0fQDVDmH+u6d9C/oDNynSdynTnZ/gXKunAd9Dg0XdSdGHQnBt2pvx5kvXcEuhV6H8q66qkceBHKecFZab9GzsO6jetdmFuvoc/keCqfJ+S6GtaB66GsU5mfzGHOO6aLuhOD7sSgO/Xn4Gb8sRd6Gco6kfn2G5T13A4on/vjehWOT3Icc5ec5x6U46Ecf+X83/+i/AaWQ1mHsi6ckXbUjIvWQgy6E4Pu1D8uynm4bdC/oVz3MiMHMN9+h3K8lOOU76Fz0l5zdV7aTUs75h5h3jIHWYfqPCFz+hg0XdSdGHQnBt2pPwdZl3F9CnOP9RjHFzmeyfWfzD/NJ66L+aHzJcytadnP8yyTbZ6P83+sF/m84F2531tQjrPmOfpaiEF3YtCd+nOQ61k4fsnxTeYOc+YNdEH2c56PdZ2+P5R1HdeD9uR8+oLTXmcw6Gc1NF3UnRh0JwbdGZ3nB7muZRN0tTRkXnF95wdRfV5Q67rlcjwZl/NMyjbrRI6vTsn5+A1xXpLjvJfl82qJQXdi0J0YdKer83f6PB4/Zz4xh1aI6nPvrOuYe6X3bvM4XddCZb4Szj8yPyfkulxXqu91q5YYdCcG3YlBd7p0WHoftj5nv9S/U7hYSu8HTxd1JwbdiUF3Ru+9aqX3izbR9nfkB6Xp/KX3olZLDLoTg+7EoDvF3+Et5WFpf9vfb1oqSveTLupODLoTg+6Mbg6ShT73N9WRS1V3ln4vMV3UnRh0JwbdGZ0cHLRua1v/LRS2+x3vbLo+NV3UnRh0Jwbdqd7gZ3Mx8mqVB8z4AAAAAElFTkSuQmCC",
@@ -4922,13 +5794,13 @@ export interface operations {
                      * @example {
                      *       "data": [
                      *         {
-                     *           "created": 1795772192,
+                     *           "created": 1795773488,
                      *           "id": "fashion-mnist",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
                      *         },
                      *         {
-                     *           "created": 1795772192,
+                     *           "created": 1795773488,
                      *           "id": "emoji",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
@@ -4980,7 +5852,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "created": 1795772192,
+                     *       "created": 1795773488,
                      *       "id": "fashion-mnist",
                      *       "object": "model",
                      *       "owned_by": "rdpm"

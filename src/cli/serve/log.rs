@@ -43,7 +43,9 @@ impl LogArguments {
     }
 
     fn filter(&self) -> anyhow::Result<EnvFilter> {
-        EnvFilter::try_new(&self.log).with_context(|| format!("log filter {:?}", self.log))
+        // The crate of the Model Context Protocol logs each message; the access log has what is needed of it.
+        EnvFilter::try_new(format!("rmcp=error,{}", self.log))
+            .with_context(|| format!("log filter {:?}", self.log))
     }
 
     /// Starts to log, and to send traces until the returned value is dropped.

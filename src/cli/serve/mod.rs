@@ -6,6 +6,7 @@ pub(super) mod settings;
 mod store_settings;
 pub(super) mod supervisor;
 mod traces;
+mod webhook_settings;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -27,6 +28,7 @@ pub use self::listen::{UNIX, plain};
 use self::log::LogArguments;
 use self::settings::{ClientArguments, ConnectionArguments, EngineArguments};
 use self::store_settings::StoreArguments;
+use self::webhook_settings::WebhookArguments;
 use super::escape::Escaped;
 use super::models::{Chosen, ModelArguments};
 use super::output::{note, print};
@@ -74,6 +76,9 @@ pub struct Serve {
     #[command(flatten)]
     #[serde(flatten)]
     store: StoreArguments,
+    #[command(flatten)]
+    #[serde(flatten)]
+    webhooks: WebhookArguments,
     #[command(flatten)]
     #[serde(flatten)]
     connections: ConnectionArguments,
@@ -147,7 +152,8 @@ impl Serve {
     }
 
     fn web_options(&self) -> anyhow::Result<web::Options> {
-        self.connections.options(&self.clients, &self.engine)
+        let options = self.connections.options(&self.clients, &self.engine)?;
+        Ok(web::Options { webhooks: self.webhooks.options()?, ..options })
     }
 
     async fn serve(self, mut stop: StopSignal) -> anyhow::Result<()> {

@@ -44,6 +44,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
 }
 
 impl Client {
+    /// The only client of a program that isn't reached over HTTP.
+    pub fn local() -> Self {
+        Self { key: None, token: Some(format!("{:032x}", rand::random::<u128>())), network: None }
+    }
+
     /// The client for the engine, which shares what it keeps between clients. A token makes no group of its own: a client
     /// could get more by sending many.
     pub fn engine_id(&self) -> ClientId {

@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use super::token_buckets::{LimitKey, RateLimit, TokenBuckets};
@@ -76,6 +77,11 @@ where
 }
 
 impl Budget {
+    /// That of a client that isn't reached over HTTP.
+    pub fn unlimited() -> Self {
+        Self { client: LimitKey::of(&Extensions::new()), buckets: None }
+    }
+
     /// The client that pays.
     pub fn client(&self) -> &LimitKey {
         &self.client

@@ -17,7 +17,7 @@ use headers::{Header, HeaderMapExt};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::web::problem::{Problem, is_openai_path};
+use crate::web::problem::{Problem, is_a1111_path, is_openai_path};
 
 /// The header in which Azure's clients send a key.
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -144,7 +144,7 @@ impl KeyCheck {
             // Links are signed.
             _ if path.starts_with("/v1/images/files/") => true,
             _ if path.starts_with(PICTURES_PATH) => self.public_paths.pictures,
-            _ if path.starts_with("/api/") || is_openai_path(path) => false,
+            _ if path.starts_with("/api/") || is_openai_path(path) || is_a1111_path(path) => false,
             LINK_PREVIEW_PATH => false,
             // Without scripts, the page's form generates images by POST.
             _ => self.public_paths.page && method.is_safe(),

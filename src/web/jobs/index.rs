@@ -55,6 +55,20 @@ pub(in crate::web) struct Submission {
     pub resumable: bool,
 }
 
+/// A job that was submitted.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct SubmittedJob {
+    pub id: JobId,
+    /// Whether this submission made it, and not an earlier one with the same key.
+    pub is_new: bool,
+}
+
+impl SubmittedJob {
+    fn earlier(id: JobId) -> Self {
+        Self { id, is_new: false }
+    }
+}
+
 impl JobIndex {
     /// Keeps jobs in a store, if there is one.
     pub fn new(store: Option<Store>) -> Self {
@@ -97,7 +111,7 @@ impl JobIndex {
     ///
     /// # Errors
     /// 422 where the key was used with another body before; the errors of [`AnyEngine::submit`].
-    pub async fn submit(&self, engine: &AnyEngine, submission: Submission) -> Result<JobId, Problem> {
+    pub async fn submit(&self, engine: &AnyEngine, submission: Submission) -> Result<SubmittedJob, Problem> {
         let engine = match engine {
             AnyEngine::Embedded(engine) => engine,
             AnyEngine::Queue(gateway) => return submit_to_queue(gateway, submission).await,
@@ -106,24 +120,26 @@ impl JobIndex {
             // Where the store can't be read, the key is a new one.
             let found = store.find_key(key.hashes(&submission.client)).await.unwrap_or_default();
             match found {
-                Some((id, true, has_ended)) if has_ended || engine.contains(id) => return Ok(id),
+                Some((id, true, has_ended)) if has_ended || engine.contains(id) => {
+                    return Ok(SubmittedJob::earlier(id));
+                }
                 Some((_, false, _)) => return Err(key.reused()),
                 _ => {}
             }
         }
-        let (id, written) = self.submit_now(engine, submission)?;
+        let (submitted, written) = self.submit_now(engine, submission)?;
         if let Some(written) = written {
             // Then a crash loses no job that a client was told of.
             let _ = tokio::time::timeout(WRITE_TIMEOUT, written).await;
         }
-        Ok(id)
+        Ok(submitted)
     }
 
     fn submit_now(
         &self,
         engine: &Engine,
         submission: Submission,
-    ) -> Result<(JobId, Option<Written>), Problem> {
+    ) -> Result<(SubmittedJob, Option<Written>), Problem> {
         let Submission { request, client, format, key, resumable } = submission;
         let request = request.with_client(Some(client.engine_id()));
         let stored = key.as_ref().map(|key| key.hashes(&client));
@@ -145,7 +161,7 @@ impl JobIndex {
         if let Some(key) = &key
             && let Some(id) = entries.idempotency.find(&client, key, |id| engine.contains(id))?
         {
-            return Ok((id, None));
+            return Ok((SubmittedJob::earlier(id), None));
         }
         let id = engine.submit_observed(request, observer)?;
         entries.add(id, client.owner(), format);
@@ -153,7 +169,7 @@ impl JobIndex {
             entries.idempotency.insert(client, key, id);
         }
         entries.prune(engine);
-        Ok((id, written))
+        Ok((SubmittedJob { id, is_new: true }, written))
     }
 
     /// Makes sure that the engine knows a job: where it has forgotten it, the job is read from the store. Returns whether there is
@@ -228,6 +244,12 @@ impl JobIndex {
         client.owner().may_cancel(&owner)
     }
 
+    /// Whether a client may find a job's pictures by their addresses alone: those of a known client are for nobody else, as it
+    /// alone may cancel the job.
+    pub fn may_read(&self, engine: &AnyEngine, client: &Client, id: JobId) -> bool {
+        self.may_cancel(engine, client, id)
+    }
+
     /// The key that signs links to a job's pictures in all processes; `None` where only one has the job.
     pub fn link_key(&self, engine: &AnyEngine, id: JobId) -> Option<String> {
         let AnyEngine::Queue(gateway) = engine else { return None };
@@ -276,14 +298,15 @@ impl Entries {
 }
 
 /// Gives a job to the workers of a queue.
-async fn submit_to_queue(gateway: &Gateway, submission: Submission) -> Result<JobId, Problem> {
+async fn submit_to_queue(gateway: &Gateway, submission: Submission) -> Result<SubmittedJob, Problem> {
     let Submission { request, client, format, key, .. } = submission;
     let request = request.with_client(Some(client.engine_id()));
     let note = Note::new(client.owner(), format).to_text();
     let hashes = key.as_ref().map(|key| key.hashes(&client));
     let hashes = hashes.map(|hashes| (hex(&hashes.key), hex(&hashes.body)));
     match gateway.submit(queue::Submission { request, note, key: hashes }).await? {
-        Submitted::Job(id) => Ok(id),
+        Submitted::New(id) => Ok(SubmittedJob { id, is_new: true }),
+        Submitted::Earlier(id) => Ok(SubmittedJob::earlier(id)),
         // Only a submission with a key can repeat another.
         Submitted::KeyReused => Err(key.map_or_else(|| Problem::key_reused(""), |key| key.reused())),
     }

@@ -9,5 +9,5 @@ mod wait;
 
 pub(super) use draw::draw;
 pub(super) use idempotency::IdempotencyKey;
-pub(super) use index::{JobIndex, Submission};
+pub(super) use index::{JobIndex, Submission, SubmittedJob};
 pub(super) use wait::{CancelOnDrop, completed, wait_until_completed};

@@ -15,7 +15,7 @@ use super::image_request::{self, ImageRequest, Kind};
 use super::images;
 use super::response::Images;
 use crate::engine::Request;
-use crate::picture::MaskFile;
+use crate::picture::{MaskFile, MaskRules};
 use crate::queue::AnyEngine;
 use crate::request::{FieldError, FieldErrors, GenerationRequest};
 use crate::web::access::{Budget, Client};
@@ -184,10 +184,13 @@ async fn start_from(
         }
         _ => None,
     };
-    let (size, image) = open_image(&app.image_decoders, budget, images::cost(request), file, &model).await?;
+    let (size, image) =
+        open_image(&app.image_decoders, budget, images::cost(request), file, "image", &model).await?;
     let free = match (mask, own_mask) {
         (Some(mask), _) => {
-            let (mask_size, free) = open_mask(&app.image_decoders, budget, mask.into(), size, &model).await?;
+            let (mask_size, free) =
+                open_mask(&app.image_decoders, budget, mask.into(), MaskRules::default(), size, &model)
+                    .await?;
             if mask_size != size {
                 let ((w, h), (width, height)) = (mask_size, size);
                 let warning =

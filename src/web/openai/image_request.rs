@@ -5,8 +5,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::model_name::resolve_model;
-use super::prompt::classes_of_prompt;
-use super::prompt_words::{self, WordsPrompt};
+use super::prompt_words::{PromptReading, read_any_prompt};
 use crate::model::{Config, IntegerRange, SamplingOptions};
 use crate::picture::Format;
 use crate::queue::AnyEngine;
@@ -20,7 +19,7 @@ use crate::web::problem::Problem;
 use crate::web::request::read_json_object;
 
 /// The smallest and the largest side of a picture, in pixels.
-pub(super) const SIDES: std::ops::RangeInclusive<u32> = 8..=2048;
+pub(in crate::web) const SIDES: std::ops::RangeInclusive<u32> = 8..=2048;
 /// Models of OpenAI that answer with links if no format is named.
 const DALL_E: &str = "dall-e";
 /// Styles of OpenAI's models, which ours don't have.
@@ -441,28 +440,10 @@ impl ImageDraft {
 }
 
 fn read_prompt(draft: &mut ImageDraft, config: &Config, prompt: &Value) -> Result<(), String> {
-    let text = prompt.as_str().unwrap_or_default();
-    if config.has_words() {
-        let WordsPrompt { prompt, class, warnings } = prompt_words::read(config, text)?;
-        (draft.prompt, draft.class) = (prompt, class);
-        draft.warnings.extend(warnings);
-        return Ok(());
-    }
-    let classes = &config.classes;
-    let named = classes_of_prompt(text, classes);
-    let Some((&first, others)) = named.split_first() else {
-        return Err(format!("a prompt that names one of the classes {}", classes.join(", ")));
-    };
-    draft.class = Some(first);
-    if !others.is_empty() {
-        let name = |class: &usize| classes.get(*class).map(String::as_str).unwrap_or_default();
-        let others: Vec<&str> = others.iter().map(name).collect();
-        draft.warn(format!(
-            "The prompt names several classes. {} was drawn, and not {}.",
-            name(&first),
-            others.join(", ")
-        ));
-    }
+    let PromptReading { prompt, class, warnings } =
+        read_any_prompt(config, prompt.as_str().unwrap_or_default())?;
+    (draft.prompt, draft.class) = (prompt, class);
+    draft.warnings.extend(warnings);
     Ok(())
 }
 

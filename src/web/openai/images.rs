@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ use crate::engine::{Request, Snapshot};
 use crate::request::GenerationRequest;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::render_image;
-use crate::web::headers::{NO_STORE, WARNING};
+use crate::web::headers::{NO_STORE, append_warnings};
 use crate::web::jobs::{CancelOnDrop, Submission, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::{Query, SmallBody, base_url};
@@ -98,7 +98,7 @@ pub(super) async fn answer(
     let permit = if request.stream { Some(app.event_streams.acquire(budget.client())?) } else { None };
     let pictures = request.generation.pictures;
     let submission = Submission { request: job, client, format: pictures, key: None, resumable: false };
-    let id = app.jobs.submit(&app.engine, submission).await?;
+    let id = app.jobs.submit(&app.engine, submission).await?.id;
     let guard = CancelOnDrop::new(&app.engine, id);
     let mut response = if let Some(permit) = permit {
         image_stream::respond(app, budget, permit, guard, request)?
@@ -107,16 +107,8 @@ pub(super) async fn answer(
         let images = images(&app, &budget.paid(), &snapshot, request, headers).await?;
         ([NO_STORE], Json(images)).into_response()
     };
-    for warning in request.warnings.iter().filter_map(|warning| header_value(warning)) {
-        response.headers_mut().append(WARNING, warning);
-    }
+    append_warnings(response.headers_mut(), &request.warnings);
     Ok(response)
-}
-
-/// A text as a header, whose characters are visible ASCII.
-fn header_value(text: &str) -> Option<HeaderValue> {
-    let visible = |letter: char| if (' '..='~').contains(&letter) { letter } else { '?' };
-    HeaderValue::try_from(text.chars().map(visible).collect::<String>()).ok()
 }
 
 /// The images, and the pictures that are made of them and of previews.

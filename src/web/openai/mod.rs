@@ -31,8 +31,9 @@ use utoipa_axum::routes;
 
 use super::state::AppState;
 
-pub(super) use image_request::image_request_schemas;
+pub(super) use image_request::{SIDES, image_request_schemas};
 pub(super) use image_stream::{CompletedEvent, PartialImageEvent};
+pub(super) use prompt_words::{PromptReading, read_any_prompt};
 
 /// The routes that the OpenAPI document describes.
 pub(super) fn documented_routes() -> OpenApiRouter<AppState> {

@@ -1,4 +1,4 @@
-//! The prompt of a model that is told words.
+//! What a prompt asks a model for: words, if it is told any, or a class.
 
 use super::prompt::classes_of_prompt;
 use crate::model::{Config, SamplingOptions};
@@ -13,7 +13,7 @@ const MAX_QUOTED: usize = 40;
 
 /// What a prompt asks for.
 #[derive(Debug, Default)]
-pub(super) struct WordsPrompt {
+pub(in crate::web) struct PromptReading {
     /// The prompt for the model; `None` if it has no known word, but names a class.
     pub prompt: Option<String>,
     pub class: Option<usize>,
@@ -21,16 +21,41 @@ pub(super) struct WordsPrompt {
     pub warnings: Vec<String>,
 }
 
-/// Reads a prompt, which may be paragraphs long: all known words count.
+/// Reads a prompt, which may be paragraphs long. Of a model that is told words all known words count, of another one the first
+/// class that the prompt names.
+///
+/// # Errors
+/// What is allowed, if the prompt names nothing that the model knows.
+pub(in crate::web) fn read_any_prompt(config: &Config, text: &str) -> Result<PromptReading, String> {
+    if config.has_words() {
+        return read_words(config, text);
+    }
+    let classes = &config.classes;
+    let named = classes_of_prompt(text, classes);
+    let Some((&first, others)) = named.split_first() else {
+        return Err(format!("a prompt that names one of the classes {}", classes.join(", ")));
+    };
+    let mut read = PromptReading { class: Some(first), ..PromptReading::default() };
+    if !others.is_empty() {
+        let name = |class: &usize| classes.get(*class).map(String::as_str).unwrap_or_default();
+        let others: Vec<&str> = others.iter().map(name).collect();
+        let (first, others) = (name(&first), others.join(", "));
+        let warning = format!("The prompt names several classes. {first} was drawn, and not {others}.");
+        read.warnings.push(warning);
+    }
+    Ok(read)
+}
+
+/// Reads a prompt for a model that is told words.
 ///
 /// # Errors
 /// What is allowed, if it is too long, or has no known word and names no class.
-pub(super) fn read(config: &Config, text: &str) -> Result<WordsPrompt, String> {
+fn read_words(config: &Config, text: &str) -> Result<PromptReading, String> {
     if text.chars().count() > MAX_CHARACTERS {
         return Err(format!("up to {MAX_CHARACTERS} characters"));
     }
     let encoded = config.vocabulary.encode(text);
-    let mut read = WordsPrompt::default();
+    let mut read = PromptReading::default();
     if encoded.words.is_empty() {
         read.class = classes_of_prompt(text, &config.classes).first().copied();
         return match read.class {

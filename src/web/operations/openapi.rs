@@ -13,9 +13,10 @@ use crate::request::{
     GENERATION_FIELDS, INTERPOLATION_FIELDS, ObjectSchema, SCALE, TOKENIZATION_FIELDS, choice_schemas,
     defaults_schema, drawn_fields, interpolation_end_schema, limits_schema, option_schemas, sampling_fields,
 };
+use crate::web::a1111::a1111_request_schemas;
 use crate::web::files::Channel;
 use crate::web::openai::{CompletedEvent, PartialImageEvent, image_request_schemas};
-use crate::web::problem::{OpenAiError, Problem, is_openai_path};
+use crate::web::problem::{A1111Error, OpenAiError, Problem, is_a1111_path, is_openai_path};
 use crate::web::rest::{QueuedEvent, RedrawnEvent, StartedEvent, StepEvent};
 
 /// Answers of a real server: `OPERATION.request.json` and `OPERATION.STATUS.json` (or `.txt`).
@@ -31,7 +32,7 @@ struct Examples;
         description = "Images of a Recurrent Diffusion Probabilistic Model ([arXiv 2412.18390](https://arxiv.org/abs/2412.18390)): \
             a grid of discrete tokens denoises into a picture, step by step.\n\n\
             An error names all invalid fields and their allowed values. Errors are problem details (RFC 9457); below \
-            `/v1/` they have OpenAI's shape. If the server has API keys, send one as `Authorization: Bearer KEY`. The \
+            `/v1/` they have OpenAI's shape, and below `/sdapi/` AUTOMATIC1111's. If the server has API keys, send one as `Authorization: Bearer KEY`. The \
             `Retry-After` header of `429` and `503` says when to retry.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
         contact(),
@@ -44,10 +45,11 @@ struct Examples;
         (name = "Tokenizations", description = "Recurrent tokenization: an image becomes tokens."),
         (name = "Models", description = "The served models and their classes."),
         (name = "OpenAI", description = "OpenAI's images API: its clients work unchanged."),
+        (name = "AUTOMATIC1111", description = "The API of AUTOMATIC1111's web interface: its clients work unchanged."),
         (name = "Operations", description = "Liveness and readiness."),
     ),
     components(schemas(
-        Problem, OpenAiError, QueuedEvent, StartedEvent, StepEvent<'static>, RedrawnEvent, PartialImageEvent, CompletedEvent, Channel
+        Problem, OpenAiError, A1111Error, QueuedEvent, StartedEvent, StepEvent<'static>, RedrawnEvent, PartialImageEvent, CompletedEvent, Channel
     )),
 )]
 struct Document;
@@ -64,7 +66,7 @@ pub(in crate::web) fn openapi_document(routes: utoipa::openapi::OpenApi, models:
             for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
                 picture_parameters(operation, models);
                 parameters(operation, models);
-                errors(operation, is_openai_path(path));
+                errors(operation, path);
                 files(operation);
                 examples(operation);
             }
@@ -109,7 +111,8 @@ fn schemas_from_tables(schemas: &mut Value, models: &[&Config]) {
         }
     }
     let choices = choice_schemas(GENERATION_FIELDS).chain(choice_schemas(INTERPOLATION_FIELDS));
-    for (name, schema) in choices.chain(image_request_schemas(models)) {
+    let dialects = image_request_schemas(models).into_iter().chain(a1111_request_schemas(models));
+    for (name, schema) in choices.chain(dialects) {
         schemas[name] = schema;
     }
 }
@@ -155,9 +158,12 @@ fn parameters(operation: &mut Value, models: &[&Config]) {
 }
 
 /// Every operation may fail.
-fn errors(operation: &mut Value, is_openai: bool) {
-    let (kind, schema) =
-        if is_openai { ("application/json", "OpenAiError") } else { ("application/problem+json", "Problem") };
+fn errors(operation: &mut Value, path: &str) {
+    let (kind, schema) = match path {
+        _ if is_openai_path(path) => ("application/json", "OpenAiError"),
+        _ if is_a1111_path(path) => ("application/json", "A1111Error"),
+        _ => ("application/problem+json", "Problem"),
+    };
     let content = json!({kind: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
     for (status, description) in
         [("4XX", "The request can't be answered"), ("5XX", "The server can't answer")]

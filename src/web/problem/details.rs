@@ -68,6 +68,23 @@ impl Problem {
         }
     }
 
+    /// The kind of problem, for people.
+    pub(super) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// The problem in one text, with what each of several fields allows.
+    pub(super) fn message(&self) -> String {
+        match self.errors.as_slice() {
+            [] | [_] => self.detail.clone(),
+            several => {
+                let each =
+                    several.iter().map(|error| format!("{}: allowed: {}.", error.field, error.allowed));
+                format!("{} {}", self.detail, each.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
@@ -88,6 +105,11 @@ impl Problem {
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let (errors, omitted_errors) = (errors.listed().to_vec(), (omitted > 0).then_some(omitted));
         Self { kind: INVALID_FIELDS, title: "Invalid fields", errors, omitted_errors, ..problem }
+    }
+
+    /// When the request may succeed, if it is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// 404: there is no model of this name.

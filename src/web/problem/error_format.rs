@@ -5,24 +5,30 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::a1111::{a1111_response, is_a1111_path};
 use super::details::Problem;
 use super::openai::{is_openai_path, openai_response};
 
 /// Middleware that gives every error the shape for its address, also errors that libraries answered (wrong method, body too
 /// large, timeout, panic). Headers are kept, such as `Allow`.
 pub(in crate::web) async fn format_errors(request: Request, next: Next) -> Response {
-    let is_openai = is_openai_path(request.uri().path());
+    let path = request.uri().path();
+    let (is_openai, is_a1111) = (is_openai_path(path), is_a1111_path(path));
     let mut response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let problem = response.extensions_mut().remove::<Problem>();
-    if problem.is_some() && !is_openai {
+    if problem.is_some() && !is_openai && !is_a1111 {
         return response;
     }
-    let problem = problem.unwrap_or_else(|| Problem::new(status, detail_for(status)));
-    let mut formatted = if is_openai { openai_response(&problem) } else { problem.into_response() };
+    let mut formatted = if is_a1111 {
+        a1111_response(status, problem.as_ref(), detail_for(status))
+    } else {
+        let problem = problem.unwrap_or_else(|| Problem::new(status, detail_for(status)));
+        if is_openai { openai_response(&problem) } else { problem.into_response() }
+    };
     for (name, value) in response.headers() {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH && name != header::CACHE_CONTROL {
             formatted.headers_mut().append(name, value.clone());

@@ -48,14 +48,7 @@ impl OpenAiError {
             _ if problem.status == StatusCode::UNAUTHORIZED => Some("invalid_api_key"),
             _ => None,
         };
-        let message = match problem.errors.as_slice() {
-            [] | [_] => problem.detail.clone(),
-            several => {
-                let each =
-                    several.iter().map(|error| format!("{}: allowed: {}.", error.field, error.allowed));
-                format!("{} {}", problem.detail, each.collect::<Vec<_>>().join(" "))
-            }
-        };
+        let message = problem.message();
         let param = match problem.kind {
             UNKNOWN_MODEL => Some("model".into()),
             _ => problem.errors.first().map(|error| error.field.clone()),

@@ -52,6 +52,11 @@ impl Query {
         })
     }
 
+    /// Whether a parameter that was taken is invalid.
+    pub fn is_invalid(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Ends reading: parameters that are left are unknown or repeated.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use image::DynamicImage;
 
 use super::body::{BODY_LIMIT, append, next_piece};
 use crate::engine::ModelHandle;
-use crate::picture::{InputError, InputImage, MaskFile};
+use crate::picture::{InputError, InputImage, MaskFile, MaskRules};
 use crate::request::{FieldError, IMAGES};
 use crate::web::access::{Budget, ClientPermit, ClientPermits, Cost, LimitKey};
 use crate::web::files::ImagePool;
@@ -126,7 +126,7 @@ async fn collect(
 
 /// Decodes an image to what a model takes (see [`InputImage::decode`]). Returns the size that was sent, too.
 ///
-/// Charges `cost`, which is that of all other work of the request, and the image's pixels: at once, since a request that costs
+/// `field` is its name in the request. Charges `cost`, which is that of all other work of the request, and the image's pixels: at once, since a request that costs
 /// more than the client may have at once needs all of that.
 ///
 /// # Errors
@@ -136,12 +136,13 @@ pub(in crate::web) async fn open_image(
     budget: &Budget,
     cost: Cost,
     file: Vec<u8>,
+    field: &str,
     model: &ModelHandle,
 ) -> Result<((u32, u32), DynamicImage), Problem> {
-    let image = inspect_image(decoders, budget, file).await?;
+    let image = inspect_image(decoders, budget, file, field).await?;
     let size = image.size();
     budget.charge(cost.and(pixel_cost(&image)))?;
-    Ok((size, decode_image(decoders, budget, image, model).await?))
+    Ok((size, decode_image(decoders, budget, image, field, model).await?))
 }
 
 /// The size of an image, before it is charged and decoded.
@@ -152,8 +153,12 @@ pub(in crate::web) async fn inspect_image(
     decoders: &ImagePool,
     budget: &Budget,
     file: Vec<u8>,
+    field: &str,
 ) -> Result<InputImage, Problem> {
-    decoders.run(budget.client(), 0, move || Ok(InputImage::open(file))).await?.map_err(invalid_image)
+    decoders
+        .run(budget.client(), 0, move || Ok(InputImage::open(file)))
+        .await?
+        .map_err(|error| invalid_image(field, &error))
 }
 
 /// What reading an image costs.
@@ -170,15 +175,16 @@ pub(in crate::web) async fn decode_image(
     decoders: &ImagePool,
     budget: &Budget,
     image: InputImage,
+    field: &str,
     model: &ModelHandle,
 ) -> Result<DynamicImage, Problem> {
     let (memory, model) = (image.memory(), model.clone());
     let decoded = decoders.run(budget.client(), memory, move || Ok(image.decode(&model.config))).await?;
-    decoded.map_err(invalid_image)
+    decoded.map_err(|error| invalid_image(field, &error))
 }
 
-fn invalid_image(error: InputError) -> Problem {
-    Problem::invalid(FieldError::new("image", error.to_string().into(), IMAGES))
+fn invalid_image(field: &str, error: &InputError) -> Problem {
+    Problem::invalid(FieldError::new(field, error.to_string().into(), IMAGES))
 }
 
 /// Reads a mask for an image of this size: its own size, and the cells of the model's grid that it marks.
@@ -189,6 +195,7 @@ pub(in crate::web) async fn open_mask(
     decoders: &ImagePool,
     budget: &Budget,
     file: Vec<u8>,
+    rules: MaskRules,
     image_size: (u32, u32),
     model: &ModelHandle,
 ) -> Result<((u32, u32), Vec<bool>), Problem> {
@@ -196,7 +203,8 @@ pub(in crate::web) async fn open_mask(
         |error: InputError| Problem::invalid(FieldError::new("mask", error.to_string().into(), IMAGES));
     let client = budget.client();
     let mask = decoders.run(client, 0, move || Ok(MaskFile::open(file))).await?.map_err(invalid)?;
-    let (size, side) = (mask.size(), model.config.latent.grid);
+    let (mask, side) = (mask.with_rules(rules), model.config.latent.grid);
+    let size = mask.size();
     budget.charge(Cost::pixels(u64::from(size.0) * u64::from(size.1)))?;
     let cells = decoders.run(client, mask.memory(), move || Ok(mask.cells(image_size, side))).await?;
     Ok((size, cells.map_err(invalid)?))

@@ -12,10 +12,11 @@ use crate::request::PictureFormat;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
 use crate::web::headers::{NO_STORE, WARNING};
-use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, wait_until_completed};
+use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, SubmittedJob, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::Representation;
 use crate::web::state::AppState;
+use crate::web::webhooks::Target;
 
 /// The header with the seed of answers that aren't JSON.
 const SEED: HeaderName = HeaderName::from_static("rdpm-seed");
@@ -28,6 +29,8 @@ pub(super) struct Answer {
     pub pictures: PictureFormat,
     pub key: Option<IdempotencyKey>,
     pub warnings: Vec<String>,
+    /// Where to say that the job has ended.
+    pub webhook: Option<Target>,
 }
 
 /// What the images of a job cost, with the picture that answers.
@@ -61,11 +64,17 @@ impl Answer {
         root: &str,
         job: Request,
     ) -> Result<Response, Problem> {
-        let Self { waits, representation, pictures, key, warnings } = self;
+        let Self { waits, representation, pictures, key, warnings, webhook } = self;
         let may_retry = key.is_some();
         let resumable = !waits || may_retry;
         let submission = Submission { request: job, client, format: pictures, key, resumable };
-        let id = app.jobs.submit(&app.engine, submission).await?;
+        let SubmittedJob { id, is_new } = app.jobs.submit(&app.engine, submission).await?;
+        // A request that is repeated is told of once.
+        if let (true, Some(target)) = (is_new, webhook)
+            && let Some(job) = app.engine.watch_end(id)
+        {
+            app.webhooks.follow(job, target, root.to_owned());
+        }
         // An earlier request with the same key may have made it, in an earlier process.
         find(app, &id.to_string(), |id| app.engine.contains(id).then_some(())).await?;
         if !waits {

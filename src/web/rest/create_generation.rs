@@ -8,14 +8,12 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, check_cost};
 use super::generation::{Accepted, Generation};
-use crate::engine::ModelHandle;
-use crate::request::{Branch, FieldError, FreeCells, GENERATION_FIELDS, GenerationRequest, InitImageFile};
+use crate::request::{Branch, FreeCells, GENERATION_FIELDS, GenerationRequest};
 use crate::web::access::{Budget, Client, root_path};
 use crate::web::jobs::IdempotencyKey;
 use crate::web::problem::Problem;
 use crate::web::request::{
-    Query, Representation, Upload, is_form, negotiate, open_image, open_mask, read_json_object,
-    read_multipart,
+    Query, Representation, Upload, is_form, negotiate, read_json_object, read_multipart, starting_job,
 };
 use crate::web::state::AppState;
 
@@ -113,72 +111,19 @@ pub(super) async fn create(
     });
     let (upload, request) = read.await?;
     let headers = &upload.headers;
-    let GenerationRequest { job, previews, init_image, branch, free, pictures } = request;
+    let webhook = request.webhook.as_deref().map(|address| app.webhooks.check(address));
+    let webhook = webhook.transpose().map_err(Problem::invalid)?;
+    let (pictures, previews) = (request.pictures, request.previews);
     let representation = negotiate(headers, pictures.format)?;
-    let cost = check_cost(&job, representation, pictures)?;
+    let cost = check_cost(&request.job, representation, pictures)?;
     let waits = wait || representation != Representation::Json;
-    // A client that waits for the end doesn't see the steps.
-    let mut job = job.with_previews(previews.unwrap_or(!waits));
     let idempotency_key = idempotency_key?;
-    let mut warnings = Vec::new();
-    let (free, free_of_branch) = if branch.is_some() { (None, free) } else { (free, None) };
-    if let Some(InitImageFile { file, from_step }) = init_image {
-        let (size, image) = open_image(&app.image_decoders, &budget, cost, file, job.model()).await?;
-        job = match free {
-            None => job.with_init_image(&image, from_step)?,
-            Some(free) => {
-                let free = free_cells(&app, &budget, free, size, job.model(), &mut warnings).await?;
-                job.with_edit(&image, from_step, free)?
-            }
-        };
-    } else {
-        budget.charge(cost)?;
-    }
-    if let Some(branch) = branch {
-        let size = job.model().config.image.size as u32;
-        let free = match free_of_branch {
-            None => None,
-            Some(free) => {
-                Some(free_cells(&app, &budget, free, (size, size), job.model(), &mut warnings).await?)
-            }
-        };
-        job = branch.apply(job, free.as_deref()).map_err(Problem::invalid)?;
-    }
+    let (job, warnings) = starting_job(&app.image_decoders, &budget, cost, request).await?;
+    // A client that waits for the end doesn't see the steps.
+    let job = job.with_previews(previews.unwrap_or(!waits));
     let root = root_path(headers).to_owned();
     drop(upload);
 
-    let answer = Answer { waits, representation, pictures, key: idempotency_key, warnings };
+    let answer = Answer { waits, representation, pictures, key: idempotency_key, warnings, webhook };
     answer.submit(&app, client, &budget, &root, job).await
-}
-
-/// The cells that are drawn again of an image of this size.
-///
-/// # Errors
-/// 422 where the mask is not an image, one that is too large, or one that keeps everything; 429 where it costs too much.
-async fn free_cells(
-    app: &AppState,
-    budget: &Budget,
-    free: FreeCells,
-    image_size: (u32, u32),
-    model: &ModelHandle,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<bool>, Problem> {
-    let cells = match free {
-        FreeCells::Cells(cells) => return Ok(cells),
-        FreeCells::Mask(file) => {
-            let (size, cells) = open_mask(&app.image_decoders, budget, file, image_size, model).await?;
-            if size != image_size {
-                let ((w, h), (width, height)) = (size, image_size);
-                warnings.push(format!(
-                    "The mask of {w} x {h} pixels was scaled to the image's {width} x {height}."
-                ));
-            }
-            cells
-        }
-    };
-    if cells.contains(&true) {
-        return Ok(cells);
-    }
-    let allowed = "a mask that draws at least one cell again: transparent or, if it is opaque, white there";
-    Err(Problem::invalid(FieldError::new("mask", "a mask that keeps everything".into(), allowed)))
 }

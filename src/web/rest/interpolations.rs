@@ -114,7 +114,7 @@ pub(super) async fn create(
     drop(upload);
     let (a, b) = ends?;
     let job = job.with_interpolation([a, b], kind)?;
-    let answer = Answer { waits, representation, pictures, key, warnings: Vec::new() };
+    let answer = Answer { waits, representation, pictures, key, warnings: Vec::new(), webhook: None };
     answer.submit(&app, client, &budget, &root, job).await
 }
 
@@ -137,7 +137,7 @@ async fn inspect(
     end: &mut EndRequest,
 ) -> Result<Option<InputImage>, Problem> {
     let EndSource::Image(file) = &mut end.source else { return Ok(None) };
-    let image = inspect_image(&app.image_decoders, budget, std::mem::take(file)).await;
+    let image = inspect_image(&app.image_decoders, budget, std::mem::take(file), "image").await;
     image.map(Some).map_err(|problem| of_end(problem, end.name))
 }
 
@@ -170,7 +170,7 @@ async fn end(
         }
         (EndSource::Image(_), None) => (ImageSeed::new(job.seed(), 0), Vec::new()),
         (EndSource::Image(_), Some(image)) => {
-            let decoded = decode_image(&app.image_decoders, budget, image, model).await;
+            let decoded = decode_image(&app.image_decoders, budget, image, "image", model).await;
             let image = decoded.map_err(|problem| of_end(problem, name))?;
             let tokenized = app.engine.tokenize(model, image, job.seed()).await?;
             (ImageSeed::new(job.seed(), 0), tokenized.steps.into_iter().map(|step| step.tokens).collect())

@@ -143,7 +143,8 @@ pub(super) async fn create(
     let TokenizationRequest { model, file, seed } = request;
     let side = model.config.image.size as u32;
     // Not on the worker's thread, where it would delay the steps of jobs.
-    let (size, prepared) = open_image(&app.image_decoders, &budget, Cost::images(1), file, &model).await?;
+    let (size, prepared) =
+        open_image(&app.image_decoders, &budget, Cost::images(1), file, "image", &model).await?;
     drop(upload);
     let mut tokenized = app.engine.tokenize(&model, prepared, seed).await?;
     tokenized.resized_from = (size != (side, side)).then_some(size);

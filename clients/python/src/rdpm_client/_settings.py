@@ -63,6 +63,8 @@ class Settings(TypedDict, total=False):
     """Whether steps have the most probable codes of each position."""
     cancel_on_disconnect: bool
     """Whether the server cancels the generation when nobody has followed it for some seconds. True if omitted."""
+    webhook: str | None
+    """A URL that is sent a signed message when the generation has ended, if the server's operator allows its host."""
 
 
 End = int | ImageInput | schema.InterpolationEnd

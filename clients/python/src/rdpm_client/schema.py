@@ -249,6 +249,9 @@ GenerationRequest = TypedDict(
         "top_k": "NotRequired[int | None]",
         # Draw only from the most probable codes whose probabilities add up to this value.
         "top_p": "NotRequired[float | None]",
+        # A URL that is sent a signed message when the generation has ended, on servers whose operator allows its
+        # host (Standard Webhooks).
+        "webhook": "NotRequired[str | None]",
     },
 )
 
