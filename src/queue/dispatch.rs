@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use futures_util::{StreamExt, TryStreamExt};
-use parking_lot::Mutex;
 
 use super::connection::Connection;
-use super::message::{ImageTask, RequestMessage, encode};
-use super::publish::{Outgoing, publish_within};
-use super::shared::{PATIENCE, Shared};
-use crate::engine::{JobId, NextImages, Request};
+use super::queued_images::Image;
+use super::shared::Shared;
+use crate::engine::{JobId, NextImages};
 
 /// The smallest number of images of a model that are kept in the stream: a worker may start at any time.
 const MIN_TARGET: usize = 16;
@@ -34,29 +32,6 @@ const LISTING: Duration = Duration::from_secs(5);
 /// After this time an image that is due and that its gateway hasn't published is published by others.
 const ADOPT_AFTER: Duration = Duration::from_secs(2);
 
-/// The index of a model, a job and one of its images.
-type Image = (usize, JobId, u32);
-
-/// What a gateway knows of the stream of work.
-#[derive(Default)]
-pub(super) struct Dispatch {
-    /// The images in the stream, with the time when this gateway heard of them. Some may be started or finished already.
-    queued: Mutex<HashMap<Image, Instant>>,
-    /// By model index, how many images can be published at once: not 0 only where none waits.
-    spare: Mutex<Vec<usize>>,
-}
-
-impl Dispatch {
-    /// Takes up to `count` of the images that can be published at once, and returns how many.
-    pub fn take_spare(&self, model: usize, count: u32) -> u32 {
-        let mut spare = self.spare.lock();
-        let Some(spare) = spare.get_mut(model) else { return 0 };
-        let taken = (*spare).min(count as usize);
-        *spare -= taken;
-        taken as u32
-    }
-}
-
 /// Publishes images until it is dropped.
 pub(super) async fn run(shared: &Shared, connection: &Connection) {
     tokio::join!(hear_of_images(shared, connection), dispatch(shared, connection));
@@ -69,7 +44,7 @@ async fn hear_of_images(shared: &Shared, connection: &Connection) {
             while let Some(message) = images.next().await {
                 let models = shared.replica.models();
                 if let Some(image) = shared.names.image_of_work(&message.subject, models) {
-                    shared.dispatch.queued.lock().entry(image).or_insert_with(Instant::now);
+                    shared.queued_images.known.lock().entry(image).or_insert_with(Instant::now);
                 }
             }
         }
@@ -127,7 +102,7 @@ async fn list_images(shared: &Shared, connection: &Connection) -> Result<(), asy
     let models = shared.replica.models();
     let image = |(subject, _): &(String, usize)| shared.names.image_of_work(subject, models);
     let listed: HashSet<Image> = subjects.iter().filter_map(image).collect();
-    let mut queued = shared.dispatch.queued.lock();
+    let mut queued = shared.queued_images.known.lock();
     queued.retain(|image, heard| listed.contains(image) || *heard >= started);
     for image in listed {
         queued.entry(image).or_insert(started);
@@ -152,10 +127,10 @@ async fn publish_next(
     others: &mut OthersJobs,
 ) -> bool {
     let NextImages { images, spare } = {
-        let queued = shared.dispatch.queued.lock();
+        let queued = shared.queued_images.known.lock();
         shared.replica.next_images(|model, id, image| queued.contains_key(&(model, id, image)), targets)
     };
-    *shared.dispatch.spare.lock() = spare;
+    *shared.queued_images.spare.lock() = spare;
     others.due.retain(|id, _| images.iter().any(|(due, _)| due == id));
     let mut jobs: Vec<(JobId, Vec<u32>)> = Vec::new();
     for (id, image) in images {
@@ -177,50 +152,7 @@ async fn publish_next(
     });
     let published = jobs.into_iter().map(async |(id, images)| {
         let Some(request) = shared.replica.request(id) else { return true };
-        publish_images(shared, connection, id, &request, images).await
+        shared.publish_images(connection, id, &request, images).await
     });
     futures_util::future::join_all(published).await.into_iter().all(|all| all)
-}
-
-/// Publishes images of a job for the workers, and returns whether all are queued. Those that were published before are ignored
-/// by the servers.
-pub(super) async fn publish_images(
-    shared: &Shared,
-    connection: &Connection,
-    id: JobId,
-    request: &Request,
-    images: impl IntoIterator<Item = u32>,
-) -> bool {
-    let model = request.model().index();
-    let published = images.into_iter().map(async |image| {
-        let Ok(message) = RequestMessage::new(&request.part(image)) else { return true };
-        let task = ImageTask { job: id.to_string(), image, request: message };
-        let Ok(payload) = encode(&task, &[]) else { return true };
-        let subject = shared.names.work(request.model(), id, image);
-        let message = Outgoing { subject, id: Some(format!("{id}/{image}")), payload };
-        // Before it is: the next round doesn't choose it again.
-        shared.dispatch.queued.lock().insert((model, id, image), Instant::now());
-        match publish_within(connection, &message, PATIENCE).await {
-            Ok(_) => true,
-            Err(error) => {
-                shared.dispatch.queued.lock().remove(&(model, id, image));
-                tracing::warn!(%error, job = %id, "an image could not be queued; it will be tried again");
-                false
-            }
-        }
-    });
-    let all_queued = futures_util::future::join_all(published).await.into_iter().all(|is_queued| is_queued);
-    // A job that ended meanwhile had its images removed before these came.
-    if shared.replica.has_ended(id) {
-        remove_images(shared, connection, id).await;
-    }
-    all_queued
-}
-
-/// Removes the images of a job that has ended.
-pub(super) async fn remove_images(shared: &Shared, connection: &Connection, id: JobId) {
-    let purged = connection.work.purge().filter(shared.names.work_of_job(id)).await;
-    if let Err(error) = purged {
-        tracing::debug!(%error, job = %id, "the images of an ended job stay queued");
-    }
 }

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::connection;
-use super::dispatch::Dispatch;
 use super::error::QueueError;
 use super::fleet::{Fleet, Throughput, WorkerReport};
 use super::follower;
@@ -26,6 +25,7 @@ use super::message::{TokenizeReply, TokenizeTask, decode, encode, read_tokenized
 use super::metrics::QueueMetrics;
 use super::names::Names;
 use super::options::QueueOptions;
+use super::queued_images::QueuedImages;
 use super::shared::{RETRY_AFTER, Shared, Submission, Submitted, eta, unavailable};
 use crate::engine::{
     EndWatcher, Failure, JobEnd, JobId, ModelHandle, ModelInfo, Options, Replica, Snapshot, StartError,
@@ -69,7 +69,7 @@ impl Gateway {
             keys: Mutex::default(),
             own: Mutex::default(),
             is_accepting: AtomicBool::new(true),
-            dispatch: Dispatch::default(),
+            queued_images: QueuedImages::default(),
             reserved: AtomicUsize::new(0),
         });
         let task = Arc::new(tokio::spawn(follower::run(Arc::clone(&shared))));

@@ -17,7 +17,7 @@
 //! | What does the web layer need of an engine? | `any_engine` |
 //! | How are jobs accepted, found and canceled? | `gateway`, `shared` |
 //! | How does a gateway hear of jobs and workers? | `follower`, `fleet` |
-//! | Which images do workers get next? | `dispatch` |
+//! | Which images do workers get next? | `dispatch`, `queued_images` |
 //! | What does a worker do? | `worker` |
 //! | What is in a message, and when is it refused? | `message`, `names` |
 //! | Which streams and consumers are there? | `streams` |
@@ -36,6 +36,7 @@ mod metrics;
 mod names;
 mod options;
 mod publish;
+mod queued_images;
 mod shared;
 mod streams;
 mod worker;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::publish::PublishAck;
@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::connection::Connection;
-use super::dispatch::{self, Dispatch};
 use super::fleet::{Fleet, Throughput};
-use super::message::{EventMessage, RequestMessage, decode, encode, is_valid_note};
+use super::message::{EventMessage, ImageTask, RequestMessage, decode, encode, is_valid_note};
 use super::metrics::QueueMetrics;
 use super::names::Names;
 use super::options::QueueOptions;
 use super::publish::{Outgoing, publish, publish_within};
+use super::queued_images::QueuedImages;
 use crate::engine::{JobEnd, JobId, QueuePosition, Replica, Request, SubmitError};
 
 /// How the ids of messages that accept the job of an idempotency key begin.
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     /// The jobs that this gateway accepted, with the last position that it published.
     pub own: Mutex<HashMap<JobId, usize>>,
     pub is_accepting: AtomicBool,
-    pub dispatch: Dispatch,
+    pub queued_images: QueuedImages,
     /// Images of jobs that are being accepted.
     pub reserved: AtomicUsize,
 }
@@ -149,8 +149,8 @@ impl Shared {
         }
         self.own.lock().insert(id, position);
         // If nothing waits. What isn't published here is published when it is due, by any gateway.
-        let images = self.dispatch.take_spare(request.model().index(), request.count());
-        dispatch::publish_images(self, &connection, id, &request, 0..images).await;
+        let images = self.queued_images.take_spare(request.model().index(), request.count());
+        self.publish_images(&connection, id, &request, 0..images).await;
         self.wait_until_applied(stored.sequence).await?;
         Ok(Submitted::New(id))
     }
@@ -192,8 +192,52 @@ impl Shared {
         let payload = encode(&EventMessage::Ended { end }, &[]).map_err(|error| unavailable(&error))?;
         let message = Outgoing { subject: self.names.ended(id), id: Some(format!("{id}/ended")), payload };
         let stored = self.publish(&connection, &message).await?;
-        dispatch::remove_images(self, &connection, id).await;
+        self.remove_images(&connection, id).await;
         self.wait_until_applied(stored.sequence).await
+    }
+
+    /// Publishes images of a job for the workers, and returns whether all are queued. Those that were published before are ignored
+    /// by the servers.
+    pub async fn publish_images(
+        &self,
+        connection: &Connection,
+        id: JobId,
+        request: &Request,
+        images: impl IntoIterator<Item = u32>,
+    ) -> bool {
+        let model = request.model().index();
+        let published = images.into_iter().map(async |image| {
+            let Ok(message) = RequestMessage::new(&request.part(image)) else { return true };
+            let task = ImageTask { job: id.to_string(), image, request: message };
+            let Ok(payload) = encode(&task, &[]) else { return true };
+            let subject = self.names.work(request.model(), id, image);
+            let message = Outgoing { subject, id: Some(format!("{id}/{image}")), payload };
+            // Before it is: the next round doesn't choose it again.
+            self.queued_images.known.lock().insert((model, id, image), Instant::now());
+            match publish_within(connection, &message, PATIENCE).await {
+                Ok(_) => true,
+                Err(error) => {
+                    self.queued_images.known.lock().remove(&(model, id, image));
+                    tracing::warn!(%error, job = %id, "an image could not be queued; it will be tried again");
+                    false
+                }
+            }
+        });
+        let all_queued =
+            futures_util::future::join_all(published).await.into_iter().all(|is_queued| is_queued);
+        // A job that ended meanwhile had its images removed before these came.
+        if self.replica.has_ended(id) {
+            self.remove_images(connection, id).await;
+        }
+        all_queued
+    }
+
+    /// Removes the images of a job that has ended.
+    pub async fn remove_images(&self, connection: &Connection, id: JobId) {
+        let purged = connection.work.purge().filter(self.names.work_of_job(id)).await;
+        if let Err(error) = purged {
+            tracing::debug!(%error, job = %id, "the images of an ended job stay queued");
+        }
     }
 
     /// Tells clients another position of a job.

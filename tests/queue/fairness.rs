@@ -1,6 +1,7 @@
 //! Fairness between clients and jobs of all gateways.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
@@ -39,9 +40,14 @@ async fn client_with_many_images_does_not_hold_up_another() {
         many.push(one.post(&body(seed, COUNT)).await);
     }
     other.json(&format!("/api/v1/generations/{}", many[JOBS as usize - 1])).await;
-    // Short, though nobody waits for more.
+    // Short, though so many wait.
+    let started = Instant::now();
+    while queued_images(&system).await == 0 {
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing is queued");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let queued = queued_images(&system).await;
-    assert!((1..=24).contains(&queued), "{queued}");
+    assert!(queued <= 24, "{queued}");
 
     let single = other.post(&body(70, 1)).await;
     // The other client is next, whenever it came.
