@@ -25,7 +25,8 @@ def serve(*options: str, **environment: str) -> Iterator[str]:
     """Runs a server; its address."""
     command = [PROGRAM, "serve", "--port", "0", *options]
     own = {"RDPM_WEIGHTS": str(REPOSITORY / "weights"), "RDPM_DEVICE": "cpu", "RDPM_LOG": "error"}
-    with subprocess.Popen(command, env=os.environ | own | environment, stdout=subprocess.PIPE, text=True) as program:
+    inherited = {name: value for name, value in os.environ.items() if name != "RDPM_PROGRAM"}
+    with subprocess.Popen(command, env=inherited | own | environment, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         try:
             yield program.stdout.readline().strip()

@@ -45,7 +45,9 @@ def fit_a1111(case: Any) -> None:
         body["prompt"] = "a picture of a bag"
         limits = {"batch_size": 2, "n_iter": 1, "width": 64, "height": 64}
         limits["top_k"] = MODELS[DEFAULT]["trajectory"]["codes"]
-        body |= {name: min(body[name], most) for name, most in limits.items() if isinstance(body.get(name), int)}
+        body |= {
+            name: min(body[name], most) for name, most in limits.items() if isinstance(body.get(name), (int, float))
+        }
     if case.path == "/sdapi/v1/img2img":
         body["init_images"] = [PICTURE]
         body.pop("mask", None)
@@ -59,6 +61,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if case.path.endswith("/animation.{format}") and isinstance((case.query or {}).get("scale"), int):
         # Ten frames of a larger one are too many pixels.
         case.query["scale"] = min(case.query["scale"], ANIMATION_SCALE_MAX)
+    if case.path.endswith("/animation.{format}") and (case.query or {}).get("which") == "images":
+        # It shows all images.
+        case.query.pop("index", None)
     if case.path == "/api/v1/pictures/{model}/{file}":
         case.path_parameters = {"model": DEFAULT, "file": "Bag.gif"}
         case.query = {name: value for name, value in (case.query or {}).items() if name not in ("prompt", "style")}
@@ -81,6 +86,12 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         case.body = TOKENS if case.media_type == "application/json" else json.dumps(TOKENS).encode()
         if (case.query or {}).get("format") not in (None, "png", "webp", "jpeg"):
             case.query["format"] = "webp"
+        return
+    if case.path == "/api/v1/interpolations":
+        # Ends depend on each other and on earlier generations.
+        case.body = {"a": {"seed": 1}, "b": {"seed": 7}, "class": 0, "frames": 2}
+        if case.headers and "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = str(uuid.uuid4())
         return
     if not isinstance(case.body, dict):
         return
