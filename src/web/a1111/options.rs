@@ -76,7 +76,7 @@ pub(super) async fn show(State(app): State<AppState>, client: Client) -> Respons
     responses((
         status = 200, description = "`null`",
         headers(("Rdpm-Warning" = Option<String>, description = "What was ignored")),
-        body = Object,
+        body = (),
     )),
 )]
 pub(super) async fn change(
