@@ -56,12 +56,11 @@ def fit_a1111(case: Any) -> None:
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Makes requests that fit the schema such that they should be accepted."""
-    file = str((case.path_parameters or {}).get("file", ""))
-    if case.path == "/api/v1/generations/{id}/images/{file}" and file.endswith((".json", ".rdpm")):
-        # Token files are served there, too; the document does not describe them yet.
-        case.path_parameters["file"] = "0.png"
     if not case.meta or not case.meta.generation.mode.is_positive:
         return
+    if case.headers and "Idempotency-Key" in case.headers:
+        # Each stands for one body.
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if case.path.endswith("/animation.{format}") and isinstance((case.query or {}).get("scale"), int):
         # Ten frames of a larger one are too many pixels.
         case.query["scale"] = min(case.query["scale"], ANIMATION_SCALE_MAX)
@@ -92,10 +91,14 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
             case.query["format"] = "webp"
         return
     if case.path == "/api/v1/interpolations":
-        # Ends depend on each other and on earlier generations.
-        case.body = {"a": {"seed": 1}, "b": {"seed": 7}, "class": 0, "frames": 2}
-        if case.headers and "Idempotency-Key" in case.headers:
-            case.headers["Idempotency-Key"] = str(uuid.uuid4())
+        # Where schemathesis finds no body that fits, it sends one that doesn't.
+        body = case.body if isinstance(case.body, dict) else {}
+        # They depend on each other, on the ends, and on earlier generations.
+        for name in ("kind", "kept_steps", "model", "prompt", "style"):
+            body.pop(name, None)
+        fit(body, MODELS[DEFAULT])
+        # Two images show as much as sixteen.
+        case.body = body | {"a": {"seed": 1}, "b": {"seed": 7}, "class": 0, "frames": 2}
         return
     if not isinstance(case.body, dict):
         return
@@ -108,9 +111,6 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         if case.path.endswith("edits"):
             case.body["prompt"] = "a bag"
         return
-    if case.headers and "Idempotency-Key" in case.headers:
-        # Each stands for one body.
-        case.headers["Idempotency-Key"] = str(uuid.uuid4())
     body = case.body
     if case.path == "/v1/images/generations":
         # Any text is allowed, but only these are names of models.

@@ -3140,12 +3140,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The picture */
+            /** @description The picture or, as `json` and `rdpm`, its token file */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/json": components["schemas"]["TokenFile"];
+                    "application/octet-stream": string;
                     "image/jpeg": string;
                     "image/png": string;
                     "image/webp": string;

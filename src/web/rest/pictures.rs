@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
+use super::decode::TokenFile;
 use super::generations::find;
 use crate::engine::{MAX_COUNT, Snapshot, Status};
 use crate::picture::{AnimationFormat, DEFAULT_FRAME_DELAY, Format, MAX_SCALE, TokenFile as Tokens};
@@ -44,9 +45,10 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
         ),
     ),
     responses((
-        status = 200, description = "The picture",
+        status = 200, description = "The picture or, as `json` and `rdpm`, its token file",
         content(
             (Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg"),
+            (TokenFile = "application/json"), (Vec<u8> = "application/octet-stream"),
         ),
     )),
 )]
