@@ -101,10 +101,8 @@ async fn start_from(app: &AppState, budget: &Budget, request: &mut ImageRequest)
         return Ok(job.with_init_image(&image, (steps - redrawn).max(1))?);
     };
     let rules = MaskRules { opaque: true, inverted: request.draft.is_mask_inverted };
-    let (mask_size, free) = open_mask(decoders, budget, mask, rules, size, &model).await?;
-    if mask_size != size {
-        let ((w, h), (width, height)) = (mask_size, size);
-        let warning = format!("The mask of {w} x {h} pixels was scaled to the image's {width} x {height}.");
+    let (free, warning) = open_mask(decoders, budget, mask, rules, size, &model).await?;
+    if let Some(warning) = warning {
         request.draft.warn(warning);
     }
     Ok(job.with_edit(&image, steps - redrawn, free)?)

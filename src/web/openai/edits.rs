@@ -188,15 +188,10 @@ async fn start_from(
         open_image(&app.image_decoders, budget, images::cost(request), file, "image", &model).await?;
     let free = match (mask, own_mask) {
         (Some(mask), _) => {
-            let (mask_size, free) =
+            let (free, warning) =
                 open_mask(&app.image_decoders, budget, mask.into(), MaskRules::default(), size, &model)
                     .await?;
-            if mask_size != size {
-                let ((w, h), (width, height)) = (mask_size, size);
-                let warning =
-                    format!("The mask of {w} x {h} pixels was scaled to the image's {width} x {height}.");
-                request.warnings.push(warning);
-            }
+            request.warnings.extend(warning);
             Some(free)
         }
         (None, Some(own)) => {

@@ -63,14 +63,9 @@ async fn free_cells(
     let cells = match free {
         FreeCells::Cells(cells) => return Ok(cells),
         FreeCells::Mask(file) => {
-            let (size, cells) =
+            let (cells, warning) =
                 open_mask(decoders, budget, file, MaskRules::default(), image_size, model).await?;
-            if size != image_size {
-                let ((w, h), (width, height)) = (size, image_size);
-                warnings.push(format!(
-                    "The mask of {w} x {h} pixels was scaled to the image's {width} x {height}."
-                ));
-            }
+            warnings.extend(warning);
             cells
         }
     };

@@ -187,7 +187,7 @@ fn invalid_image(field: &str, error: &InputError) -> Problem {
     Problem::invalid(FieldError::new(field, error.to_string().into(), IMAGES))
 }
 
-/// Reads a mask for an image of this size: its own size, and the cells of the model's grid that it marks.
+/// Reads a mask for an image of this size: the cells of the model's grid that it marks, and a warning if it was scaled.
 ///
 /// # Errors
 /// As in [`open_image`].
@@ -198,14 +198,17 @@ pub(in crate::web) async fn open_mask(
     rules: MaskRules,
     image_size: (u32, u32),
     model: &ModelHandle,
-) -> Result<((u32, u32), Vec<bool>), Problem> {
-    let invalid =
-        |error: InputError| Problem::invalid(FieldError::new("mask", error.to_string().into(), IMAGES));
+) -> Result<(Vec<bool>, Option<String>), Problem> {
+    let invalid = |error: InputError| invalid_image("mask", &error);
     let client = budget.client();
     let mask = decoders.run(client, 0, move || Ok(MaskFile::open(file))).await?.map_err(invalid)?;
     let (mask, side) = (mask.with_rules(rules), model.config.latent.grid);
     let size = mask.size();
     budget.charge(Cost::pixels(u64::from(size.0) * u64::from(size.1)))?;
     let cells = decoders.run(client, mask.memory(), move || Ok(mask.cells(image_size, side))).await?;
-    Ok((size, cells.map_err(invalid)?))
+    let warning = (size != image_size).then(|| {
+        let ((w, h), (width, height)) = (size, image_size);
+        format!("The mask of {w} x {h} pixels was scaled to the image's {width} x {height}.")
+    });
+    Ok((cells.map_err(invalid)?, warning))
 }

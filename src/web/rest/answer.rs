@@ -11,7 +11,7 @@ use crate::engine::Request;
 use crate::request::PictureFormat;
 use crate::web::access::{Budget, Client, Cost};
 use crate::web::files::{JPEG_QUALITY, RenderOptions, check_size, sheet_pixels};
-use crate::web::headers::{NO_STORE, WARNING};
+use crate::web::headers::{NO_STORE, append_warnings, header_value};
 use crate::web::jobs::{CancelOnDrop, IdempotencyKey, Submission, SubmittedJob, wait_until_completed};
 use crate::web::problem::Problem;
 use crate::web::request::Representation;
@@ -80,8 +80,7 @@ impl Answer {
         if !waits {
             let snapshot = app.engine.get(id).ok_or_else(|| not_found(&id.to_string()))?;
             let accepted = Accepted::new(&snapshot).with_warnings(warnings);
-            let location = accepted.location().to_owned();
-            let headers = [NO_STORE, (header::LOCATION, header_value(location))];
+            let headers = [NO_STORE, (header::LOCATION, header_value(accepted.location()))];
             return Ok((StatusCode::ACCEPTED, headers, Json(accepted.below(root))).into_response());
         }
 
@@ -99,17 +98,9 @@ impl Answer {
                 headers.insert(header::CACHE_CONTROL, NO_STORE.1);
                 headers.insert(header::VARY, HeaderValue::from_static("accept"));
                 headers.insert(SEED, snapshot.request.seed().into());
-                for warning in warnings {
-                    let warning = HeaderValue::try_from(warning).unwrap_or(HeaderValue::from_static(""));
-                    headers.append(WARNING, warning);
-                }
+                append_warnings(headers, &warnings);
                 Ok(response)
             }
         }
     }
-}
-
-/// An address as a header; addresses have no characters that headers can't have.
-fn header_value(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("/"))
 }

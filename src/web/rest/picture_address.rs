@@ -15,7 +15,7 @@ use crate::engine::{ModelHandle, Request};
 use crate::request::{random_seed, shorten};
 use crate::web::access::{Budget, Client, RequestQuota, is_cross_site};
 use crate::web::files::{PictureAddress, PictureFile, encode_animation, encode_image};
-use crate::web::headers::NO_STORE;
+use crate::web::headers::{NO_STORE, header_value};
 use crate::web::jobs::draw;
 use crate::web::problem::Problem;
 use crate::web::state::AppState;
@@ -219,9 +219,4 @@ fn part(method: &Method, headers: &HeaderMap, etag: &str, bytes: Bytes) -> Respo
         }
         _ => bytes.into_response(),
     }
-}
-
-/// Text as a header; addresses have no characters that headers can't have.
-fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
