@@ -1,10 +1,9 @@
 // @ts-check
 /** Code for the settings, beside the page and not over it, so that it follows them. Loaded when it is first opened. */
-import { copyText } from "../lib/clipboard.js";
 import { codeFor, LANGUAGES } from "../lib/code-examples.js";
 import { createElement } from "../lib/dom.js";
 import { read, write } from "../lib/storage.js";
-import { createButton, createSegments } from "./elements.js";
+import { createButton, createCode, createSegments } from "./elements.js";
 
 /**
  * @typedef {import("../lib/code-examples.js").CodePlan} CodePlan
@@ -35,18 +34,9 @@ export class CodeDrawer {
     this.scopes = createElement("div", "code-scopes");
     this.note = createElement("p", "code-note");
     this.note.setAttribute("role", "status");
-    this.code = createElement("code");
-    const block = document.createElement("pre");
-    block.tabIndex = 0;
-    block.setAttribute("role", "region");
-    block.setAttribute("aria-label", "The code");
-    block.append(this.code);
-    const status = createElement("span", "code-status");
-    status.setAttribute("role", "status");
-    const fallback = document.createElement("textarea");
-    Object.assign(fallback, { className: "copy-text", readOnly: true, hidden: true, rows: 4 });
-    fallback.setAttribute("aria-label", "Text to copy");
-    this.copy = createButton("secondary small", "Copy", "Copy the code", () => copyText(this.code.textContent ?? "", status, fallback));
+    const { code, block, status, fallback, copy } = createCode();
+    this.code = code;
+    this.copy = copy;
     const header = createElement("div", "code-header");
     header.append(title, status, this.copy, createButton("secondary small", "Close", "Close the code", () => this.close()));
     const choices = createElement("div", "code-choices");

@@ -1,5 +1,6 @@
 // @ts-check
 /** Elements that dialogs make: buttons, groups of radio buttons, selections. */
+import { copyText } from "../lib/clipboard.js";
 import { createElement } from "../lib/dom.js";
 
 /** @param {string} className @param {string} text @param {string} label says more than the text; "" if it is enough @param {() => void} onClick */
@@ -34,4 +35,21 @@ export function createSelect(label, choices, chosen, onChange) {
   select.append(...choices.map(([value, text]) => new Option(text, value, false, value === chosen)));
   select.addEventListener("change", () => onChange(select.value));
   return select;
+}
+
+/** Code with a button that copies it: `code` is what to fill, `status` says whether it was copied, and `fallback` shows the code where it can't be. */
+export function createCode() {
+  const code = createElement("code");
+  const block = document.createElement("pre");
+  block.tabIndex = 0;
+  block.setAttribute("role", "region");
+  block.setAttribute("aria-label", "The code");
+  block.append(code);
+  const status = createElement("span", "code-status");
+  status.setAttribute("role", "status");
+  const fallback = document.createElement("textarea");
+  Object.assign(fallback, { className: "copy-text", readOnly: true, hidden: true, rows: 4 });
+  fallback.setAttribute("aria-label", "Text to copy");
+  const copy = createButton("secondary small", "Copy", "Copy the code", () => copyText(code.textContent ?? "", status, fallback));
+  return { code, block, status, fallback, copy };
 }

@@ -1,13 +1,13 @@
 // @ts-check
 /** A dialog with the pictures between two others, and a slider that moves through them. Loaded when it is first opened. */
 import { getFilm } from "../lib/api.js";
-import { copyText, showBriefly } from "../lib/clipboard.js";
+import { showBriefly } from "../lib/clipboard.js";
 import { createElement } from "../lib/dom.js";
 import { saveFile } from "../lib/files.js";
 import { decodePng } from "../lib/images.js";
 import { endOfEntry, endOfRun, FRAMES, interpolationCommand, interpolationRequest, InterpolationRun, isSameSubject, storedName } from "../lib/interpolation.js";
 import { model } from "../lib/model.js";
-import { createButton, createSegments } from "./elements.js";
+import { createButton, createCode, createSegments } from "./elements.js";
 import { NOISE_CONTRAST, PictureCanvas } from "./picture-canvas.js";
 
 /**
@@ -81,20 +81,11 @@ export class InterpolationDialog {
     this.codeButton.setAttribute("aria-expanded", "false");
     const actions = createElement("div", "gallery-actions");
     actions.append(this.kinds, this.draw, this.codeButton);
-    this.code = createElement("code");
-    const block = document.createElement("pre");
-    block.tabIndex = 0;
-    block.setAttribute("role", "region");
-    block.setAttribute("aria-label", "The code");
-    block.append(this.code);
-    const copied = createElement("span", "code-status");
-    copied.setAttribute("role", "status");
-    const fallback = document.createElement("textarea");
-    Object.assign(fallback, { className: "copy-text", readOnly: true, hidden: true, rows: 4 });
-    fallback.setAttribute("aria-label", "Text to copy");
+    const { code, block, status, fallback, copy } = createCode();
+    this.code = code;
     this.codePart = createElement("div", "interpolation-code");
     this.codePart.hidden = true;
-    this.codePart.append(createButton("secondary small", "Copy", "Copy the code", () => copyText(this.code.textContent ?? "", copied, fallback)), copied, block, fallback);
+    this.codePart.append(copy, status, block, fallback);
     const choice = createElement("div", "interpolation-choice");
     choice.append(this.question, this.list, actions, this.explanation, this.codePart);
     const shown = createElement("div", "interpolation-shown");
