@@ -36,9 +36,11 @@ def keep(config: Config, folder: Path, to: Path | None = None) -> None:
     print(f"{target}: update {state['update']:,}, {target.stat().st_size / 1e6:.1f} MB")
 
 
-def compact(ema: dict[str, Tensor], update: int, seconds: float) -> dict[str, object]:
-    """Content of a kept checkpoint, with tensors in bf16."""
-    return {"ema": {name: x.to(torch.bfloat16) for name, x in ema.items()}, "update": update, "seconds": seconds}
+def compact(
+    ema: dict[str, Tensor], update: int, seconds: float, dtype: torch.dtype = torch.bfloat16
+) -> dict[str, object]:
+    """Content of a kept checkpoint, in host memory."""
+    return {"ema": {name: x.to("cpu", dtype) for name, x in ema.items()}, "update": update, "seconds": seconds}
 
 
 def read(path: Path) -> dict[str, object]:

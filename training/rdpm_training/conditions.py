@@ -6,6 +6,7 @@ independently, so sampling can use any subset (classifier-free guidance needs th
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,14 +67,18 @@ class Descriptions:
     def __getitem__(self, indices: Tensor) -> Descriptions:
         return Descriptions(self.styles[indices], self.names[indices], self.keywords[indices], self.emoji[indices])
 
-    def sample_words(self, padding: int, generator: torch.Generator) -> Tensor:
+    def to(self, device: torch.device) -> Descriptions:
+        return Descriptions(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
+
+    def sample_words(self, padding: int, generator: torch.Generator | None) -> Tensor:
         """Random words (b, l + MAX_KEYWORDS) for one update: the name, some keywords, or both."""
-        count = len(self.names)
-        draw = torch.rand(count, generator=generator)[:, None]
-        keyword_count = torch.randint(1, MAX_KEYWORDS + 1, (count, 1), generator=generator)
-        scores = torch.rand(self.keywords.shape, generator=generator).masked_fill(self.keywords == padding, 2.0)
+        count, device = len(self.names), self.names.device
+        draw = torch.rand(count, generator=generator, device=device)[:, None]
+        keyword_count = torch.randint(1, MAX_KEYWORDS + 1, (count, 1), generator=generator, device=device)
+        scores = torch.rand(self.keywords.shape, generator=generator, device=device)
+        scores = scores.masked_fill(self.keywords == padding, 2.0)
         chosen = self.keywords.gather(1, scores.argsort(1))[:, :MAX_KEYWORDS]
-        chosen = chosen.masked_fill(torch.arange(chosen.shape[1]) >= keyword_count, padding)
+        chosen = chosen.masked_fill(torch.arange(chosen.shape[1], device=device) >= keyword_count, padding)
         name_only = draw < NAME_ONLY
         # An image without keywords always gets its name.
         has_name = name_only | (draw < NAME_ONLY + NAME_AND_KEYWORDS) | (chosen == padding).all(1, keepdim=True)
@@ -89,9 +94,9 @@ class ConditionDropout:
     words: float
     all: float
 
-    def apply(self, condition: Condition, null: Condition, generator: torch.Generator) -> Condition:
+    def apply(self, condition: Condition, null: Condition, generator: torch.Generator | None) -> Condition:
         """Replaces random parts of the condition by those of `null`, which has the same shapes."""
-        draws = torch.rand(4, len(condition.label), generator=generator)
+        draws = torch.rand(4, len(condition.label), generator=generator, device=condition.label.device)
         drop_all = draws[3] < self.all
         label, style, words = (
             drop_all | (draws[row] < probability)

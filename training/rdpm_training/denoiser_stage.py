@@ -42,8 +42,9 @@ def inputs_and_targets(v: Tensor, eps: Tensor, t: Tensor, codebook: Tensor, s: l
     """Inputs z_{t-1} (b, n, c) and targets C_t (b, n) of the denoiser at each image's own step t (b,)."""
     inputs, targets = torch.empty_like(v), torch.empty(v.shape[:2], dtype=torch.long, device=v.device)
     for step in trajectory.tokenize(v, eps, codebook, s):
-        selected = t == step.t
-        inputs[selected], targets[selected] = step.before[selected], step.codes[selected]
+        selected = (t == step.t)[:, None]
+        inputs = torch.where(selected[:, :, None], step.before, inputs)
+        targets = torch.where(selected, step.codes, targets)
     return inputs, targets
 
 
@@ -88,12 +89,12 @@ def fit(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Training
 
 
 def sample_conditions(
-    split: data.Split, indices: Tensor, denoiser: Denoiser, settings: DenoiserConfig, generator: torch.Generator
+    split: data.Split, indices: Tensor, denoiser: Denoiser, settings: DenoiserConfig, generator: torch.Generator | None
 ) -> Tensor | Condition:
     """Conditions for training on these images, with parts dropped at random."""
     y = split.label(indices)
     if split.descriptions is None:
-        dropped = torch.rand(len(y), generator=generator) < settings.class_dropout
+        dropped = torch.rand(len(y), generator=generator, device=y.device) < settings.class_dropout
         return torch.where(dropped, denoiser.null_class, y)
     descriptions = split.descriptions[indices]
     words = descriptions.sample_words(denoiser.padding_word, generator)

@@ -36,7 +36,9 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Orthogonalized Nesterov momentum, scaled so that the update size equals Adam's at the same learning rate."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], lr: float | Tensor, momentum: float = 0.95, weight_decay: float = 0.01
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -57,4 +59,4 @@ class Muon(torch.optim.Optimizer):
                 scale = 0.2 * max(shape) ** 0.5
                 for parameter, update in zip(parameters, orthogonalize(torch.stack(directions)), strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update, alpha=-group["lr"] * scale)
+                    parameter.sub_(update * (group["lr"] * scale))  # the rate may be a tensor

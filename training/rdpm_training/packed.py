@@ -6,8 +6,8 @@ images. On that machine,
     python -m rdpm_training.packed PACKED --config configs/emoji-words.toml --checkpoint checkpoints/emoji-words.pt \
         --seconds 480 --set denoiser.batch_size=512 --output emoji-words.pt
 
-trains the checkpoint further for this many seconds and writes the result. With `--part-size` it is written in parts,
-which `cat` joins. `restore` then continues from it here.
+trains the checkpoint further for this many seconds (`graph_trainer`) and writes the result. With `--part-size` it is
+written in parts, which `cat` joins. `restore` then continues from it here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -22,10 +23,11 @@ from typing import Any
 
 import torch
 
-from . import checkpoint, codebook_stage, config, data, denoiser_stage, runs
+from . import checkpoint, codebook_stage, config, data, denoiser_stage, graph_trainer, runs
 from .conditions import Descriptions, Vocabulary
 from .config import Config, ConfigError
 from .data import Dataset, Split
+from .denoiser import Denoiser
 
 
 def path_of(folder: Path) -> Path:
@@ -71,17 +73,47 @@ def unpack(packed: Path, folder: Path) -> Dataset:
     )
 
 
-def train(settings: Config, packed: Path, start: Path | None, output: Path) -> None:
-    """Trains for the configured seconds, from the checkpoint `start` or from an untrained network."""
+def train(
+    settings: Config,
+    packed: Path,
+    start: Path | None,
+    output: Path,
+    seconds: float,
+    snapshots: list[float] | None = None,
+    use_graph: bool = True,
+) -> None:
+    """Trains for some seconds, from the checkpoint `start` or from an untrained network.
+
+    Writes a checkpoint to `output` and, at these fractions of the time, to `output` with the number of updates in its
+    name.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         dataset = unpack(packed, folder)
-        if start:
-            # Seconds spent before are not part of the time budget.
-            runs.save(folder / "denoiser.pt", checkpoint.read(start))
-        result = denoiser_stage.fit(settings, folder, dataset)
-    runs.save(output, checkpoint.compact(result.ema.state_dict(), result.updates, result.seconds))
-    print(f"{output}: update {result.updates:,}, {output.stat().st_size / 1e6:.1f} MB, on {runs.hardware()}")
+        latents, _ = codebook_stage.latents(settings, folder)
+        codebook = codebook_stage.trained(folder)
+    started = time.monotonic()
+    torch.manual_seed(settings.seed)  # initial weights
+    styles, words = len(dataset.styles), len(dataset.vocabulary.words)
+    denoiser = denoiser_stage.build(settings, codebook, len(dataset.classes), styles, words)
+    state = checkpoint.read(start) if start else {"update": 0, "seconds": 0.0}
+    if start and "output" in state["ema"]:
+        denoiser.load_folded(state["ema"])
+    elif start:
+        denoiser.load_state_dict(state["ema"])
+
+    def write(path: Path, ema: Denoiser, updates: int, dtype: torch.dtype) -> None:
+        total, spent = state["update"] + updates, state["seconds"] + time.monotonic() - started
+        runs.save(path, checkpoint.compact(ema.state_dict(), total, spent, dtype))
+        print(f"{path.name}: update {total:,}, {path.stat().st_size / 1e6:.1f} MB, on {runs.hardware()}", flush=True)
+
+    def snapshot(ema: Denoiser, updates: int) -> None:
+        write(output.with_stem(f"{output.stem}-{state['update'] + updates}"), ema, updates, torch.bfloat16)
+
+    ema, updates = graph_trainer.train(
+        settings, denoiser, latents, codebook, dataset.train, seconds, snapshot, snapshots or [], use_graph
+    )
+    write(output, ema, updates, torch.float32)
 
 
 def write_parts(path: Path, size: int) -> list[Path]:
@@ -110,13 +142,25 @@ def main() -> int:
         help="configuration override, as in the TOML file",
     )
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--snapshot", type=float, action="append", default=[], help="fraction of the time after which to write as well"
+    )
+    parser.add_argument("--no-graph", action="store_true", help="start each kernel from Python instead of a CUDA graph")
     parser.add_argument("--part-size", type=int, help="write parts of at most this many bytes")
     arguments = parser.parse_args()
     try:
         settings = config.load(arguments.config)
-        for change in [*arguments.set, f"denoiser.seconds={arguments.seconds}"]:
+        for change in arguments.set:
             settings = config.override(settings, tomllib.loads(change), "--set")
-        train(settings, arguments.packed, arguments.checkpoint, arguments.output)
+        train(
+            settings,
+            arguments.packed,
+            arguments.checkpoint,
+            arguments.output,
+            arguments.seconds,
+            arguments.snapshot,
+            not arguments.no_graph,
+        )
         if arguments.part_size:
             print(*write_parts(arguments.output, arguments.part_size))
     except (ConfigError, data.DataError, FileNotFoundError, tomllib.TOMLDecodeError) as error:
