@@ -47,7 +47,7 @@ use super::state::AppState;
 pub(super) use generation_events::{QueuedEvent, RedrawnEvent, StartedEvent, StepEvent};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(pictures::SheetAndAnimation::openapi())
+    OpenApiRouter::with_openapi(pictures::FileAddresses::openapi())
         .routes(routes!(create_generation::create, generations::list))
         .routes(routes!(interpolations::create))
         .routes(routes!(generations::show, generations::cancel))

@@ -36,8 +36,8 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
     params(
         ("id" = String, Path, description = "The generation's id"),
         (
-            "file" = String, Path, pattern = r"^[0-9]{1,2}\.(png|webp|jpeg|jpg|json|rdpm)$",
-            description = "The image's index, and the format: `0.png`, `0.webp` (lossless), `0.jpeg`, or its token file: `0.json` or `0.rdpm` (binary)",
+            "file" = String, Path, pattern = r"^[0-9]{1,2}\.(png|webp|jpeg|jpg)$",
+            description = "The image's index, and the format: `0.png`, `0.webp` (lossless) or `0.jpeg`",
         ),
         (
             "scale" = Option<u32>, Query, minimum = 1, maximum = 32,
@@ -45,11 +45,8 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=600, i
         ),
     ),
     responses((
-        status = 200, description = "The picture or, as `json` and `rdpm`, its token file",
-        content(
-            (Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg"),
-            (TokenFile = "application/json"), (Vec<u8> = "application/octet-stream"),
-        ),
+        status = 200, description = "The picture",
+        content((Vec<u8> = "image/png"), (Vec<u8> = "image/webp"), (Vec<u8> = "image/jpeg")),
     )),
 )]
 pub(super) async fn image(
@@ -61,8 +58,11 @@ pub(super) async fn image(
     let scale = scale(query)?;
     let snapshot = find(&app, &id, |id| app.engine.get(id)).await?;
     let count = snapshot.request.count();
-    if let Some((index, is_json)) = parse_indexed(&file, token_format) {
-        return token_file(&snapshot, index, is_json, &file);
+    if let Some((index, format)) = parse_indexed(&file, TokenFormat::from_name) {
+        return match format {
+            TokenFormat::Json => json_token_file(&snapshot, index, &file),
+            TokenFormat::Binary => binary_token_file(&snapshot, index, &file),
+        };
     }
     let found = parse_indexed(&file, Format::from_name).filter(|&(index, _)| index < count);
     let Some((index, format)) = found else {
@@ -82,10 +82,11 @@ pub(super) async fn image(
     Ok(([(header::CACHE_CONTROL, IMMUTABLE)], content_type(format), bytes).into_response())
 }
 
-/// The documentation of [`sheet_or_animation`]: the router can't tell the two apart, so they have one handler.
+/// The documentation of addresses that the router can't tell apart, so that they share the handlers [`sheet_or_animation`]
+/// and [`image`].
 #[derive(OpenApi)]
-#[openapi(paths(sheet, animation))]
-pub(super) struct SheetAndAnimation;
+#[openapi(paths(sheet, animation, json_token_file, binary_token_file))]
+pub(super) struct FileAddresses;
 
 /// `GET /api/v1/generations/{id}/{file}`
 pub(super) async fn sheet_or_animation(
@@ -210,31 +211,76 @@ fn animation_parameters(mut query: Query, snapshot: &Snapshot) -> Result<Animati
     Ok(AnimationParameters { channel, index, scale, delay, back_and_forth: back_and_forth.unwrap_or(false) })
 }
 
-/// Whether a token file is JSON instead of binary.
-fn token_format(ending: &str) -> Option<bool> {
-    match ending {
-        "json" => Some(true),
-        "rdpm" => Some(false),
-        _ => None,
+enum TokenFormat {
+    Json,
+    Binary,
+}
+
+impl TokenFormat {
+    fn from_name(ending: &str) -> Option<Self> {
+        match ending {
+            "json" => Some(Self::Json),
+            "rdpm" => Some(Self::Binary),
+            _ => None,
+        }
     }
 }
 
-/// The token file of an image.
-fn token_file(snapshot: &Snapshot, index: u32, is_json: bool, file: &str) -> Result<Response, Problem> {
+/// Get an image's tokens
+///
+/// The token file of one image: its code grids, noise and model. `POST /api/v1/decode` and `tokens` of a generation take it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations/{id}/images/{index}.json",
+    operation_id = "getTokens",
+    tag = "Pictures",
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        ("index" = u32, Path, maximum = 15, description = "The image's index"),
+    ),
+    responses((status = 200, description = "The token file", body = TokenFile)),
+)]
+fn json_token_file(snapshot: &Snapshot, index: u32, file: &str) -> Result<Response, Problem> {
+    let written = token_file(snapshot, index, file)?;
+    Ok(token_response("application/json", written.to_json().into_bytes()))
+}
+
+/// Get an image's tokens as a binary file
+///
+/// The token file of one image, packed. What takes a token file in JSON takes this one, too.
+#[utoipa::path(
+    get,
+    path = "/api/v1/generations/{id}/images/{index}.rdpm",
+    operation_id = "getBinaryTokens",
+    tag = "Pictures",
+    params(
+        ("id" = String, Path, description = "The generation's id"),
+        ("index" = u32, Path, maximum = 15, description = "The image's index"),
+    ),
+    responses((
+        status = 200, description = "The token file", content((Vec<u8> = "application/octet-stream")),
+    )),
+)]
+fn binary_token_file(snapshot: &Snapshot, index: u32, file: &str) -> Result<Response, Problem> {
+    let written = token_file(snapshot, index, file)?;
+    Ok(token_response("application/octet-stream", written.to_binary()))
+}
+
+/// The token file of a finished image.
+fn token_file(snapshot: &Snapshot, index: u32, file: &str) -> Result<Tokens, Problem> {
     let image = snapshot.images.iter().find(|image| image.index == index);
     let tokens = image.and_then(|image| image.tokens.as_ref());
     let tokens = tokens.ok_or_else(|| {
         Problem::not_found(format!("{} is not available: there are no tokens of that image.", shorten(file)))
     })?;
     let (noise, model) = (snapshot.request.noise(index), snapshot.request.model());
-    let written = Tokens::new(model.name(), Some(&model.version), noise.seed, noise.index, tokens)
-        .map_err(|error| Problem::internal("The token file could not be written.", &error))?;
-    let (kind, bytes) = match is_json {
-        true => ("application/json", written.to_json().into_bytes()),
-        false => ("application/octet-stream", written.to_binary()),
-    };
+    Tokens::new(model.name(), Some(&model.version), noise.seed, noise.index, tokens)
+        .map_err(|error| Problem::internal("The token file could not be written.", &error))
+}
+
+fn token_response(kind: &'static str, bytes: Vec<u8>) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    Ok(([(header::CACHE_CONTROL, IMMUTABLE), kind], bytes).into_response())
+    ([(header::CACHE_CONTROL, IMMUTABLE), kind], bytes).into_response()
 }
 
 /// A response with the only image of a completed generation, or a sheet of all, and the picture's own address. Its cost has
