@@ -172,6 +172,23 @@ async fn interpolation_is_kept_and_drawn_again_after_a_restart() {
 }
 
 #[tokio::test]
+async fn earlier_image_of_the_store_is_varied_after_a_restart() {
+    let site = Site::new();
+    let process = site.serve(&[]);
+    let from = process.draw(&json!({"class": 1, "seed": 4, "count": 2})).await;
+    process.wait_for_gallery(&from).await;
+    let body = json!({"from": {"generation": from, "image": 1, "step": 3}, "seed": 9});
+    let drawn = process.draw(&body).await;
+    let tokens = process.tokens(&drawn).await;
+    process.stop();
+
+    // The earlier generation is only in the store.
+    let process = site.serve(&[]);
+    let drawn = process.draw(&body).await;
+    assert_eq!(process.tokens(&drawn).await, tokens);
+}
+
+#[tokio::test]
 async fn job_that_was_tried_too_often_fails() {
     let site = Site::new();
     let process = site.serve(&[]);

@@ -97,7 +97,7 @@ pub(super) async fn create(
     });
     let (upload, (values, mut files, idempotency_key)) = read.await?;
     if let Some(id) = Branch::generation(&values) {
-        app.engine.load(id).await?;
+        app.jobs.recall(&app.engine, id).await?;
     }
     let read = upload.read(move |_, _| {
         let mut request = GenerationRequest::read(engine.models(), |id| engine.get(id), values)?;
