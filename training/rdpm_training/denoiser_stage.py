@@ -63,10 +63,7 @@ def fit(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Training
     denoiser = build(config, codebook.cpu(), len(dataset.classes), styles, words).to(device)
     generator, pretrained = runs.generator(config.seed, RANDOM_STREAM), None
     if state := pretrained_state(folder):
-        if "output" in state["ema"]:
-            denoiser.load_folded(state["ema"])
-        else:
-            denoiser.load_state_dict(state["ema"])
+        load_averaged(denoiser, state["ema"])
         pretrained = (state["update"], state["seconds"])
         generator = runs.generator(config.seed, RANDOM_STREAM, state["update"])
     batches = dataloader.BatchSampler(len(latents), settings.batch_size, config.seed)
@@ -75,9 +72,7 @@ def fit(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Training
         indices = batches.batch(update)
         v = latents[indices]
         eps = trajectory.noise(config.trajectory, v.shape, generator)
-        # Every batch has all timesteps equally often. The images are shuffled, so each gets a random one.
-        first_step = torch.randint(steps, (1,), generator=generator)
-        t = 1 + (torch.arange(len(v)) + first_step) % steps
+        t = sample_timesteps(len(v), steps, generator, v.device)
         y = sample_conditions(dataset.train, indices, denoiser, settings, generator)
         v, y, eps, t = v.to(device), y.to(device), eps.to(device), t.to(device)
         inputs, targets = inputs_and_targets(v, eps, t, codebook, s)
@@ -86,6 +81,20 @@ def fit(config: Config, folder: Path, dataset: data.Dataset) -> trainer.Training
         return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
     return trainer.train(denoiser, loss, settings, folder / "denoiser.pt", generator, pretrained)
+
+
+def sample_timesteps(count: int, steps: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Timesteps (count,) in 1..steps for a batch of shuffled images: each is random, and all are equally frequent."""
+    first_step = torch.randint(steps, (1,), generator=generator, device=device)
+    return 1 + (torch.arange(count, device=device) + first_step) % steps
+
+
+def load_averaged(denoiser: Denoiser, ema: dict[str, Tensor]) -> None:
+    """Loads EMA weights, folded or not, into an unfolded denoiser, to train it further."""
+    if "output" in ema:
+        denoiser.load_folded(ema)
+    else:
+        denoiser.load_state_dict(ema)
 
 
 def sample_conditions(

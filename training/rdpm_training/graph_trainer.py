@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import data, denoiser_stage, runs, trajectory
+from . import data, denoiser_stage, optimization, runs, trainer, trajectory
 from .config import Config
 from .denoiser import Denoiser
-from .muon import Muon
 
 WARMUP_UPDATES = 12  # before the graph is captured: compiles, and allocates the optimizers' state
 SPENT_EVERY = 20  # updates between changes of the learning rate
@@ -48,15 +47,9 @@ class Update:
         self.latents, self.codebook = latents.to(device), codebook.to(device)
         self.schedule = trajectory.schedule(config.trajectory)
         self.averaged, self.current = list(ema.parameters()), list(network.parameters())
-        matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
-        muon_ids = {id(p) for p in matrices}
-        others = [p for p in self.current if id(p) not in muon_ids]
         on_gpu = device.type == "cuda"
         self.muon_rate, self.adam_rate = (torch.zeros((), device=device) for _ in range(2))
-        self.muon = Muon(matrices, lr=self.muon_rate)
-        self.adam = torch.optim.AdamW(
-            others, lr=self.adam_rate, betas=(0.9, 0.98), weight_decay=0.0, capturable=on_gpu, fused=on_gpu
-        )
+        self.optimizers = trainer.optimizers(network, self.muon_rate, self.adam_rate, capturable=on_gpu, fused=on_gpu)
         self.loss_sum = torch.zeros((), device=device)
         self.forward_loss: Callable[..., Tensor] = torch.compile(self._loss) if settings.compile else self._loss
 
@@ -76,18 +69,11 @@ class Update:
             indices = torch.randint(len(self.latents), (settings.batch_size,), device=device)
             v = self.latents[indices]
             eps = self.config.trajectory.noise * torch.randn(v.shape, device=device)
-            # Every batch has all timesteps equally often.
-            first_step = torch.randint(steps, (1,), device=device)
-            t = 1 + (torch.arange(len(v), device=device) + first_step) % steps
+            t = denoiser_stage.sample_timesteps(len(v), steps, None, device)
             y = denoiser_stage.sample_conditions(self.split, indices, self.network, settings, None)
             inputs, targets = denoiser_stage.inputs_and_targets(v, eps, t, self.codebook, self.schedule)
-        for optimizer in (self.muon, self.adam):
-            optimizer.zero_grad(set_to_none=True)
         loss = self.forward_loss(inputs, t, y, targets)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.current, 1.0, foreach=True)
-        for optimizer in (self.muon, self.adam):
-            optimizer.step()
+        optimization.optimizer_step(loss, self.network, *self.optimizers)
         with torch.no_grad():
             torch._foreach_lerp_(self.averaged, self.current, 1 - settings.ema)
             self.loss_sum.add_(loss.detach())
@@ -133,7 +119,6 @@ def train(
     update = Update(config, network, ema, latents, codebook, split, device)
     update.set_learning_rate(1 / settings.warmup)
     step = capture(update, device) if use_graph else update
-    torch.cuda.synchronize() if device.type == "cuda" else None
     count, pending, reported = (WARMUP_UPDATES if use_graph else 0), sorted(snapshot_fractions), time.monotonic()
     update.loss_sum.zero_()
     print(f"first update after {time.monotonic() - started:.1f} s", flush=True)
@@ -141,14 +126,13 @@ def train(
         if pending and spent >= pending[0]:
             pending.pop(0)
             snapshot(ema, count)
-        update.set_learning_rate(min(1.0, (count + 1) / settings.warmup, (1 - spent) / max(settings.decay, 1e-9)))
+        update.set_learning_rate(trainer.learning_rate_factor(count, spent, settings))
         for _ in range(SPENT_EVERY):
             step()
         count += SPENT_EVERY
         if device.type == "cuda":
             torch.cuda.synchronize()  # otherwise Python runs ahead of the clock
         if count % REPORT_EVERY < SPENT_EVERY:
-            # The first report after a snapshot or the warm-up covers fewer updates; only the trend matters.
             now, mean = time.monotonic(), update.loss_sum.item() / REPORT_EVERY
             update.loss_sum.zero_()
             if not mean < math.log(len(codebook)):

@@ -96,11 +96,10 @@ def train(
     torch.manual_seed(settings.seed)  # initial weights
     styles, words = len(dataset.styles), len(dataset.vocabulary.words)
     denoiser = denoiser_stage.build(settings, codebook, len(dataset.classes), styles, words)
-    state = checkpoint.read(start) if start else {"update": 0, "seconds": 0.0}
-    if start and "output" in state["ema"]:
-        denoiser.load_folded(state["ema"])
-    elif start:
-        denoiser.load_state_dict(state["ema"])
+    state: dict[str, Any] = {"update": 0, "seconds": 0.0}
+    if start:
+        state = checkpoint.read(start)
+        denoiser_stage.load_averaged(denoiser, state["ema"])
 
     def write(path: Path, ema: Denoiser, updates: int, dtype: torch.dtype) -> None:
         total, spent = state["update"] + updates, state["seconds"] + time.monotonic() - started

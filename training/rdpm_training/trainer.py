@@ -55,14 +55,16 @@ class TrainingResult:
     training_seconds: float
 
 
-def optimizers(network: nn.Module, settings: DenoiserConfig) -> tuple[Muon, torch.optim.AdamW]:
-    """Muon for the matrices in the blocks, AdamW for all other parameters."""
+def optimizers(
+    network: nn.Module, muon_rate: float | Tensor, adam_rate: float | Tensor, **adam_options: bool
+) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for the matrices in the blocks, AdamW for all other parameters, with these learning rates."""
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     muon_ids = {id(p) for p in matrices}
     others = [p for p in network.parameters() if id(p) not in muon_ids]
     return (
-        Muon(matrices, lr=settings.muon_learning_rate),
-        torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        Muon(matrices, lr=muon_rate),
+        torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0, **adam_options),
     )
 
 
@@ -93,7 +95,7 @@ def train(
     """
     ema = copy.deepcopy(network).requires_grad_(False)
     forward = torch.compile(network) if settings.compile else network
-    muon, adam = optimizers(network, settings)
+    muon, adam = optimizers(network, settings.muon_learning_rate, settings.learning_rate)
     parts: dict[str, runs.Stateful] = {"model": network, "ema": ema, "muon": muon, "adam": adam}
     clock = TrainingClock()
     if settings.seconds:
