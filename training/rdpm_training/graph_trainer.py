@@ -123,9 +123,6 @@ def train(
     update.loss_sum.zero_()
     print(f"first update after {time.monotonic() - started:.1f} s", flush=True)
     while (spent := (time.monotonic() - started) / seconds) < 1:
-        if pending and spent >= pending[0]:
-            pending.pop(0)
-            snapshot(ema, count)
         update.set_learning_rate(trainer.learning_rate_factor(count, spent, settings))
         for _ in range(SPENT_EVERY):
             step()
@@ -139,4 +136,7 @@ def train(
                 raise FloatingPointError(f"the loss is {mean} after {count:,} updates")
             print(f"{count:,} updates, loss {mean:.4f}, {REPORT_EVERY / (now - reported):.0f} a second", flush=True)
             reported = now
+        if pending and (time.monotonic() - started) / seconds >= pending[0]:
+            pending.pop(0)
+            snapshot(ema, count)
     return ema, count
