@@ -20,11 +20,12 @@
 //! | `problem` | errors and their shapes |
 //!
 //! Files at this level: `site` (the router), `middleware` (what every request passes), `listener` (where clients connect to),
-//! `server` (connections), `http2` (connections of HTTP/2), `state` (what handlers share), `options` (an operator's settings), `headers` (of several routes), `memory` (what pictures take at
+//! `server` (connections), `background` (threads for long work), `http2` (connections of HTTP/2), `state` (what handlers share), `options` (an operator's settings), `headers` (of several routes), `memory` (what pictures take at
 //! most), `model_alias` (further names of models), `http_metrics`.
 
 mod a1111;
 mod access;
+mod background;
 mod events;
 mod files;
 mod headers;

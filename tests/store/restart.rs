@@ -86,6 +86,27 @@ async fn stored_generation_is_readable_after_the_memory_has_forgotten_it() {
 }
 
 #[tokio::test]
+async fn signed_link_leads_to_a_picture_that_the_memory_has_forgotten() {
+    let site = Site::new();
+    let process = site.serve(&["--retention-jobs", "1"]);
+    let body = json!({"prompt": "two", "response_format": "url"});
+    let request =
+        process.request(Method::POST, "/v1/images/generations").header("rdpm-client", TOKEN).json(&body);
+    let answer: Value = with_timeout(request.send()).await.unwrap().json().await.unwrap();
+    let url = answer["data"][0]["url"].as_str().unwrap();
+    let (_, path) = url.split_once("/v1/").unwrap();
+    let path = format!("/v1/{path}");
+    let (_, rest) = path.split_once("/files/").unwrap();
+    let id = &rest[..rest.find('/').unwrap()];
+    process.wait_for_gallery(id).await;
+    let before = process.bytes(&path).await;
+    for seed in 2..5 {
+        process.draw(&json!({"class": 0, "seed": seed})).await;
+    }
+    assert!(process.bytes(&path).await == before);
+}
+
+#[tokio::test]
 async fn accepted_jobs_are_drawn_after_a_stop_with_the_same_tokens() {
     let site = Site::new();
     let process = site.serve(&["--max-batch", "1"]);

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::picture::PictureError;
 use crate::web::access::{ClientPermits, KeyedSemaphores, LimitKey};
+use crate::web::background;
 use crate::web::problem::Problem;
 
 /// Work that takes more memory than this, in bytes, is large.
@@ -29,8 +30,8 @@ pub(in crate::web) struct ImagePool {
 impl Default for ImagePool {
     fn default() -> Self {
         Self {
-            small: BoundedQueue::new(SMALL_RUNNING, SMALL_WAITING),
-            large: BoundedQueue::new(LARGE_RUNNING, LARGE_WAITING),
+            small: BoundedQueue::new(SMALL_RUNNING, SMALL_WAITING, false),
+            large: BoundedQueue::new(LARGE_RUNNING, LARGE_WAITING, true),
         }
     }
 }
@@ -61,11 +62,14 @@ struct BoundedQueue {
     /// Of each client as many as may run at once wait for a place beside other clients' work; the rest waits behind them. So
     /// nobody waits for more than a few works of each other client.
     next_of_client: Arc<KeyedSemaphores<LimitKey>>,
+    /// Whether it runs on [background] threads.
+    is_background: bool,
 }
 
 impl BoundedQueue {
-    fn new(running: usize, waiting: usize) -> Self {
+    fn new(running: usize, waiting: usize, is_background: bool) -> Self {
         Self {
+            is_background,
             admitted: Arc::new(ClientPermits::new(running + waiting, (running + waiting).div_ceil(2))),
             running: Arc::new(Semaphore::new(running)),
             next_of_client: Arc::new(KeyedSemaphores::new(running)),
@@ -85,11 +89,14 @@ impl BoundedQueue {
             let _permits = (admitted, next, running);
             work()
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(Problem::internal("The picture could not be made.", &error)),
-            Err(error) => Err(Problem::internal("The picture could not be made.", &error)),
-        }
+        const FAILED: &str = "The picture could not be made.";
+        let result = if self.is_background {
+            background::run(work).await.map_err(|error| Problem::internal(FAILED, &error))?
+        } else {
+            let result = tokio::task::spawn_blocking(work).await;
+            result.map_err(|error| Problem::internal(FAILED, &error))?
+        };
+        result.map_err(|error| Problem::internal(FAILED, &error))
     }
 }
 

@@ -81,7 +81,9 @@ pub(super) async fn show(
     }
     let (index, format) = file.split_once('.').ok_or_else(gone)?;
     let (index, format) = index.parse().ok().zip(Format::from_name(format)).ok_or_else(gone)?;
-    let snapshot = job.and_then(|job| app.engine.get(job)).ok_or_else(gone)?;
+    let job = job.ok_or_else(gone)?;
+    app.jobs.recall(&app.engine, job).await?;
+    let snapshot = app.engine.get(job).ok_or_else(gone)?;
     let own = snapshot.request.model().config.image.size as u32;
     let options = RenderOptions::fitted(format, size, own, quality);
     let bytes = render_image(&app.renderer, &budget, &snapshot, index, options).await?;

@@ -13,6 +13,7 @@ use crate::engine::ModelHandle;
 use crate::picture::{InputError, InputImage, MaskFile, MaskRules};
 use crate::request::{FieldError, IMAGES};
 use crate::web::access::{Budget, ClientPermit, ClientPermits, Cost, LimitKey};
+use crate::web::background;
 use crate::web::files::ImagePool;
 use crate::web::problem::Problem;
 
@@ -76,7 +77,7 @@ where
 }
 
 impl Upload {
-    /// Returns what `work` makes of the headers and the body. A large body is read on a thread that may block, and keeps its
+    /// Returns what `work` makes of the headers and the body. A large body is read on a [background] thread, and keeps its
     /// permit until `work` ends, even where the client has disconnected.
     ///
     /// # Errors
@@ -93,7 +94,7 @@ impl Upload {
         if !is_large {
             return work();
         }
-        match tokio::task::spawn_blocking(work).await {
+        match background::run(work).await {
             Ok(result) => result,
             Err(error) => Err(Problem::internal("The body could not be read.", &error)),
         }
