@@ -9,7 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::response::Response;
+use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -25,6 +27,8 @@ const BUFFER: usize = 32 * 1024;
 const PART: usize = 16 * 1024;
 /// What a client may send before it is read: of a body, and of all bodies of a connection.
 const WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
+/// How much of a body that no handler wants is read, in bytes, and for how long.
+const UNWANTED: (usize, Duration) = (64 * 1024, Duration::from_secs(2));
 /// Time between two checks that a silent client is there, and time for its answer.
 const PING: Duration = Duration::from_secs(20);
 
@@ -101,6 +105,59 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Rewound<I> {
 
     fn is_write_vectored(&self) -> bool {
         self.connection.is_write_vectored()
+    }
+}
+
+/// A request whose body is read even where its handler answers before it was.
+///
+/// Otherwise the stream is reset after the response, and a client that was still sending, such as curl 7.88, reports an error
+/// instead of the response.
+pub(super) fn with_body_to_its_end(request: Request) -> Request {
+    request.map(|body| if body.is_end_stream() { body } else { Body::new(BodyToItsEnd(body)) })
+}
+
+struct BodyToItsEnd(Body);
+
+impl HttpBody for BodyToItsEnd {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Drop for BodyToItsEnd {
+    fn drop(&mut self) {
+        if self.0.is_end_stream() {
+            return;
+        }
+        let mut body = std::mem::take(&mut self.0);
+        let (most, time) = UNWANTED;
+        let rest = async move {
+            let mut length = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                length += frame.data_ref().map_or(0, Bytes::len);
+                if length > most {
+                    return;
+                }
+            }
+        };
+        // There is none while the process ends.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(time, rest));
+        }
     }
 }
 

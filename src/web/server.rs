@@ -28,7 +28,7 @@ use tower::ServiceExt;
 use super::access::{ClientPermits, LocalAddress, network};
 use super::files::ClassPictures;
 use super::http_metrics::{GaugeGuard, HttpMetrics};
-use super::http2::{Exchanges, Rewound, builder};
+use super::http2::{Exchanges, Rewound, builder, with_body_to_its_end};
 use super::listener::{Connection, Listener};
 use super::options::Options;
 use super::problem::Problem;
@@ -218,12 +218,13 @@ impl Server {
                     _ = stopping.changed() => return Ok(()),
                 };
                 let io = TokioIo::new(io);
-                let app = app.map_request(with_addresses);
                 if !is_http2 {
+                    let app = app.map_request(with_addresses);
                     return Ok(watcher
                         .watch(http1.serve_connection(io, TowerToHyperService::new(app)))
                         .await?);
                 }
+                let app = app.map_request(with_body_to_its_end).map_request(with_addresses);
                 let exchanges = Exchanges::default();
                 let begun = exchanges.clone();
                 let service = service_fn(move |request| {
