@@ -180,16 +180,12 @@ async fn interpolation_is_kept_and_drawn_again_after_a_restart() {
     let database = site.database();
     let change = "UPDATE generations SET status = 'accepted', events = NULL WHERE id = ?1";
     assert_eq!(database.execute(change, [id]).unwrap(), 1);
-    database
-        .execute(
-            "DELETE FROM pictures WHERE generation = (SELECT rowid FROM generations WHERE id = ?1)",
-            [id],
-        )
-        .unwrap();
+    assert_eq!(database.execute("DELETE FROM pictures WHERE generation = ?1", [id]).unwrap(), 4);
     drop(database);
     let process = site.serve(&[]);
     assert_eq!(process.ended(id).await["status"], "completed");
     assert_eq!(process.tokens(id).await, tokens);
+    process.wait_for_gallery(id).await;
 }
 
 #[tokio::test]
