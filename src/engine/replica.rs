@@ -258,7 +258,7 @@ impl Replica {
 
     /// The events of a job after event number `after`; `None` if it isn't known or was evicted.
     pub fn subscribe(&self, id: JobId, after: u64) -> Option<Subscription> {
-        self.store.get(id).map(|job| Subscription::new(job, after))
+        self.store.get(id).map(|job| Subscription::of_replica(job, after))
     }
 
     /// Waits for the end of a job without being counted as a subscriber; `None` if it isn't known or was evicted.

@@ -27,6 +27,17 @@ impl Subscription {
         Self { job, log_length, next }
     }
 
+    /// The same of a job that another process draws. A number beyond the log was sent by a process that has read more of what is
+    /// reported: this waits for the event after it.
+    pub(super) fn of_replica(job: Arc<Job>, after: u64) -> Self {
+        let is_live = job.is_live();
+        let mut subscription = Self::new(job, after);
+        if let (true, Ok(after)) = (is_live, usize::try_from(after)) {
+            subscription.next = after;
+        }
+        subscription
+    }
+
     /// Waits for the next event and returns it with its number (1, 2, …); `None` after the job's last event. Dropping
     /// the future loses no event.
     pub async fn next(&mut self) -> Option<(u64, Arc<Event>)> {

@@ -191,3 +191,18 @@ async fn full_queue_is_full_at_every_gateway() {
     assert_eq!(other.ended(&id).await["status"], "completed");
     other.post(&body(2, 1)).await;
 }
+
+#[tokio::test]
+async fn stream_waits_for_the_event_after_one_that_another_gateway_has_sent() {
+    let system = System::start();
+    let gateway = system.gateway();
+    gateway.wait_for("/health/ready", StatusCode::OK).await;
+    let id = gateway.post(&body(1, 1)).await;
+    // This gateway has not read so far.
+    let mut stream = gateway.stream(&id, 5).await;
+    let _worker = system.worker();
+    while stream.next().await {}
+    let events = gateway.events(&id).await;
+    assert!(events.len() > 10);
+    assert_eq!(stream.events, events[5..]);
+}

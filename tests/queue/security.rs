@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use nkeys::KeyPair;
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::misuse::wait_for_text;
 use crate::program::rdpm;
@@ -131,4 +135,82 @@ async fn users_are_those_of_the_server() {
     let limited = format!("nats://no-queue:another-password@{server}");
     assert_refused(&system, &limited, &[], "the stream rdpm_events: ").await;
     assert_refused(&system, &address, &["--queue-nkey", &no_seed], "the queue can't be ").await;
+}
+
+/// A JWT of NATS in which `issuer` says what `subject` may do, until a time if there is one.
+fn jwt(issuer: &KeyPair, subject: &KeyPair, nats: Value, expires: Option<u64>) -> String {
+    let mut claims = json!({
+        "iss": issuer.public_key(), "sub": subject.public_key(), "name": "test", "iat": seconds(), "nats": nats,
+    });
+    if let Some(expires) = expires {
+        claims["exp"] = expires.into();
+    }
+    let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
+    let [header, claims] = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()));
+    let signed = format!("{header}.{claims}");
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes()).unwrap());
+    format!("{signed}.{signature}")
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn account(operator: &KeyPair, account: &KeyPair, streams: i64) -> String {
+    let limits = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+        "mem_storage": streams, "disk_storage": streams, "streams": streams, "consumer": streams,
+    });
+    jwt(operator, account, json!({"type": "account", "version": 2, "limits": limits}), None)
+}
+
+/// A file with the JWT and the key of a new user, as `nsc generate creds` writes it.
+fn credentials(account: &KeyPair, path: PathBuf, expires: Option<u64>) -> String {
+    let user = KeyPair::new_user();
+    let nats =
+        json!({"type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1});
+    let (jwt, seed) = (jwt(account, &user, nats, expires), user.seed().unwrap());
+    let text = format!(
+        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    );
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn users_of_an_operators_accounts_have_files_of_credentials() {
+    let mut system = System::without_server();
+    let folder = system.folder.path().to_owned();
+    let operator = KeyPair::new_operator();
+    let [own, without_streams, of_system, foreign] = std::array::from_fn(|_| KeyPair::new_account());
+    let accounts = [(&own, -1), (&without_streams, 0), (&of_system, 0)]
+        .map(|(key, streams)| format!("  {}: {}\n", key.public_key(), account(&operator, key, streams)));
+    let itself = jwt(&operator, &operator, json!({"type": "operator", "version": 2}), None);
+    let configuration = folder.join("nats.conf");
+    let text = format!(
+        "operator: {itself}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{\n{}}}\n",
+        of_system.public_key(),
+        accounts.concat()
+    );
+    fs::write(&configuration, text).unwrap();
+    system.start_nats(&["--config", configuration.to_str().unwrap()]);
+    let address = system.queue();
+    let file = |key: &KeyPair, name: &str, expires| credentials(key, folder.join(name), expires);
+    assert_works(&system, &address, &["--queue-credentials", &file(&own, "own.creds", None)]).await;
+
+    let refused = "refused the credentials";
+    assert_refused(&system, &address, &[], refused).await;
+    let foreign = file(&foreign, "foreign.creds", None);
+    assert_refused(&system, &address, &["--queue-credentials", &foreign], refused).await;
+    let expired = file(&own, "expired.creds", Some(seconds() - 60));
+    assert_refused(&system, &address, &["--queue-credentials", &expired], refused).await;
+    let without = file(&without_streams, "without.creds", None);
+    assert_refused(
+        &system,
+        &address,
+        &["--queue-credentials", &without],
+        "JetStream not enabled for account",
+    )
+    .await;
 }
