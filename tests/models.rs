@@ -343,6 +343,16 @@ fn configurations_that_could_mislead_are_refused_by_key() {
         (r#""one""#, r#"" ""#, "classes[0] is"),
         (r#""one""#, r#""TWO""#, "names must differ in more than case"),
         ("0.1", "1e-46", "in 32-bit precision too"),
+        (
+            r#""tokenizer": {"#,
+            r#""tokenizer": {"upsample_widths": [8],"#,
+            "upsample_blocks []; both must have the same number of levels, at most two",
+        ),
+        (
+            r#""tokenizer": {"#,
+            r#""tokenizer": {"upsample_widths": [8], "upsample_blocks": [1],"#,
+            "size must be 16 × grid",
+        ),
     ] {
         let weights = Weights::new();
         let config = weights.path("eighth/config.json");

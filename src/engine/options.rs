@@ -21,8 +21,8 @@ pub struct Options {
     /// evicted first, then the oldest of the [client](super::Request::with_client) with the most. Default 1024.
     pub max_finished: usize,
     /// The approximate number of bytes that logs and images of ended jobs may take. Evicted as for `max_finished`, by the
-    /// bytes of each client. Default 256 MiB. A job of 16 images with all its steps takes 0.3 MB at 28 × 28 in grey, 3 MB
-    /// at 64 × 64 in colour.
+    /// bytes of each client. Default 256 MiB. A job of 16 images with all its steps takes 0.3 MB at 28 × 28 in grey, 10 MB
+    /// at 128 × 128 in colour.
     pub max_finished_bytes: usize,
     /// A job that hasn't ended this long after it was accepted fails. Default 5 minutes; `None` is no limit.
     pub job_timeout: Option<Duration>,

@@ -86,12 +86,24 @@ pub struct TokenizerConfig {
     pub widths: Vec<usize>,
     /// Number of residual blocks at each level, up to 64.
     pub blocks: Vec<usize>,
+    /// Channels of further levels of the decoder, largest resolution first: up to two, each a multiple of 8 up to 4,096.
+    /// Each doubles the size of the images. The encoder sees them at the size that they would have without these levels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upsample_widths: Vec<usize>,
+    /// Number of residual blocks at each of these levels, up to 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upsample_blocks: Vec<usize>,
 }
 
 impl TokenizerConfig {
     /// The factor between image size and latent grid: two for each level.
     pub fn downsampling(&self) -> usize {
-        1 << self.widths.len()
+        self.reduction() << self.widths.len()
+    }
+
+    /// The factor between image size and the size that the encoder sees: two for each level of the decoder alone.
+    pub fn reduction(&self) -> usize {
+        1 << self.upsample_widths.len()
     }
 }
 
@@ -194,6 +206,14 @@ impl Config {
                 tokenizer.widths, tokenizer.blocks
             ),
         )?;
+        ensure(
+            tokenizer.upsample_widths.len() <= 2
+                && tokenizer.upsample_widths.len() == tokenizer.upsample_blocks.len(),
+            format!(
+                "tokenizer.upsample_widths are {:?} and upsample_blocks {:?}; both must have the same number of levels, at most two",
+                tokenizer.upsample_widths, tokenizer.upsample_blocks
+            ),
+        )?;
         let downsampling = tokenizer.downsampling();
         ensure(
             (1..=256).contains(&latent.grid) && image.size == downsampling * latent.grid,
@@ -217,14 +237,20 @@ impl Config {
             schedule.len() >= 2 && schedule.first() == Some(&0.0) && schedule.last() == Some(&1.0) && rises,
             "trajectory.schedule must rise from 0 to 1 in every step, in 32-bit precision too".into(),
         )?;
-        ensure(
-            tokenizer.widths.iter().all(|width| (8..=4096).contains(width) && width.is_multiple_of(8)),
-            format!("tokenizer.widths are {:?}; each must be a multiple of 8 up to 4096", tokenizer.widths),
-        )?;
-        ensure(
-            tokenizer.blocks.iter().all(|&blocks| blocks <= 64),
-            format!("tokenizer.blocks are {:?}; at most 64 each", tokenizer.blocks),
-        )?;
+        let levels = [
+            ("", &tokenizer.widths, &tokenizer.blocks),
+            ("upsample_", &tokenizer.upsample_widths, &tokenizer.upsample_blocks),
+        ];
+        for (prefix, widths, blocks) in levels {
+            ensure(
+                widths.iter().all(|width| (8..=4096).contains(width) && width.is_multiple_of(8)),
+                format!("tokenizer.{prefix}widths are {widths:?}; each must be a multiple of 8 up to 4096"),
+            )?;
+            ensure(
+                blocks.iter().all(|&blocks| blocks <= 64),
+                format!("tokenizer.{prefix}blocks are {blocks:?}; at most 64 each"),
+            )?;
+        }
         ensure(
             (1..=8192).contains(&denoiser.width)
                 && denoiser.heads > 0

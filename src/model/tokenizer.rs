@@ -1,5 +1,6 @@
 //! The tokenizer's networks: the encoder and decoder of a small convolutional VAE that halves the resolution at each of
-//! its levels. Mirrors `training/rdpm_training/tokenizer.py`.
+//! its levels. The decoder may have further levels, which double the size of what the encoder sees. Mirrors
+//! `training/rdpm_training/tokenizer.py`.
 //!
 //! Pixel-unshuffle halves the resolution before the first convolution, so that none runs at full resolution.
 
@@ -7,27 +8,68 @@ use candle_core::{Result, Tensor};
 use candle_nn::ops::{pixel_shuffle, pixel_unshuffle};
 use candle_nn::{Conv2d, Conv2dConfig, GroupNorm, Module, VarBuilder, conv2d, group_norm};
 
-use super::config::Config;
+use super::config::{Config, TokenizerConfig};
 
 pub(super) const GROUPS: usize = 8;
 pub(super) const NORM_EPS: f64 = 1e-5;
 
-/// Names of the levels' weights, largest resolution first: of the blocks, and the suffix of `down` and `up`.
-pub(super) const LEVELS: [(&str, &str); 4] = [
+/// Names of the levels' weights, largest resolution first: of the blocks, and the suffix of `down` and `up`. Resolutions are
+/// relative to what the encoder sees.
+const LEVELS: [(&str, &str); 4] = [
     ("half_blocks", ""),
     ("quarter_blocks", "_quarter"),
     ("eighth_blocks", "_eighth"),
     ("sixteenth_blocks", "_sixteenth"),
 ];
+/// The same of the levels that only the decoder has.
+const UPSAMPLE_LEVELS: [(&str, &str); 2] = [("double_blocks", "_double"), ("full_blocks", "_full")];
+
+/// Sizes and names of one level.
+#[derive(Clone, Copy)]
+pub(super) struct LevelConfig {
+    /// Name of the blocks' weights.
+    pub name: &'static str,
+    /// Suffix of the names of `down` and `up`.
+    pub suffix: &'static str,
+    pub width: usize,
+    /// Number of residual blocks.
+    pub blocks: usize,
+}
+
+/// The encoder's levels, largest resolution first. A valid configuration has at least one.
+pub(super) fn encoder_levels(config: &TokenizerConfig) -> Vec<LevelConfig> {
+    level_configs(&LEVELS, &config.widths, &config.blocks).collect()
+}
+
+/// The decoder's levels, largest resolution first.
+pub(super) fn decoder_levels(config: &TokenizerConfig) -> Vec<LevelConfig> {
+    let skipped = UPSAMPLE_LEVELS.len().saturating_sub(config.upsample_widths.len());
+    level_configs(&UPSAMPLE_LEVELS[skipped..], &config.upsample_widths, &config.upsample_blocks)
+        .chain(level_configs(&LEVELS, &config.widths, &config.blocks))
+        .collect()
+}
+
+fn level_configs(
+    names: &[(&'static str, &'static str)],
+    widths: &[usize],
+    blocks: &[usize],
+) -> impl Iterator<Item = LevelConfig> {
+    names.iter().zip(widths.iter().zip(blocks)).map(|(&(name, suffix), (&width, &blocks))| LevelConfig {
+        name,
+        suffix,
+        width,
+        blocks,
+    })
+}
 
 /// A 3 × 3 convolution that preserves the resolution.
 fn conv3(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Conv2d> {
     conv2d(inputs, outputs, 3, Conv2dConfig { padding: 1, ..Default::default() }, vb)
 }
 
-/// Widths of the largest and the smallest resolution. A valid configuration has at least one.
-pub(super) fn first_and_last(widths: &[usize]) -> (usize, usize) {
-    (widths.first().copied().unwrap_or_default(), widths.last().copied().unwrap_or_default())
+/// Widths of the largest and the smallest resolution.
+pub(super) fn first_and_last(levels: &[LevelConfig]) -> (usize, usize) {
+    (levels.first().map_or(0, |level| level.width), levels.last().map_or(0, |level| level.width))
 }
 
 /// x + conv(silu(norm(conv(silu(norm(x))))))
@@ -71,19 +113,20 @@ impl Level {
     /// Builds all levels, largest resolution first. `resample` builds the convolution between a level and the next smaller
     /// one from their widths and the suffix of its name.
     fn all(
-        config: &Config,
+        levels: &[LevelConfig],
         vb: &VarBuilder,
         resample: impl Fn(usize, usize, &str) -> Result<Conv2d>,
     ) -> Result<Vec<Self>> {
-        let (widths, blocks) = (&config.tokenizer.widths, &config.tokenizer.blocks);
-        LEVELS
+        let smaller = levels.iter().skip(1).map(Some).chain([None]);
+        levels
             .iter()
-            .zip(widths.iter().zip(blocks))
-            .enumerate()
-            .map(|(i, ((name, suffix), (&width, &count)))| {
+            .zip(smaller)
+            .map(|(level, smaller)| {
                 Ok(Self {
-                    blocks: ResidualBlock::stack(count, width, vb.pp(name))?,
-                    resample: widths.get(i + 1).map(|&next| resample(width, next, suffix)).transpose()?,
+                    blocks: ResidualBlock::stack(level.blocks, level.width, vb.pp(level.name))?,
+                    resample: smaller
+                        .map(|smaller| resample(level.width, smaller.width, level.suffix))
+                        .transpose()?,
                 })
             })
             .collect()
@@ -105,30 +148,35 @@ pub struct Encoder {
     out: Conv2d,
     statistics: Statistics,
     channels: usize,
+    /// Side of the squares of pixels whose means the network sees.
+    reduction: usize,
 }
 
 impl Encoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
-        let (first, last) = first_and_last(&config.tokenizer.widths);
+        let levels = encoder_levels(&config.tokenizer);
+        let (first, last) = first_and_last(&levels);
         let channels = config.latent.channels;
         let statistics = Statistics::new(channels, &vb)?;
         let vb = vb.pp("encoder");
         let stride2 = Conv2dConfig { padding: 1, stride: 2, ..Default::default() };
         Ok(Self {
             stem: conv3(4 * config.image.channels, first, vb.pp("stem"))?,
-            levels: Level::all(config, &vb, |width, next, suffix| {
+            levels: Level::all(&levels, &vb, |width, next, suffix| {
                 conv2d(width, next, 3, stride2, vb.pp(format!("down{suffix}")))
             })?,
             norm: group_norm(GROUPS, last, NORM_EPS, vb.pp("norm"))?,
             out: conv2d(last, 2 * channels, 1, Conv2dConfig::default(), vb.pp("out"))?,
             statistics,
             channels,
+            reduction: config.tokenizer.reduction(),
         })
     }
 
     /// Images (b, channels, size, size) to v (b, n, c): the posterior's mean, standardized.
     pub fn forward(&self, image: &Tensor) -> Result<Tensor> {
-        let mut x = self.stem.forward(&pixel_unshuffle(image, 2)?)?; // (b, first, size/2, size/2)
+        let reduced = if self.reduction > 1 { &image.avg_pool2d(self.reduction)? } else { image };
+        let mut x = self.stem.forward(&pixel_unshuffle(reduced, 2)?)?; // (b, first, size/2, size/2)
         for level in &self.levels {
             x = level.apply_blocks(x)?;
             if let Some(down) = &level.resample {
@@ -153,13 +201,14 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
-        let (first, last) = first_and_last(&config.tokenizer.widths);
+        let levels = decoder_levels(&config.tokenizer);
+        let (first, last) = first_and_last(&levels);
         let channels = config.latent.channels;
         let statistics = Statistics::new(channels, &vb)?;
         let vb = vb.pp("decoder");
         Ok(Self {
             stem: conv3(channels, last, vb.pp("stem"))?,
-            levels: Level::all(config, &vb, |width, next, suffix| {
+            levels: Level::all(&levels, &vb, |width, next, suffix| {
                 conv3(next, 4 * width, vb.pp(format!("up{suffix}")))
             })?,
             norm: group_norm(GROUPS, first, NORM_EPS, vb.pp("norm"))?,

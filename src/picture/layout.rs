@@ -8,7 +8,7 @@ use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, Rgb, RgbImage};
 /// The largest allowed scale.
 pub const MAX_SCALE: u32 = 32;
 /// Pictures up to this side, in pixels, are pixel art: a whole factor makes every pixel a square.
-const MAX_PIXEL_ART: u32 = 64;
+pub const MAX_PIXEL_ART: u32 = 64;
 /// Pixels between two pictures of a sheet.
 const GAP: u32 = 2;
 

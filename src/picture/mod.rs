@@ -60,7 +60,7 @@ pub use animation::{Animation, AnimationFormat, DEFAULT_FRAME_DELAY};
 pub use error::{MetadataError, PictureError};
 pub use format::Format;
 pub use input::{InputError, InputImage, MAX_INPUT_MEMORY, MAX_INPUT_PIXELS, MAX_INPUT_SIDE};
-pub use layout::{MAX_SCALE, enlarge, fit, sheet, sheet_columns, sheet_size, side_by_side};
+pub use layout::{MAX_PIXEL_ART, MAX_SCALE, enlarge, fit, sheet, sheet_columns, sheet_size, side_by_side};
 pub use mask::{MAX_MASK_PIXELS, MaskFile, MaskRules};
 pub use metadata::read_provenance;
 pub use png::{encode as encode_png, encode_with_parameters as encode_png_with_parameters};

@@ -35,6 +35,8 @@ export class Lightbox {
     this.slider.addEventListener("input", () => this.#show(this.slider.valueAsNumber));
     this.smooth = document.createElement("input");
     this.smooth.type = "checkbox";
+    this.smooth.checked = !model.isPixelArt;
+    frame.classList.toggle("smooth", this.smooth.checked);
     this.smooth.addEventListener("change", () => frame.classList.toggle("smooth", this.smooth.checked));
     const smoothLabel = createElement("label", "checkbox");
     smoothLabel.append(this.smooth, new Text(" Smooth"));

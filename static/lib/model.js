@@ -19,6 +19,8 @@ export const model = {
   codeCount: Number(dataset.codes),
   /** Width and height of a picture in pixels. */
   imageSize: Number(dataset.imageSize),
+  /** Pictures are so small that they are shown without smoothing. */
+  isPixelArt: dataset.pixelArt === "true",
   /** 1: grey, 3: RGB */
   channels: Number(dataset.channels),
   /** s_0 … s_T: the share of the picture in the noisy latent. */

@@ -47,7 +47,7 @@ async fn operations_of_the_documentation_run_against_its_own_server() {
     assert_eq!((&generation["status"], &generation["unknown_words"]), (&json!("completed"), &json!(["b"])));
     let status = run(&site, "getImage").await;
     assert!(status.starts_with("200"), "{status}");
-    site.until("document.querySelector('[data-operation=getImage] .answer img')?.naturalWidth === 256").await;
+    site.until("document.querySelector('[data-operation=getImage] .answer img')?.naturalWidth === 512").await;
     let status = run(&site, "followGeneration").await;
     assert!(status.starts_with("200"), "{status}");
     site.until("document.querySelector('[data-operation=followGeneration] .answer').textContent.includes('event: completed')")

@@ -170,7 +170,7 @@ def test_page_draws_in_a_browser(browser: Browser, site: str, drawing_server: st
     completed = "completed, seed"
     captions(browser, "completed, seed 7$", completed, completed)
     images = browser.script("return [...document.images].map(({ src, alt, naturalWidth }) => [src, alt, naturalWidth])")
-    assert [(alt, width) for _, alt, width in images] == [("red heart", 64), ("cat", 64), ("Sneaker", 28)]
+    assert [(alt, width) for _, alt, width in images] == [("red heart", 128), ("cat", 128), ("Sneaker", 28)]
     # The same picture as by any other way.
     body = {"prompt": "red heart", "model": "emoji", "seed": 7}
     expected = httpx.post(f"{drawing_server}/api/v1/generations?wait=true", json=body, timeout=60).json()

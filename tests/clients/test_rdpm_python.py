@@ -61,7 +61,7 @@ def test_generate(client: Client, tmp_path: Path) -> None:
     assert (generation.seed, generation.prompt, generation.style) == (7, "red heart", "noto")
     (image,) = generation.images
     assert image.save(tmp_path / "heart.png").read_bytes() == image.png
-    assert image.pil().size == (64, 64)
+    assert image.pil().size == (128, 128)
     again = client.generate(prompt="red heart", model="emoji", style="noto", seed=7)
     assert again.images == generation.images and again.id != generation.id
 

@@ -8,7 +8,7 @@ use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, Step};
 
 use crate::pairs::pairs;
 
-/// The shipped model and a small one in colour with three levels, each with both kinds of networks: (fast, candle).
+/// A shipped model and small ones in colour, each with both kinds of networks: (fast, candle).
 fn models() -> Vec<(Model, Model)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let load = |folder: &str| {
@@ -18,7 +18,9 @@ fn models() -> Vec<(Model, Model)> {
             Model::load_with_candle(&folder, &Device::Cpu, Precision::F32).unwrap(),
         )
     };
-    vec![load("weights/fashion-mnist"), load("tests/fixtures/eighth"), load("tests/fixtures/words")]
+    ["weights/fashion-mnist", "tests/fixtures/eighth", "tests/fixtures/upsampled", "tests/fixtures/words"]
+        .map(load)
+        .into()
 }
 
 /// The largest difference, relative to the largest value of `b`.

@@ -132,7 +132,17 @@ fn encoding_gives_pytorchs_latent_and_tokens() {
 
 #[test]
 fn encoder_and_decoder_with_three_levels_in_colour_agree_with_pytorch() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/eighth");
+    check_tokenizer("eighth");
+}
+
+#[test]
+fn encoder_and_decoder_with_levels_of_the_decoder_alone_agree_with_pytorch() {
+    check_tokenizer("upsampled");
+}
+
+/// Compares the latents and decoded images of a small model's two images.
+fn check_tokenizer(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let model = Model::load(&folder, &Device::Cpu).unwrap();
     let fixture = candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu).unwrap();
     let parity = Parity { model, fixture };

@@ -202,7 +202,7 @@ async fn pictures_that_are_rendered_do_not_delay_the_exit() {
     // All places of rendering, and most of its queue.
     let renderings: Vec<_> = (1..=8)
         .map(|delay| {
-            let url = format!("{}/animation.gif?which=noisy&scale=10&delay={}", link("self"), 100 + delay);
+            let url = format!("{}/animation.gif?which=noisy&scale=5&delay={}", link("self"), 100 + delay);
             tokio::spawn(reqwest::get(url))
         })
         .collect();

@@ -26,6 +26,7 @@ STAGES = {
     "checkpoint": ("checkpoint", "keep"),
     "evaluate": ("evaluate", "evaluate"),
     "pack": ("packed", "pack"),
+    "pack-decoder": ("packed_decoder", "pack"),
     "retrieval": ("retrieval", "evaluate"),
     "export": ("export", "export"),
     "fixture": ("fixture", "write"),

@@ -65,6 +65,10 @@ class TokenizerConfig:
     kl_weight: float
     latent_noise: float
     edge_weight: float = 0.0
+    # Further levels of the decoder, largest resolution first. With n of them, images have 2^n times the size that the
+    # encoder sees.
+    upsample_widths: list[int] = dataclasses.field(default_factory=list)
+    upsample_blocks: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class DecoderConfig:
     learning_rate: float
     adversarial_weight: float = 0.0  # weight of the adversarial loss; 0: no discriminator
     feature_weight: float = 0.0  # weight of the feature-matching loss
+    adversarial_start: float = 0.0  # fraction of the training after which the discriminator begins
 
 
 @dataclass(frozen=True)
@@ -147,9 +152,14 @@ class Config:
     remarks: str = ""  # additional text for the model card
 
     @property
+    def reduction(self) -> int:
+        """Image size divided by the size that the encoder sees."""
+        return 2 ** len(self.tokenizer.upsample_widths)
+
+    @property
     def downscale(self) -> int:
-        """Image size divided by grid size: the tokenizer halves the resolution once per level."""
-        return 2 ** len(self.tokenizer.widths)
+        """Image size divided by grid size: the encoder halves the resolution once per level."""
+        return self.reduction * 2 ** len(self.tokenizer.widths)
 
     @property
     def grid(self) -> int:
@@ -243,6 +253,11 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where} [tokenizer]: widths must be one to four multiples of 8 (GroupNorm has 8 groups)")
     if len(config.tokenizer.blocks) != len(config.tokenizer.widths):
         raise ConfigError(f"{where} [tokenizer]: blocks and widths must have the same length")
+    upsample = config.tokenizer.upsample_widths
+    if any(width % 8 for width in upsample) or len(upsample) > 2:
+        raise ConfigError(f"{where} [tokenizer]: upsample_widths must be at most two multiples of 8")
+    if len(config.tokenizer.upsample_blocks) != len(upsample):
+        raise ConfigError(f"{where} [tokenizer]: upsample_blocks and upsample_widths must have the same length")
     size, downscale = config.data.image_size, config.downscale
     if size % downscale:
         raise ConfigError(f"{where} [data]: image_size is {size}; it must be a multiple of {downscale}")

@@ -75,7 +75,7 @@ def load_emoji(data: DataConfig, seed: int) -> Dataset:
         subjects = _subjects(file, train) if styles else []
         emoji = _emoji_names(file) if styles else {}
         vocabulary, descriptions = _read_descriptions(file, train) if styles else (Vocabulary([]), None)
-    images = halve_size(sources)
+    images = sources if sources.shape[-1] == data.image_size else halve_size(sources)
 
     def split(rows: Tensor) -> Split:
         return Split(images[rows], labels[rows], descriptions[rows] if descriptions else None)

@@ -11,20 +11,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-WIDTHS = [48, 96, 128]
+WIDTHS = [48, 96, 128, 192, 192]
+LAYERS = 3  # for images of up to 64 pixels; a logit then sees 38 x 38 pixels
 
 
 class Discriminator(nn.Module):
-    """(b, channels, size, size) to the features of each layer and a map of logits (positive: real)."""
+    """(b, channels, size, size) to the features of each layer and a map of logits (positive: real).
 
-    def __init__(self, channels: int) -> None:
+    Each further layer doubles the side of the square that a logit sees.
+    """
+
+    def __init__(self, channels: int, layers: int = LAYERS) -> None:
         super().__init__()
-        inputs = [channels, *WIDTHS[:-1]]
+        widths = WIDTHS[:layers]
+        inputs = [channels, *widths[:-1]]
         self.layers = nn.ModuleList(
             spectral_norm(nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1))
-            for in_channels, out_channels in zip(inputs, WIDTHS, strict=True)
+            for in_channels, out_channels in zip(inputs, widths, strict=True)
         )
-        self.out = spectral_norm(nn.Conv2d(WIDTHS[-1], 1, 3, padding=1))
+        self.out = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         features = []

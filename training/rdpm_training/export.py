@@ -31,6 +31,7 @@ WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 def describe(config: Config, classes: list[str], styles: list[str] | None = None) -> dict[str, object]:
     """The content of `config.json`; `src/model/config.rs` reads it."""
     d, t = config.denoiser, config.tokenizer
+    upsample = {"upsample_widths": t.upsample_widths, "upsample_blocks": t.upsample_blocks}
     return {
         "format_version": WORDS_FORMAT_VERSION if styles else FORMAT_VERSION,
         "name": config.name,
@@ -38,7 +39,7 @@ def describe(config: Config, classes: list[str], styles: list[str] | None = None
         "image": {"size": config.data.image_size, "channels": config.data.channels},
         "latent": {"grid": config.grid, "channels": t.latent_channels},
         "trajectory": {"codes": config.trajectory.codes, "schedule": trajectory.schedule(config.trajectory)},
-        "tokenizer": {"widths": t.widths, "blocks": t.blocks},
+        "tokenizer": {"widths": t.widths, "blocks": t.blocks, **(upsample if t.upsample_widths else {})},
         "denoiser": {"width": d.width, "layers": d.layers, "heads": d.heads},
         "classes": classes,
         **({"styles": styles} if styles else {}),

@@ -4,9 +4,10 @@
 They are computed in PyTorch in f32 from the trained model: guided logits, the T token grids and the pixels of two
 images from given noise and uniform numbers, and the latents and tokens of two test images.
 
-`three_levels` does the same for a small colour model with a deeper tokenizer and random weights, and `with_words` for
-the logits of one that is told styles and words, for a run in which some of its codes are given, and for one that is
-guided in some steps only. `captions` gives the latter a captioner with random weights.
+`three_levels` does the same for a small colour model with a deeper tokenizer and random weights, `upsampled` for one
+whose images are four times as large as what the encoder sees, and `with_words` for the logits of one that is told
+styles and words, for a run in which some of its codes are given, and for one that is guided in some steps only.
+`captions` gives the latter a captioner with random weights.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     save_file({name: tensor.contiguous() for name, tensor in fixture.items()}, to)
     print(f"{to}: {to.stat().st_size / 1e3:.0f} kB")
     three_levels(config, FIXTURES / "eighth")
+    upsampled(config, FIXTURES / "upsampled")
     with_words(config, FIXTURES / "words")
     captions(FIXTURES / "words")
 
@@ -111,13 +113,27 @@ def perturb(module: nn.Module) -> None:
 def three_levels(config: Config, to: Path) -> None:
     """Writes a small model with three levels and random weights, and its outputs for two random images."""
     config = small(config, "eighth", "Three levels", size=24, widths=[8, 24, 16], blocks=[1, 0, 2], layers=1)
+    write_tokenizer(config, to)
+
+
+@torch.no_grad()
+def upsampled(config: Config, to: Path) -> None:
+    """Writes a small model whose decoder has two levels more than its encoder, as `three_levels` does."""
+    config = small(config, "upsampled", "Upsampled", size=24, widths=[16], blocks=[1], layers=1)
+    tokenizer = dataclasses.replace(config.tokenizer, upsample_widths=[8, 24], upsample_blocks=[1, 2])
+    write_tokenizer(dataclasses.replace(config, tokenizer=tokenizer), to)
+
+
+def write_tokenizer(config: Config, to: Path) -> None:
+    """Writes a small model with random weights, and the latents and decoded images of two random images."""
     torch.manual_seed(config.seed + RANDOM_STREAM)
     codebook, classes = 0.3 * torch.randn(16, 3), ["one", "two"]
     tokenizer, denoiser = tokenizer_stage.build(config), denoiser_stage.build(config, codebook, len(classes))
     perturb(tokenizer)
     to.mkdir(parents=True, exist_ok=True)
     export.write(config, classes, export.tensors(tokenizer, codebook, denoiser.fold()), to)
-    images = torch.randint(256, (2, 3, 24, 24), dtype=torch.uint8)
+    size = config.data.image_size
+    images = torch.randint(256, (2, 3, size, size), dtype=torch.uint8)
     v = tokenizer.encode(data.to_unit(images))
     expected = {"images": images, "v": v.contiguous(), "pixels": tokenizer.decode(v).contiguous()}
     save_file(expected, to / "expected.safetensors")

@@ -40,6 +40,11 @@ def _head(config: Config) -> str:
         "\n  `vocabulary.json` lists words, subjects and emoji." if config.emoji and config.emoji.annotations else ""
     )
     size, colours = config.data.image_size, "grey" if config.data.channels == 1 else "RGB"
+    seen = (
+        f" (the encoder sees {size // config.reduction} × {size // config.reduction} pixels)"
+        if config.reduction > 1
+        else ""
+    )
     return f"""# {config.title}
 
 An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project's own reading of it) that generates
@@ -47,7 +52,7 @@ An RDPM (Recurrent Diffusion Probabilistic Model, arXiv 2412.18390; this project
 
 - **Files**: `config.json` describes the networks, `model.safetensors` holds their tensors (f32), `classes/` has one
   sample of each class, `training.json` holds the reports of the training stages.{vocabulary}
-- **Tokenizer**: a convolutional VAE that divides the resolution by {config.downscale}, {config.tokenizer.latent_channels} channels; {t.codes}
+- **Tokenizer**: a convolutional VAE that divides the resolution by {config.downscale}{seen}, {config.tokenizer.latent_channels} channels; {t.codes}
   codes shared by all steps; {t.schedule} schedule.
 - **Denoiser**: a bidirectional transformer, {d.layers} layers, width {d.width}, {d.heads} heads.
 - **Defaults**: guidance {config.sampling.guidance:g}, temperature {config.sampling.temperature:g}.

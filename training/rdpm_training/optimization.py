@@ -26,4 +26,9 @@ def optimizer_step(loss: Tensor, network: nn.Module, *optimizers: torch.optim.Op
 
 def warmup_cosine(update: int, updates: int, warmup: int = 50) -> float:
     """Learning-rate factor in 0..1: linear warm-up, then a cosine to zero."""
-    return min(1.0, (update + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * update / updates))
+    return min(1.0, (update + 1) / warmup) * cosine(update / updates)
+
+
+def cosine(spent: float) -> float:
+    """Learning-rate factor from 1 to 0 after the fraction `spent` of the training."""
+    return 0.5 * (1 + math.cos(math.pi * min(spent, 1.0)))

@@ -8,9 +8,11 @@ weights folder without `training.json`, as older versions exported, can be evalu
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from . import captioner, checkpoint, export, runs, weights_folder
 from .config import Config, ConfigError
@@ -34,9 +36,12 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         raise ConfigError(f"{folder} already has a run ({', '.join(existing)}); choose another folder with --run")
 
     exported_config, codebook, denoiser, tokenizer = weights_folder.load(source)
-    described = export.describe(config, exported_config["classes"], exported_config.get("styles"))
-    expected = json.loads(json.dumps(described))
-    if differing := sorted(key for key in expected if expected[key] != exported_config.get(key)):
+    # A decoder without the configured further levels is extended by stage `decoder` or by `packed_decoder`.
+    if "upsample_widths" in exported_config["tokenizer"]:
+        differing = _differing(config, exported_config)
+    else:
+        differing = _differing(_without_upsampling(config), exported_config)
+    if differing:
         raise ConfigError(f"{source} belongs to another configuration: {', '.join(differing)} differ")
     runs.save(folder / "tokenizer.pt", {"model": tokenizer.state_dict()})
     runs.save(folder / "codebook.pt", {"codebook": codebook})
@@ -53,3 +58,19 @@ def restore(config: Config, folder: Path, source: Path | None = None) -> None:
         if not runs.read_report(folder, stage):
             runs.write_report(folder, stage, values)
     runs.report(folder, REPORT, origin)
+
+
+def _differing(config: Config, exported_config: dict[str, Any]) -> list[str]:
+    """Keys of `config.json` whose values are not those of the configuration."""
+    described = export.describe(config, exported_config["classes"], exported_config.get("styles"))
+    expected = json.loads(json.dumps(described))
+    return sorted(key for key in expected if expected[key] != exported_config.get(key))
+
+
+def _without_upsampling(config: Config) -> Config:
+    """The configuration for images of the size that the encoder sees."""
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, image_size=config.data.image_size // config.reduction),
+        tokenizer=dataclasses.replace(config.tokenizer, upsample_widths=[], upsample_blocks=[]),
+    )

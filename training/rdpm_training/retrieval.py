@@ -4,6 +4,7 @@ For each generated image, the nearest real images of all splits are found by cos
 emoji is right if they show it in any style; class and style are those of the nearest one. The kernel distance (KID)
 compares a set of generated images with as many real ones of the same classes and styles.
 
+All images are compared at the size that the encoder sees, so figures of decoders to different sizes are comparable.
 Reconstructions of training images are the upper bound: they are what a perfect denoiser would generate.
 """
 
@@ -73,14 +74,19 @@ def concatenate(splits: list[Split]) -> tuple[Tensor, Tensor, Descriptions]:
     return torch.cat([s.images for s in splits]), torch.cat([s.labels for s in splits]), Descriptions(*parts)
 
 
-def load_gallery(dataset: data.Dataset, folder: Path, network: object) -> Gallery:
+def features(config: Config, network: object, images: Tensor) -> Tensor:
+    """Features (b, f) of images in -1..1, reduced to the size that the encoder sees."""
+    return imagenet.features(network, F.avg_pool2d(images, config.reduction) if config.reduction > 1 else images)
+
+
+def load_gallery(config: Config, dataset: data.Dataset, folder: Path, network: object) -> Gallery:
     """Features of all real images, cached in the run folder."""
     if dataset.pairs is None:
         raise DataError("stage `retrieval` needs a data set with styles and words")
     images, labels, descriptions = concatenate([dataset.train, dataset.test, dataset.pairs])
     path = folder / "gallery.pt"
     if not path.exists():
-        runs.save(path, {"features": imagenet.features(network, data.to_unit(images))})
+        runs.save(path, {"features": features(config, network, data.to_unit(images))})
     raw = runs.load(path)["features"]
     if len(raw) != len(labels):
         raise ConfigError(f"{path} has {len(raw)} images, but the data set has {len(labels)}: delete the file")
@@ -93,7 +99,7 @@ def evaluate(config: Config, folder: Path) -> None:
     settings, start = config.evaluation, time.monotonic()
     dataset = data.load(config.data, config.seed)
     network = imagenet.network()
-    gallery = load_gallery(dataset, folder, network)
+    gallery = load_gallery(config, dataset, folder, network)
     model = generation.load_rdpm(config, folder, len(dataset.classes))
     sampling = SamplingSettings(**dataclasses.asdict(config.sampling))
     splits = {"seen_pairs": dataset.train, "held_out_pairs": dataset.pairs, "unseen_emoji": dataset.test}
@@ -115,14 +121,12 @@ def evaluate(config: Config, folder: Path) -> None:
         for name, (part, condition) in requests.items():
             images = generation.generate(model, condition, sampling, seed)
             result = gallery.compute_metrics(
-                imagenet.features(network, images), part.labels, part.descriptions, generator
+                features(config, network, images), part.labels, part.descriptions, generator
             )
             rows.setdefault(name, []).append(result)
             print(seed, name, {key: round(value, 3) for key, value in result.items()}, flush=True)
         images = reconstruct(config, folder, chosen["seen_pairs"], generator)
-        result = gallery.compute_metrics(
-            imagenet.features(network, images), known.labels, known.descriptions, generator
-        )
+        result = gallery.compute_metrics(features(config, network, images), known.labels, known.descriptions, generator)
         rows.setdefault("reconstructions", []).append(result)
     runs.report(
         folder,

@@ -7,6 +7,7 @@ convolution runs at full resolution. Parameter names are the tensor names in the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 8
-LEVELS = ["half", "quarter", "eighth", "sixteenth"]
+LEVELS = ["half", "quarter", "eighth", "sixteenth"]  # of the size that the encoder sees
+UPSAMPLE_LEVELS = ["double", "full"]  # of the decoder, if images are larger than what the encoder sees
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,14 @@ class Level:
     next_width: int | None
 
 
-def levels(widths: list[int]) -> list[Level]:
-    """The levels from half resolution down, one for each width."""
-    suffixes = [""] + [f"_{name}" for name in LEVELS[1:]]  # `down` and `up` between half and quarter
+def levels(widths: list[int], upsample_widths: Sequence[int] = ()) -> list[Level]:
+    """The levels from the largest resolution down, one for each of `upsample_widths` and then of `widths`."""
+    names = UPSAMPLE_LEVELS[len(UPSAMPLE_LEVELS) - len(upsample_widths) :] + LEVELS[: len(widths)]
+    next_widths = [*upsample_widths, *widths, None][1:]
+    suffixes = ["" if name == "half" else f"_{name}" for name in names]  # `down` and `up` between half and quarter
     return [
         Level(f"{name}_blocks", f"down{suffix}", f"up{suffix}", next_width)
-        for name, suffix, next_width in zip(
-            LEVELS[: len(widths)], suffixes[: len(widths)], [*widths[1:], None], strict=True
-        )
+        for name, suffix, next_width in zip(names, suffixes, next_widths, strict=True)
     ]
 
 
@@ -60,10 +62,16 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(b, channels, size, size) in -1..1 to mean and log-variance, each (b, c, h, w)."""
+    """(b, channels, size, size) in -1..1 to mean and log-variance, each (b, c, h, w).
 
-    def __init__(self, channels: int, widths: list[int], blocks: list[int], latent_channels: int) -> None:
+    It sees the means of `reduction` x `reduction` pixels.
+    """
+
+    def __init__(
+        self, channels: int, widths: list[int], blocks: list[int], latent_channels: int, reduction: int = 1
+    ) -> None:
         super().__init__()
+        self.reduction = reduction
         self.stem = nn.Conv2d(4 * channels, widths[0], 3, padding=1)
         self.levels = levels(widths)
         for level, width, count in zip(self.levels, widths, blocks, strict=True):
@@ -74,6 +82,8 @@ class Encoder(nn.Module):
         self.out = nn.Conv2d(widths[-1], 2 * latent_channels, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        if self.reduction > 1:
+            image = F.avg_pool2d(image, self.reduction)
         x = self.stem(F.pixel_unshuffle(image, 2))
         for level in self.levels:
             for block in self.get_submodule(level.blocks):
@@ -85,12 +95,24 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(b, c, h, w) to (b, channels, size, size), about -1..1 (not clamped)."""
+    """(b, c, h, w) to (b, channels, size, size), about -1..1 (not clamped).
 
-    def __init__(self, channels: int, widths: list[int], blocks: list[int], latent_channels: int) -> None:
+    Each of `upsample_widths` is one more level before the last convolution, and doubles the size.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        widths: list[int],
+        blocks: list[int],
+        latent_channels: int,
+        upsample_widths: Sequence[int] = (),
+        upsample_blocks: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(latent_channels, widths[-1], 3, padding=1)
-        self.levels = levels(widths)
+        self.levels = levels(widths, upsample_widths)
+        widths, blocks = [*upsample_widths, *widths], [*upsample_blocks, *blocks]
         for level, width, count in zip(self.levels, widths, blocks, strict=True):
             if level.next_width:
                 self.add_module(level.up, nn.Conv2d(level.next_width, 4 * width, 3, padding=1))
@@ -114,10 +136,18 @@ class Tokenizer(nn.Module):
     latent_mean: Tensor
     latent_std: Tensor
 
-    def __init__(self, channels: int, widths: list[int], blocks: list[int], latent_channels: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: list[int],
+        blocks: list[int],
+        latent_channels: int,
+        upsample_widths: Sequence[int] = (),
+        upsample_blocks: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, widths, blocks, latent_channels)
-        self.decoder = Decoder(channels, widths, blocks, latent_channels)
+        self.encoder = Encoder(channels, widths, blocks, latent_channels, 2 ** len(upsample_widths))
+        self.decoder = Decoder(channels, widths, blocks, latent_channels, upsample_widths, upsample_blocks)
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
         self.register_buffer("latent_std", torch.ones(latent_channels))
 

@@ -21,16 +21,29 @@ SAVE_EVERY = 100
 def build(config: Config) -> Tokenizer:
     """The configured networks, untrained."""
     t = config.tokenizer
-    return Tokenizer(config.data.channels, t.widths, t.blocks, t.latent_channels)
+    return Tokenizer(config.data.channels, t.widths, t.blocks, t.latent_channels, t.upsample_widths, t.upsample_blocks)
 
 
 def trained(config: Config, folder: Path) -> Tokenizer:
     """The trained tokenizer in `folder`, in evaluation mode, with the decoder of stage `decoder` if that was run."""
     tokenizer = build(config)
-    tokenizer.load_state_dict(runs.load(folder / "tokenizer.pt")["model"])
+    load_extended(tokenizer, runs.load(folder / "tokenizer.pt")["model"])
     if (folder / "decoder.pt").exists():
         tokenizer.decoder.load_state_dict(runs.load(folder / "decoder.pt")["model"])
     return tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def load_extended(tokenizer: Tokenizer, state: dict[str, Tensor]) -> None:
+    """Loads a tokenizer whose decoder may lack the levels of `upsample_widths`. These and the layers after them then
+    stay untrained."""
+    current = tokenizer.state_dict()
+    upsample = [part for part in current if part.startswith(("decoder.up_full", "decoder.full_blocks"))]
+    if any(name not in state for name in upsample):
+        prefixes = ("decoder.up_full", "decoder.full_", "decoder.up_double", "decoder.double_", "decoder.norm.")
+        untrained = (*prefixes, "decoder.out.")
+        kept = {name: tensor for name, tensor in state.items() if not name.startswith(untrained)}
+        state = {name: tensor for name, tensor in current.items() if name.startswith(untrained)} | kept
+    tokenizer.load_state_dict(state)
 
 
 @torch.no_grad()

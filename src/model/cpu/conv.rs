@@ -125,3 +125,19 @@ pub(super) fn pixel_unshuffle(x: &[f32], size: usize, channels: usize) -> Vec<f3
     }
     y
 }
+
+/// x (side · size, side · size, channels) to (size, size, channels): the means of squares of side × side pixels.
+pub fn average_pool(x: &[f32], size: usize, channels: usize, side: usize) -> Vec<f32> {
+    let mut y = vec![0.0; size * size * channels];
+    for (row, x) in x.chunks_exact(side * size * channels).enumerate() {
+        for (column, x) in x.chunks_exact(channels).enumerate() {
+            let start = (row / side * size + column / side) * channels;
+            for (y, x) in y[start..start + channels].iter_mut().zip(x) {
+                *y += x;
+            }
+        }
+    }
+    let scale = 1.0 / (side * side) as f32;
+    y.iter_mut().for_each(|y| *y *= scale);
+    y
+}

@@ -6,11 +6,13 @@ use rayon::prelude::*;
 use rten_gemm::GemmExecutor;
 
 use super::buffers::{BufferPool, scratch};
-use super::conv::{Conv3, OutputLayout, pixel_shuffle, pixel_unshuffle};
+use super::conv::{Conv3, OutputLayout, average_pool, pixel_shuffle, pixel_unshuffle};
 use super::linear::Linear;
 use super::norm::GroupNormSilu;
 use crate::model::config::Config;
-use crate::model::tokenizer::{GROUPS, LEVELS, NORM_EPS, first_and_last};
+use crate::model::tokenizer::{
+    GROUPS, LevelConfig, NORM_EPS, decoder_levels, encoder_levels, first_and_last,
+};
 use crate::model::weights::load_values;
 
 /// x + conv(silu(norm(conv(silu(norm(x))))))
@@ -84,21 +86,21 @@ struct Level {
 /// Builds all levels, largest resolution first.
 fn levels(
     gemm: &GemmExecutor,
-    config: &Config,
+    levels: &[LevelConfig],
     vb: &VarBuilder,
     resample: impl Fn(usize, usize, &str) -> Result<Conv3>,
 ) -> Result<Vec<Level>> {
-    let (widths, blocks) = (&config.tokenizer.widths, &config.tokenizer.blocks);
-    let level = |number: usize| {
-        let (name, suffix) = LEVELS[number];
-        let width = widths[number];
+    let smaller = levels.iter().skip(1).map(Some).chain([None]);
+    let build = |(level, smaller): (&LevelConfig, Option<&LevelConfig>)| {
         Ok(Level {
-            width,
-            blocks: ResidualBlock::stack(gemm, blocks[number], width, &vb.pp(name))?,
-            resample: widths.get(number + 1).map(|&next| resample(width, next, suffix)).transpose()?,
+            width: level.width,
+            blocks: ResidualBlock::stack(gemm, level.blocks, level.width, &vb.pp(level.name))?,
+            resample: smaller
+                .map(|smaller| resample(level.width, smaller.width, level.suffix))
+                .transpose()?,
         })
     };
-    (0..widths.len()).map(level).collect()
+    levels.iter().zip(smaller).map(build).collect()
 }
 
 /// The encoder: images in −1..1 to standardized latents.
@@ -110,7 +112,10 @@ pub struct Encoder {
     out: Linear,
     mean: Vec<f32>,
     std: Vec<f32>,
+    /// Width and height of the images.
     size: usize,
+    /// Side of the squares of pixels whose means the network sees.
+    reduction: usize,
     image_channels: usize,
     buffers: BufferPool<Buffers>,
 }
@@ -118,7 +123,8 @@ pub struct Encoder {
 impl Encoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
         let gemm = GemmExecutor::new();
-        let (first, last) = first_and_last(&config.tokenizer.widths);
+        let level_configs = encoder_levels(&config.tokenizer);
+        let (first, last) = first_and_last(&level_configs);
         let channels = config.latent.channels;
         let (mean, std) =
             (load_values(&vb, channels, "latent_mean")?, load_values(&vb, channels, "latent_std")?);
@@ -138,7 +144,7 @@ impl Encoder {
                 OutputLayout::ChannelMajor,
                 &vb.pp("stem"),
             )?,
-            levels: levels(&gemm, config, &vb, |width, next, suffix| {
+            levels: levels(&gemm, &level_configs, &vb, |width, next, suffix| {
                 Conv3::new(&gemm, width, next, 2, OutputLayout::ChannelMajor, &vb.pp(format!("down{suffix}")))
             })?,
             norm: GroupNormSilu::new(GROUPS, last, NORM_EPS, &vb.pp("norm"))?,
@@ -146,6 +152,7 @@ impl Encoder {
             mean,
             std,
             size: config.image.size,
+            reduction: config.tokenizer.reduction(),
             image_channels: config.image.channels,
             buffers: BufferPool::new(),
             gemm,
@@ -160,8 +167,14 @@ impl Encoder {
     fn encode(&self, image: &[f32], buffers: &mut Buffers) -> Result<Vec<f32>> {
         let gemm = &self.gemm;
         let Buffers { x, next, block: block_buffers } = buffers;
-        let mut size = self.size / 2;
-        let halved = pixel_unshuffle(image, size, self.image_channels);
+        let mut size = self.size / self.reduction / 2;
+        let halved = if self.reduction > 1 {
+            let reduced =
+                average_pool(image, self.size / self.reduction, self.image_channels, self.reduction);
+            pixel_unshuffle(&reduced, size, self.image_channels)
+        } else {
+            pixel_unshuffle(image, size, self.image_channels)
+        };
         let mut len = size * size * self.levels.first().map_or(0, |level| level.width);
         self.stem.forward(gemm, &halved, size, scratch(x, len), &mut block_buffers.columns)?;
         for (number, level) in self.levels.iter().enumerate() {
@@ -206,7 +219,8 @@ pub struct Decoder {
 impl Decoder {
     pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
         let gemm = GemmExecutor::new();
-        let (first, last) = first_and_last(&config.tokenizer.widths);
+        let level_configs = decoder_levels(&config.tokenizer);
+        let (first, last) = first_and_last(&level_configs);
         let channels = config.latent.channels;
         let (mean, std) =
             (load_values(&vb, channels, "latent_mean")?, load_values(&vb, channels, "latent_std")?);
@@ -215,7 +229,7 @@ impl Decoder {
             |inputs, outputs, order, name: &str| Conv3::new(&gemm, inputs, outputs, 1, order, &vb.pp(name));
         Ok(Self {
             stem: conv(channels, last, OutputLayout::ChannelMajor, "stem")?,
-            levels: levels(&gemm, config, &vb, |width, next, suffix| {
+            levels: levels(&gemm, &level_configs, &vb, |width, next, suffix| {
                 conv(next, 4 * width, OutputLayout::PixelMajor, &format!("up{suffix}"))
             })?,
             norm: GroupNormSilu::new(GROUPS, first, NORM_EPS, &vb.pp("norm"))?,

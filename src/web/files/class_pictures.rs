@@ -5,6 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
+use image::imageops::FilterType;
 use image::{DynamicImage, GenericImage};
 
 use super::cached_file::CachedFile;
@@ -12,6 +13,8 @@ use crate::model::Config;
 
 /// Quality of the sheet, which is shown small.
 const SHEET_QUALITY: u8 = 70;
+/// Largest side of a picture on the sheet, in pixels.
+const MAX_TILE: u32 = 64;
 
 /// The pictures of each model, by name.
 #[derive(Debug, Default)]
@@ -72,7 +75,8 @@ pub(in crate::web) fn sheet_columns(classes: usize) -> usize {
 
 /// A JPEG file; none if a picture is missing, can't be read or has another size than the model's.
 fn sheet(files: &[Option<Vec<u8>>], config: &Config) -> Option<Vec<u8>> {
-    let side = config.image.size as u32;
+    let own = config.image.size as u32;
+    let side = own.min(MAX_TILE);
     let columns = sheet_columns(files.len()).max(1);
     let rows = files.len().div_ceil(columns);
     let (width, height) = (columns as u32 * side, rows as u32 * side);
@@ -81,9 +85,11 @@ fn sheet(files: &[Option<Vec<u8>>], config: &Config) -> Option<Vec<u8>> {
         if is_grey { DynamicImage::new_luma8(width, height) } else { DynamicImage::new_rgb8(width, height) };
     for (index, bytes) in files.iter().enumerate() {
         let picture = image::load_from_memory(bytes.as_ref()?).ok()?;
-        if (picture.width(), picture.height()) != (side, side) {
+        if (picture.width(), picture.height()) != (own, own) {
             return None;
         }
+        let picture =
+            if side < own { picture.resize_exact(side, side, FilterType::Triangle) } else { picture };
         let (row, column) = ((index / columns) as u32, (index % columns) as u32);
         sheet.copy_from(&picture, column * side, row * side).ok()?;
     }

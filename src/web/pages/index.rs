@@ -12,6 +12,7 @@ use super::pictures::{self, Picture};
 use super::prompt::{Example, Style, examples, styles};
 use super::view::View;
 use crate::engine::{MAX_COUNT, ModelInfo, SEED_MAX};
+use crate::picture::MAX_PIXEL_ART;
 use crate::web::access::{Budget, Client, LINK_PREVIEW_PATH, root_path};
 use crate::web::files::sheet_columns;
 use crate::web::problem::Problem;
@@ -60,6 +61,8 @@ struct Model<'a> {
     /// Columns and rows of the figure that shows the codebook.
     codebook: (usize, usize),
     image_size: usize,
+    /// Whether pictures are shown without smoothing.
+    is_pixel_art: bool,
     channels: usize,
     /// Bits of a code.
     bits: String,
@@ -231,6 +234,7 @@ fn render(
             codes: config.trajectory.codes,
             codebook: codebook_layout(config.trajectory.codes),
             image_size: config.image.size,
+            is_pixel_art: config.image.size <= MAX_PIXEL_ART as usize,
             channels: config.image.channels,
             bits: format!("{:.0}", (config.trajectory.codes as f64).log2()),
             parameters: format_count(info.weight_count),

@@ -1,10 +1,11 @@
 """Stage `data`: builds the emoji data set, one file of images with their classes, and reports its content.
 
-Each image is cropped to its opaque pixels, centred on a white square, and stored at twice the model's size, so that
-augmentation can rotate and scale it without blur. The test set consists of whole emoji, in all styles, skin tones and
-genders: those of each class whose code points have the lowest hashes, so the split depends neither on the order nor on
-the icon sets. Some pairs of an emoji and a style are held out as well, if the emoji is in training in another style:
-they show whether the denoiser composes or only remembers. A file in the repository lists everything held out.
+Each image is cropped to its opaque pixels and centred on a white square. If training augments the images, they are
+stored at twice the model's size, so that they can be rotated and scaled without blur. The test set consists of whole
+emoji, in all styles, skin tones and genders: those of each class whose code points have the lowest hashes, so the split
+depends neither on the order nor on the icon sets. Some pairs of an emoji and a style are held out as well, if the emoji
+is in training in another style: they show whether the denoiser composes or only remembers. A file in the repository
+lists everything held out.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def fit_square(image: Image.Image, side: int) -> np.ndarray:
 def build(config: Config, folder: Path) -> None:
     if config.emoji is None:
         raise ConfigError("stage `data` needs section [emoji] in the configuration")
-    settings, side = config.emoji, 2 * config.data.image_size
+    settings, side = config.emoji, config.data.image_size * (2 if config.data.variants else 1)
     emoji = unicode.read(Path(settings.unicode))
     test_bases = held_out_emoji(settings, config.data.test_fraction, emoji)
     entries: list[Entry] = []
