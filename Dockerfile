@@ -2,9 +2,11 @@
 #
 #     docker build -t rdpm .                                  for the CPU
 #     docker build -t rdpm:cuda --target cuda .               for NVIDIA GPUs
+#     docker build -t rdpm:vulkan --target vulkan .           for AMD, Intel and NVIDIA GPUs, through Vulkan
 #
 #     docker run --read-only -p 3000:3000 rdpm
 #     docker run --read-only -p 3000:3000 --gpus all rdpm:cuda
+#     docker run --read-only -p 3000:3000 --device /dev/dri --group-add "$(stat -c %g /dev/dri/renderD128)" rdpm:vulkan
 #
 # The image contains the shipped weights; mount other weights at /weights. The container runs without root; it writes
 # to a store only, where RDPM_STORE names one: /store belongs to its user.
@@ -61,6 +63,36 @@ EXPOSE 3000
 # The program checks its own health, so the image needs neither a shell nor curl.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["rdpm", "health"]
 # No shell in between: SIGTERM must reach the server, so that it shuts down gracefully.
+ENTRYPOINT ["rdpm"]
+CMD ["serve"]
+
+# ---- Vulkan: build
+
+FROM rust AS vulkan-build
+WORKDIR /source
+COPY . .
+RUN --mount=type=cache,id=rdpm-crates,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=rdpm-vulkan,target=/source/target \
+    cargo build --locked --release --features gpu && cp target/release/rdpm /rdpm
+
+# ---- Vulkan: the image. NVIDIA's driver is mounted by its container toolkit, with NVIDIA_DRIVER_CAPABILITIES below.
+
+FROM debian:12-slim AS vulkan
+# The image above fixes the release, and security updates of its packages are welcome.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libvulkan1 mesa-vulkan-drivers \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=vulkan-build /rdpm /usr/local/bin/rdpm
+# Web hooks and queues with TLS need the authorities.
+COPY --from=vulkan-build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY weights /weights
+RUN install --directory --owner=65532 --group=65532 /store
+ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=gpu \
+    NVIDIA_DRIVER_CAPABILITIES=compute,graphics,utility
+USER 65532:65532
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["rdpm", "health"]
 ENTRYPOINT ["rdpm"]
 CMD ["serve"]
 

@@ -323,7 +323,7 @@ fn bad_settings_are_named_with_what_is_allowed() {
         ),
         ("--class Bag --output no/such/folder/x.png", "no/such/folder/x.png can't be written"),
         ("--class Bag --output x.unknown", "x.unknown can't be written"),
-        ("--class Bag --device tpu", "device \"tpu\": allowed are auto, cpu, cuda and cuda:N"),
+        ("--class Bag --device tpu", "device \"tpu\": allowed are auto, cpu, cuda, cuda:N, gpu and gpu:N"),
         ("--class Bag --weights nowhere", "nowhere"),
         ("--class Bag --model third", "no model \"third\" in this folder; there: "),
     ] {

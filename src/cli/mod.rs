@@ -4,6 +4,7 @@ mod bench;
 mod caption;
 mod config_file;
 mod decode;
+mod devices;
 mod edit;
 mod environment;
 mod escape;
@@ -74,6 +75,8 @@ enum Command {
     Decode(decode::Decode),
     /// Measure how many images per second this machine draws, in each precision and for several batch sizes, and suggest flags.
     Bench(bench::Bench),
+    /// List the processor and the GPUs that models can be computed on.
+    Devices(devices::Devices),
     /// Offer the models as tools to an assistant, on standard input and output (Model Context Protocol).
     Mcp(mcp::Mcp),
     /// Look after the store of a server: back it up.
@@ -126,6 +129,7 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Interpolate(command)) => command.run(),
         Some(Command::Decode(command)) => command.run(),
         Some(Command::Bench(command)) => command.run(),
+        Some(Command::Devices(command)) => command.run(),
         Some(Command::Mcp(command)) => command.run(),
         Some(Command::Store(command)) => command.run(),
         Some(Command::Info(command)) => command.run(),

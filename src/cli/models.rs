@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use candle_core::Device;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rdpm::model::{
-    Config, Model, ModelError, ModelFolder, Precision, PrecisionSetting, discover_models, open_device,
+    ComputeDevice, Config, Model, ModelError, ModelFolder, Precision, PrecisionSetting, discover_models,
+    open_device,
 };
 use serde::Serialize;
 
@@ -25,7 +25,8 @@ pub struct ModelArguments {
     #[arg(long, env = "RDPM_MODEL", value_name = "NAMES", value_delimiter = ',')]
     pub model: Vec<String>,
     /// Device to compute on: auto (a GPU if there is one and the program was built for it, otherwise the CPU), cpu, cuda
-    /// or cuda:N. `serve` uses several if they are separated by commas, as in cuda:0,cuda:1.
+    /// or cuda:N (NVIDIA), gpu or gpu:N (any GPU through Vulkan, Metal or Direct3D 12). `serve` uses several if they are
+    /// separated by commas, as in gpu:0,gpu:1. `rdpm devices` lists them.
     #[arg(long, env = "RDPM_DEVICE", default_value = "auto")]
     pub device: String,
     /// Number format of the transformer. bf16 is faster on a processor with AVX512-BF16 and on a GPU, f16 on a GPU; both draw
@@ -93,7 +94,7 @@ impl ModelArguments {
     }
 
     /// Loads the model of a folder onto a device, in the chosen precision.
-    pub fn load_on(&self, folder: &Path, device: &Device) -> anyhow::Result<Model> {
+    pub fn load_on(&self, folder: &Path, device: &ComputeDevice) -> anyhow::Result<Model> {
         Ok(Model::load_with_precision(folder, device, self.precision.resolve(folder, device)?)?)
     }
 

@@ -7,8 +7,7 @@ use image::DynamicImage;
 
 use super::request::{GivenTokens, InitImage, Origin, Request};
 use crate::model::{
-    Config, ImageSeed, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, device_name,
-    open_device,
+    Config, ImageSeed, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, open_device,
 };
 
 /// A model on a device, as a worker uses it. It is loaded, used and dropped on one thread, so it needn't be `Send`.
@@ -112,7 +111,7 @@ pub trait Loader {
     /// The models that it loads.
     type Backend: Backend;
 
-    /// Opens the worker's device and returns its name, for example `cpu` or `cuda:0`. Called once, before any model is
+    /// Opens the worker's device and returns its name, for example `cpu` or `gpu:0`. Called once, before any model is
     /// loaded.
     ///
     /// # Errors
@@ -152,7 +151,7 @@ impl Loader for FolderLoader {
 
     fn device(&mut self) -> Result<String, ModelError> {
         // Resolves `auto` once, so that all models are on the same device.
-        self.device = device_name(&open_device(&self.device)?);
+        self.device = open_device(&self.device)?.name();
         Ok(self.device.clone())
     }
 

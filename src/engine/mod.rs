@@ -72,6 +72,8 @@ mod eta;
 mod event;
 mod eviction;
 mod fault;
+#[cfg(all(test, feature = "gpu"))]
+mod gpu_tests;
 mod janitor;
 mod job;
 mod loading;

@@ -22,7 +22,7 @@ pub(super) struct SampleSpec<'a> {
 
 impl SampleSpec<'_> {
     /// Whether the codes must be sorted by probability.
-    fn needs_ranks(&self) -> bool {
+    pub fn needs_ranks(&self) -> bool {
         self.alternatives || self.settings.top_k().is_some() || self.settings.top_p().is_some()
     }
 }
@@ -132,7 +132,7 @@ fn mask_improbable(sorted: &Tensor, top_k: &Tensor, top_p: &Tensor) -> Result<Te
 
 /// One image's step from its n rows of integers (code, alternatives, rank of the code, that of the given code) and floats
 /// (entropy, probability, that of the given code, alternatives'). Ranks begin with 0.
-fn step(spec: &SampleSpec, integers: &[Vec<u32>], floats: &[Vec<f32>]) -> Step {
+pub(super) fn step(spec: &SampleSpec, integers: &[Vec<u32>], floats: &[Vec<f32>]) -> Step {
     let is_greedy = spec.settings.is_greedy();
     let one_hot = |rank: usize| f32::from(u8::from(rank == 0));
     let given_at = |position: usize| spec.given.and_then(|given| given[position]);

@@ -54,6 +54,17 @@ impl GuidanceBatch {
         self.t.len()
     }
 
+    /// The rows of each image.
+    #[cfg(feature = "gpu")]
+    pub fn images(&self) -> impl Iterator<Item = RowsOfImage> {
+        let rows = |next: &mut usize, rows: &ImageRows| {
+            let conditional = *next;
+            *next += rows.count;
+            Some(RowsOfImage { conditional, unconditional: *next - 1, guidance: rows.guidance })
+        };
+        self.images.iter().scan(0, rows)
+    }
+
     /// Splits logits (rows, n, V) by image, on the host.
     pub fn split<'a>(&self, mut logits: &'a mut [f32]) -> Vec<UnguidedLogits<'a>> {
         let len = logits.len() / self.rows().max(1);
@@ -84,6 +95,15 @@ impl GuidanceBatch {
         let w = Tensor::from_vec(w, (b, 1, 1), device)?;
         &u + (l - &u)?.broadcast_mul(&w)?
     }
+}
+
+/// The numbers of an image's rows: with its condition and without, or twice the only one.
+#[cfg(feature = "gpu")]
+pub(super) struct RowsOfImage {
+    pub conditional: usize,
+    pub unconditional: usize,
+    /// Guidance scale w.
+    pub guidance: f32,
 }
 
 /// One image's logits before guidance, (n, V) each.

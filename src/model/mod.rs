@@ -61,7 +61,8 @@
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
 //!    `version`, `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
-//! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`
+//! 4. `sampling_settings`, `guidance`, `step`, `given`, [`code_sampling`] (on the host), `device_sampling`, `sampler_state`;
+//!    `gpu`: networks and sampling on any GPU, with its own kernels
 //! 5. [`precision`](Precision), `networks`, `image_processor`, `rdpm` ([`Model`]), `interpolation`, `precision_setting`, [`sampler`] ([`Sampler`]: from noise to images)
 
 mod captioner;
@@ -75,6 +76,8 @@ mod device_sampling;
 mod discovery;
 mod error;
 mod given;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod guidance;
 mod guidance_steps;
 mod image_processor;
@@ -102,7 +105,7 @@ mod weights;
 pub use captioner::{Caption, Guess};
 pub use condition::Condition;
 pub use config::Config;
-pub use device::{device_name, open_device};
+pub use device::{ComputeDevice, open_device};
 pub use discovery::{ModelFolder, discover_models};
 pub use error::ModelError;
 pub use given::Given;

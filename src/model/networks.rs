@@ -1,7 +1,10 @@
 //! Encoder, decoder and denoiser behind one interface of plain numbers.
 //!
-//! A CPU runs the networks of `cpu`, every other device those that candle computes (`tokenizer`, `denoiser`).
+//! A CPU runs the networks of `cpu`, a GPU through wgpu those of `gpu`, every other device those that candle computes
+//! (`tokenizer`, `denoiser`).
 
+#[cfg(feature = "gpu")]
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Error, Result, Tensor};
@@ -13,6 +16,8 @@ use super::config::Config;
 use super::cpu::{self, Arithmetic};
 use super::denoiser;
 use super::device_sampling;
+#[cfg(feature = "gpu")]
+use super::gpu::{Gpu, GpuNetworks};
 use super::guidance::{GuidanceBatch, UnguidedLogits};
 use super::sampler_state::SamplerState;
 use super::step::Step;
@@ -23,6 +28,8 @@ use super::trajectory::Schedule;
 pub enum Networks {
     Cpu(Box<CpuNetworks>),
     Candle(Box<CandleNetworks>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<GpuNetworks>),
 }
 
 /// Networks optimized for a CPU.
@@ -73,6 +80,12 @@ impl Networks {
         })))
     }
 
+    /// Builds the networks on a GPU through wgpu. `vb` has the weights in host memory.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(gpu: &Arc<Gpu>, config: &Config, schedule: &Schedule, vb: &VarBuilder) -> Result<Self> {
+        Ok(Self::Gpu(Box::new(GpuNetworks::new(gpu, config, schedule, vb)?)))
+    }
+
     /// Guided logits for C_t: (n, V) for each image.
     pub fn logits(&self, batch: &GuidanceBatch) -> Result<Vec<Vec<f32>>> {
         let mut logits = match self {
@@ -82,6 +95,8 @@ impl Networks {
                 logits
             }
             Self::Candle(candle) => candle.logits(batch)?.flatten_all()?.to_vec1()?,
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpu) => gpu.logits(batch).map_err(Error::wrap)?,
         };
         Ok(batch.split(&mut logits).into_iter().map(|image| image.guide().to_vec()).collect())
     }
@@ -105,6 +120,8 @@ impl Networks {
                     |&number: &usize| streams[number - 1].to_dtype(DType::F32)?.flatten_all()?.to_vec1();
                 blocks.iter().map(of_block).collect()
             }
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpu) => gpu.residual_streams(z, t, y, blocks).map_err(Error::wrap),
         }
     }
 
@@ -125,6 +142,8 @@ impl Networks {
                 images.map(sample).collect()
             }
             Self::Candle(candle) => candle.sample(batch, states),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpu) => gpu.sample(batch, states).map_err(Error::wrap),
         }
     }
 
@@ -137,6 +156,8 @@ impl Networks {
                 let image = image.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?; // (1, channels, size, size)
                 candle.encoder.forward(&image)?.flatten_all()?.to_vec1()
             }
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpu) => gpu.encode(&image).map_err(Error::wrap),
         }
     }
 
@@ -151,6 +172,8 @@ impl Networks {
                 let images = candle.decoder.forward(&latents)?; // (b, channels, size, size)
                 images.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1() // (b, size, size, channels)
             }
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpu) => gpu.decode(&latents).map_err(Error::wrap),
         }
     }
 }

@@ -4,6 +4,7 @@ use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
 use super::cpu::{Arithmetic, Avx512Bf16};
+use super::device::ComputeDevice;
 use super::error::ModelError;
 
 /// The number format in which the transformer multiplies. Sums on a CPU, sampling and the tokenizer use f32.
@@ -38,13 +39,15 @@ impl Precision {
     }
 
     /// The precisions in which a device can compute, the fastest last.
-    pub fn available(device: &Device) -> Vec<Self> {
-        match device {
-            Device::Cpu => [Self::F32, Self::Bf16]
+    pub fn available(device: impl Into<ComputeDevice>) -> Vec<Self> {
+        match device.into() {
+            #[cfg(feature = "gpu")]
+            ComputeDevice::Gpu(_) => vec![Self::F32],
+            ComputeDevice::Candle(Device::Cpu) => [Self::F32, Self::Bf16]
                 .into_iter()
                 .filter(|precision| precision.arithmetic(Avx512Bf16::detect()).is_ok())
                 .collect(),
-            _ => vec![Self::F32, Self::Bf16, Self::F16],
+            ComputeDevice::Candle(_) => vec![Self::F32, Self::Bf16, Self::F16],
         }
     }
 
@@ -59,6 +62,19 @@ impl Precision {
             (Self::Bf16, Some(instructions)) => Ok(Arithmetic::Bf16(instructions)),
             (Self::Bf16, None) => error("this processor has no AVX512-BF16; use f32 or auto"),
             (Self::F16, _) => error("it is available on a GPU only; use f32 or auto"),
+        }
+    }
+
+    /// # Errors
+    /// [`ModelError::Precision`] if the kernels of `gpu` can't compute in this precision.
+    #[cfg(feature = "gpu")]
+    pub(super) fn check_gpu(self) -> Result<(), ModelError> {
+        match self {
+            Self::F32 => Ok(()),
+            _ => Err(ModelError::Precision {
+                requested: self.name(),
+                reason: "--device gpu computes in f32; use f32 or auto",
+            }),
         }
     }
 

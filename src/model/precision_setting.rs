@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use candle_core::Device;
 use serde::Serialize;
 
+use super::device::ComputeDevice;
 use super::error::ModelError;
 use super::precision::Precision;
 use super::rdpm::Model;
@@ -32,7 +32,8 @@ impl PrecisionSetting {
     ///
     /// # Errors
     /// As in [`Model::load`], for `auto`.
-    pub fn resolve(self, folder: &Path, device: &Device) -> Result<Precision, ModelError> {
+    pub fn resolve(self, folder: &Path, device: impl Into<ComputeDevice>) -> Result<Precision, ModelError> {
+        let device = &device.into();
         match self {
             Self::Fixed(precision) => Ok(precision),
             Self::Auto if !device.is_cpu() => Ok(Precision::F32),
@@ -69,7 +70,7 @@ const COMPARED_IMAGES: u32 = 2;
 /// As in [`Model::load`].
 pub(super) fn distance_from_f32(
     folder: &Path,
-    device: &Device,
+    device: &ComputeDevice,
     precision: Precision,
 ) -> Result<f64, ModelError> {
     let exact = Model::load(folder, device)?;

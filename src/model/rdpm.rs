@@ -11,7 +11,7 @@ use super::captioner::{Caption, Captioner};
 use super::condition::Condition;
 use super::config::Config;
 use super::cpu::Avx512Bf16;
-use super::device::device_name;
+use super::device::ComputeDevice;
 use super::error::ModelError;
 use super::given::Given;
 use super::guidance::GuidanceBatch;
@@ -73,7 +73,7 @@ pub struct Model {
     /// The condition that says nothing, of classifier-free guidance.
     null: Condition,
     palette: Vec<[u8; 3]>,
-    device: Device,
+    device: ComputeDevice,
     precision: Precision,
     weight_count: usize,
 }
@@ -85,7 +85,7 @@ impl Model {
     /// - [`ModelError::Read`] if a file can't be read.
     /// - [`ModelError::Config`] if `config.json` is invalid.
     /// - [`ModelError::Weights`] if a tensor is missing, has another shape than the configuration says, or isn't used.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(folder: &Path, device: impl Into<ComputeDevice>) -> Result<Self, ModelError> {
         Self::load_with_precision(folder, device, Precision::F32)
     }
 
@@ -95,17 +95,26 @@ impl Model {
     /// As in [`Model::load`], and [`ModelError::Precision`] if the device can't compute in it.
     pub fn load_with_precision(
         folder: &Path,
-        device: &Device,
+        device: impl Into<ComputeDevice>,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        match device {
-            Device::Cpu => {
+        let device = device.into();
+        match &device {
+            ComputeDevice::Candle(Device::Cpu) => {
                 let arithmetic = precision.arithmetic(Avx512Bf16::detect())?;
-                Self::load_with(folder, device, precision, |config, schedule, vb| {
+                Self::load_with(folder, device, &Device::Cpu, precision, |config, schedule, vb| {
                     Networks::cpu(config, schedule, arithmetic, vb)
                 })
             }
-            _ => Self::load_with_candle(folder, device, precision),
+            ComputeDevice::Candle(device) => Self::load_with_candle(folder, device, precision),
+            #[cfg(feature = "gpu")]
+            ComputeDevice::Gpu(gpu) => {
+                precision.check_gpu()?;
+                let gpu = Arc::clone(gpu);
+                Self::load_with(folder, device, &Device::Cpu, precision, |config, schedule, vb| {
+                    Networks::gpu(&gpu, config, schedule, &vb)
+                })
+            }
         }
     }
 
@@ -119,20 +128,21 @@ impl Model {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        Self::load_with(folder, device, precision, |config, schedule, vb| {
+        Self::load_with(folder, device.into(), device, precision, |config, schedule, vb| {
             Networks::candle(config, schedule, vb, precision.dtype())
         })
     }
 
     fn load_with(
         folder: &Path,
-        device: &Device,
+        device: ComputeDevice,
+        weights_device: &Device,
         precision: Precision,
         networks: impl Fn(&Config, &Schedule, VarBuilder) -> candle_core::Result<Networks>,
     ) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
         let schedule = Schedule::new(&config.trajectory.schedule);
-        let weights = Weights::open(folder, device)?;
+        let weights = Weights::open(folder, weights_device)?;
         let vb = weights.var_builder();
         let channels = config.latent.channels;
         let build = || {
@@ -142,7 +152,7 @@ impl Model {
         let (codebook, networks) = build().map_err(|error| weights.error(error))?;
         let weight_count = weights.finish()?;
         let captioner = Captioner::open(folder, &config)?;
-        let (palette, device) = (palette::colors(&codebook), device.clone());
+        let palette = palette::colors(&codebook);
         let null = Condition::null(&config);
         Ok(Self {
             config,
@@ -163,9 +173,9 @@ impl Model {
         &self.config
     }
 
-    /// Name of the device: `cpu` or `cuda:N`.
+    /// Name of the device: `cpu`, `cuda:N` or `gpu:N`.
     pub fn device(&self) -> String {
-        device_name(&self.device)
+        self.device.name()
     }
 
     /// The transformer's precision.

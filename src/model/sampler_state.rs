@@ -142,6 +142,12 @@ impl SamplerState {
         random::fill_uniform(&mut self.generator, uniforms);
     }
 
+    /// Fills a slice with the generator's next uniforms, which it yields again.
+    #[cfg(feature = "gpu")]
+    pub(super) fn peek_uniform(&self, uniforms: &mut [f32]) {
+        random::fill_uniform(&mut self.generator.clone(), uniforms);
+    }
+
     /// Skips this number of the generator's uniforms.
     pub(super) fn skip_uniform(&mut self, count: usize) {
         random::skip_uniform(&mut self.generator, count);
