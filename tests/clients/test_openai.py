@@ -130,7 +130,7 @@ def test_size(client: openai.OpenAI, model: str, asked: str) -> None:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     middle = picture.crop((left, top, left + side, top + side))
-    if side % own.width == 0:
+    if side % own.width == 0 and own.width <= 64:
         assert middle.tobytes() == own.resize((side, side), Image.Resampling.NEAREST).tobytes()
     else:
         expected = own.resize((side, side), Image.Resampling.BICUBIC)

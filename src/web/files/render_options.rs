@@ -6,7 +6,7 @@ use image::DynamicImage;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use crate::picture::{Format, MAX_SCALE, enlarge, fit};
+use crate::picture::{Format, MAX_PIXEL_ART, MAX_SCALE, enlarge, fit};
 
 /// How images are rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +29,8 @@ impl RenderOptions {
     /// Fits an image of `own` × `own` pixels into this size: by a scale where that is the same.
     pub fn fitted(format: Format, (width, height): (u32, u32), own: u32, quality: u8) -> Self {
         let scale = width / own.max(1);
-        match width == height && width == own * scale && (1..=MAX_SCALE).contains(&scale) {
+        let is_pixel_art = scale == 1 || own <= MAX_PIXEL_ART;
+        match width == height && width == own * scale && (1..=MAX_SCALE).contains(&scale) && is_pixel_art {
             true => Self::scaled(format, scale, quality),
             false => Self { format, scale: 1, fit: Some((width, height)), quality },
         }
