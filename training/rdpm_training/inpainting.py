@@ -161,7 +161,8 @@ def compare(config_path: Path, weights: Path, count: int) -> None:
         "resampled at 4, 7, by 2": lambda model: model.resampled((4, 7), 2),
     }
     size = images.shape[-1]
-    classifier = ClassifierMetrics(config, runs.RUNS / config.name, dataset)
+    with torch.enable_grad():  # it is trained first, unless the run has one
+        classifier = ClassifierMetrics(config, runs.RUNS / config.name, dataset)
     classes = labels.label if isinstance(labels, Condition) else labels
 
     def row(mask: str, way: str, found: Tensor, pixels: Tensor, passes: int | None) -> None:
