@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import tomllib
 from dataclasses import dataclass
@@ -227,6 +228,29 @@ def load(path: Path) -> Config:
         raw["emoji"] = record(EmojiConfig, emoji, where)
     config: Config = record(Config, raw, str(path))
     check(config, str(path))
+    return config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `--config` and `--set`, which `from_arguments` reads."""
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="configuration override, as in the TOML file",
+    )
+
+
+def from_arguments(arguments: argparse.Namespace) -> Config:
+    """The file that `--config` names, with the changes of each `--set`.
+
+    Raises ConfigError, and TOMLDecodeError if a change isn't TOML.
+    """
+    config = load(arguments.config)
+    for change in arguments.set:
+        config = override(config, tomllib.loads(change), "--set")
     return config
 
 

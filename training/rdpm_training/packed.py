@@ -130,16 +130,9 @@ def write_parts(path: Path, size: int) -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m rdpm_training.packed", description=__doc__)
     parser.add_argument("packed", type=Path, help="file written by stage `pack`")
-    parser.add_argument("--config", type=Path, required=True)
+    config.add_arguments(parser)
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to continue (default: an untrained network)")
     parser.add_argument("--seconds", type=float, required=True, help="training time")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="configuration override, as in the TOML file",
-    )
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument(
         "--snapshot", type=float, action="append", default=[], help="fraction of the time after which to write as well"
@@ -148,9 +141,7 @@ def main() -> int:
     parser.add_argument("--part-size", type=int, help="write parts of at most this many bytes")
     arguments = parser.parse_args()
     try:
-        settings = config.load(arguments.config)
-        for change in arguments.set:
-            settings = config.override(settings, tomllib.loads(change), "--set")
+        settings = config.from_arguments(arguments)
         train(
             settings,
             arguments.packed,

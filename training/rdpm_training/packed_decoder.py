@@ -359,24 +359,15 @@ def train(
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m rdpm_training.packed_decoder", description=__doc__)
     parser.add_argument("packed", type=Path, help="file written by stage `pack-decoder`")
-    parser.add_argument("--config", type=Path, required=True)
+    config.add_arguments(parser)
     parser.add_argument("--weights", type=Path, required=True, help="weights folder to start from")
     parser.add_argument("--seconds", type=float, required=True, help="time from the start to the last update")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="configuration override, as in the TOML file",
-    )
     parser.add_argument("--samples", type=int, default=8192, help="latents that the denoiser samples (default 8192)")
     parser.add_argument("--report-seconds", type=float, default=20.0, help="time between two lines of progress")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     try:
-        settings = config.load(arguments.config)
-        for change in arguments.set:
-            settings = config.override(settings, tomllib.loads(change), "--set")
+        settings = config.from_arguments(arguments)
         train(
             settings,
             arguments.packed,
