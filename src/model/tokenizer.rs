@@ -32,34 +32,40 @@ pub(super) struct LevelConfig {
     /// Suffix of the names of `down` and `up`.
     pub suffix: &'static str,
     pub width: usize,
+    /// Width of the next smaller resolution; the smallest has none.
+    pub next_width: Option<usize>,
     /// Number of residual blocks.
     pub blocks: usize,
 }
 
 /// The encoder's levels, largest resolution first. A valid configuration has at least one.
 pub(super) fn encoder_levels(config: &TokenizerConfig) -> Vec<LevelConfig> {
-    level_configs(&LEVELS, &config.widths, &config.blocks).collect()
+    level_configs(&LEVELS, &config.widths, &config.blocks)
 }
 
 /// The decoder's levels, largest resolution first.
 pub(super) fn decoder_levels(config: &TokenizerConfig) -> Vec<LevelConfig> {
     let skipped = UPSAMPLE_LEVELS.len().saturating_sub(config.upsample_widths.len());
-    level_configs(&UPSAMPLE_LEVELS[skipped..], &config.upsample_widths, &config.upsample_blocks)
-        .chain(level_configs(&LEVELS, &config.widths, &config.blocks))
-        .collect()
+    level_configs(
+        &[&UPSAMPLE_LEVELS[skipped..], &LEVELS].concat(),
+        &[&config.upsample_widths[..], &config.widths].concat(),
+        &[&config.upsample_blocks[..], &config.blocks].concat(),
+    )
 }
 
 fn level_configs(
     names: &[(&'static str, &'static str)],
     widths: &[usize],
     blocks: &[usize],
-) -> impl Iterator<Item = LevelConfig> {
-    names.iter().zip(widths.iter().zip(blocks)).map(|(&(name, suffix), (&width, &blocks))| LevelConfig {
+) -> Vec<LevelConfig> {
+    let level = |(at, ((&(name, suffix), &width), &blocks))| LevelConfig {
         name,
         suffix,
         width,
+        next_width: widths.get(at + 1).copied(),
         blocks,
-    })
+    };
+    names.iter().zip(widths).zip(blocks).enumerate().map(level).collect()
 }
 
 /// A 3 × 3 convolution that preserves the resolution.
@@ -117,19 +123,16 @@ impl Level {
         vb: &VarBuilder,
         resample: impl Fn(usize, usize, &str) -> Result<Conv2d>,
     ) -> Result<Vec<Self>> {
-        let smaller = levels.iter().skip(1).map(Some).chain([None]);
-        levels
-            .iter()
-            .zip(smaller)
-            .map(|(level, smaller)| {
-                Ok(Self {
-                    blocks: ResidualBlock::stack(level.blocks, level.width, vb.pp(level.name))?,
-                    resample: smaller
-                        .map(|smaller| resample(level.width, smaller.width, level.suffix))
-                        .transpose()?,
-                })
+        let build = |level: &LevelConfig| {
+            Ok(Self {
+                blocks: ResidualBlock::stack(level.blocks, level.width, vb.pp(level.name))?,
+                resample: level
+                    .next_width
+                    .map(|next| resample(level.width, next, level.suffix))
+                    .transpose()?,
             })
-            .collect()
+        };
+        levels.iter().map(build).collect()
     }
 
     fn apply_blocks(&self, mut x: Tensor) -> Result<Tensor> {

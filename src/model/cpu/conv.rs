@@ -112,8 +112,18 @@ pub(super) fn pixel_shuffle(x: &[f32], size: usize, y: &mut [f32]) {
     }
 }
 
+/// What an encoder's first convolution sees of an image (size, size, channels): (half, half, 4 · channels), where half is
+/// size / `reduction` / 2. `reduction` is the side of the squares of pixels whose means the encoder sees.
+pub fn encoder_input(image: &[f32], size: usize, channels: usize, reduction: usize) -> Vec<f32> {
+    let half = size / reduction / 2;
+    if reduction > 1 {
+        return pixel_unshuffle(&average_pool(image, size / reduction, channels, reduction), half, channels);
+    }
+    pixel_unshuffle(image, half, channels)
+}
+
 /// x (2 · size, 2 · size, channels) to (size, size, 4 · channels), in PyTorch's order (channel-major).
-pub(super) fn pixel_unshuffle(x: &[f32], size: usize, channels: usize) -> Vec<f32> {
+fn pixel_unshuffle(x: &[f32], size: usize, channels: usize) -> Vec<f32> {
     let mut y = Vec::with_capacity(x.len());
     for position in 0..size * size {
         let (row, column) = (position / size * 2, position % size * 2);
@@ -127,7 +137,7 @@ pub(super) fn pixel_unshuffle(x: &[f32], size: usize, channels: usize) -> Vec<f3
 }
 
 /// x (side · size, side · size, channels) to (size, size, channels): the means of squares of side × side pixels.
-pub fn average_pool(x: &[f32], size: usize, channels: usize, side: usize) -> Vec<f32> {
+fn average_pool(x: &[f32], size: usize, channels: usize, side: usize) -> Vec<f32> {
     let mut y = vec![0.0; size * size * channels];
     for (row, x) in x.chunks_exact(side * size * channels).enumerate() {
         for (column, x) in x.chunks_exact(channels).enumerate() {

@@ -28,6 +28,6 @@ mod tokenizer;
 pub use bf16::Avx512Bf16;
 pub use block_linear::Arithmetic;
 #[cfg(feature = "gpu")]
-pub(super) use conv::average_pool;
+pub(super) use conv::encoder_input;
 pub use denoiser::Denoiser;
 pub use tokenizer::{Decoder, Encoder};

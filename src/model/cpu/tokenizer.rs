@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use rten_gemm::GemmExecutor;
 
 use super::buffers::{BufferPool, scratch};
-use super::conv::{Conv3, OutputLayout, average_pool, pixel_shuffle, pixel_unshuffle};
+use super::conv::{Conv3, OutputLayout, encoder_input, pixel_shuffle};
 use super::linear::Linear;
 use super::norm::GroupNormSilu;
 use crate::model::config::Config;
@@ -90,17 +90,14 @@ fn levels(
     vb: &VarBuilder,
     resample: impl Fn(usize, usize, &str) -> Result<Conv3>,
 ) -> Result<Vec<Level>> {
-    let smaller = levels.iter().skip(1).map(Some).chain([None]);
-    let build = |(level, smaller): (&LevelConfig, Option<&LevelConfig>)| {
+    let build = |level: &LevelConfig| {
         Ok(Level {
             width: level.width,
             blocks: ResidualBlock::stack(gemm, level.blocks, level.width, &vb.pp(level.name))?,
-            resample: smaller
-                .map(|smaller| resample(level.width, smaller.width, level.suffix))
-                .transpose()?,
+            resample: level.next_width.map(|next| resample(level.width, next, level.suffix)).transpose()?,
         })
     };
-    levels.iter().zip(smaller).map(build).collect()
+    levels.iter().map(build).collect()
 }
 
 /// The encoder: images in −1..1 to standardized latents.
@@ -168,13 +165,7 @@ impl Encoder {
         let gemm = &self.gemm;
         let Buffers { x, next, block: block_buffers } = buffers;
         let mut size = self.size / self.reduction / 2;
-        let halved = if self.reduction > 1 {
-            let reduced =
-                average_pool(image, self.size / self.reduction, self.image_channels, self.reduction);
-            pixel_unshuffle(&reduced, size, self.image_channels)
-        } else {
-            pixel_unshuffle(image, size, self.image_channels)
-        };
+        let halved = encoder_input(image, self.size, self.image_channels, self.reduction);
         let mut len = size * size * self.levels.first().map_or(0, |level| level.width);
         self.stem.forward(gemm, &halved, size, scratch(x, len), &mut block_buffers.columns)?;
         for (number, level) in self.levels.iter().enumerate() {

@@ -8,7 +8,7 @@ use super::adapters::Gpu;
 use super::context::Result;
 use super::kernels::{Convolution, Matrix, Norm, Output, Program, Recorder};
 use crate::model::config::Config;
-use crate::model::cpu::average_pool;
+use crate::model::cpu::encoder_input;
 use crate::model::tokenizer::{GROUPS, LevelConfig, decoder_levels, encoder_levels, first_and_last};
 use crate::model::weights::load_values;
 
@@ -65,18 +65,15 @@ fn levels(
     vb: &VarBuilder,
     resample: impl Fn(usize, usize, &str) -> candle_core::Result<Matrix>,
 ) -> candle_core::Result<Vec<Level>> {
-    let smaller = levels.iter().skip(1).map(Some).chain([None]);
-    let build = |(level, smaller): (&LevelConfig, Option<&LevelConfig>)| {
+    let build = |level: &LevelConfig| {
         let vb = vb.pp(level.name);
         let blocks = (0..level.blocks).map(|block| ResidualBlock::new(gpu, level.width, &vb.pp(block)));
         Ok(Level {
             blocks: blocks.collect::<candle_core::Result<_>>()?,
-            resample: smaller
-                .map(|smaller| resample(level.width, smaller.width, level.suffix))
-                .transpose()?,
+            resample: level.next_width.map(|next| resample(level.width, next, level.suffix)).transpose()?,
         })
     };
-    levels.iter().zip(smaller).map(build).collect()
+    levels.iter().map(build).collect()
 }
 
 /// Activations of images. Each is large enough for all resolutions.
@@ -198,13 +195,7 @@ impl Encoder {
 
     /// An image (size, size, channels) to v (n, c): the posterior's mean, standardized.
     pub fn forward(&self, gpu: &Gpu, image: &[f32]) -> Result<Vec<f32>> {
-        let size = self.size / self.reduction;
-        let halved = if self.reduction > 1 {
-            let reduced = average_pool(image, size, self.image_channels, self.reduction);
-            pixel_unshuffle(&reduced, size / 2, self.image_channels)
-        } else {
-            pixel_unshuffle(image, size / 2, self.image_channels)
-        };
+        let halved = encoder_input(image, self.size, self.image_channels, self.reduction);
         let columns = self.out.columns();
         let v = with_workspace(
             &self.workspace,
@@ -344,18 +335,4 @@ impl Decoder {
         recorder.product(&self.out, normalized, &output, side * side, same(side), Output::Shuffle)?;
         Ok(Workspace { capacity, input, output, output_host, program: recorder.finish() })
     }
-}
-
-/// x (2 · side, 2 · side, channels) to (side, side, 4 · channels), in PyTorch's order (channel-major).
-fn pixel_unshuffle(x: &[f32], side: usize, channels: usize) -> Vec<f32> {
-    let mut y = Vec::with_capacity(x.len());
-    for position in 0..side * side {
-        let (row, column) = (position / side * 2, position % side * 2);
-        for channel in 0..channels {
-            for pixel in 0..4 {
-                y.push(x[((row + pixel / 2) * 2 * side + column + pixel % 2) * channels + channel]);
-            }
-        }
-    }
-    y
 }
