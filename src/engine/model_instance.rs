@@ -15,7 +15,7 @@ use super::recovery::{InstanceId, RecoveringBackend};
 use super::request::ClientGroup;
 use super::scheduler::Scheduler;
 use super::scheduler_state::InFlightImage;
-use super::step_share::select;
+use super::step_share::StepShare;
 use super::tokenize::{TokenizeRequest, tokenize};
 use crate::model::Tokenization;
 
@@ -104,9 +104,9 @@ impl<B: Backend> ModelInstance<B> {
         Ok(())
     }
 
-    /// Takes one step of up to `share` images of each client, `most` in all. Finished images leave the batch.
-    pub fn step(&mut self, share: usize, most: usize) -> Result<Vec<PublishedStep>, Fault> {
-        let selected = select(&mut self.slots, share, most);
+    /// Takes one step of the images that `share` selects, at most `most`. Finished images leave the batch.
+    pub fn step(&mut self, share: &StepShare, most: usize) -> Result<Vec<PublishedStep>, Fault> {
+        let selected = share.select(&mut self.slots, most);
         let slots = &mut self.slots[..selected];
         let (config, max_images) = (&self.model.config, &mut self.max_images);
         let sampled = self.backend.run(|backend| step_batch(backend, slots, config, max_images))?;

@@ -16,7 +16,7 @@ use super::options::Batching;
 use super::publisher::{Message, Publisher};
 use super::recovery::{INTERRUPTED, InstanceId, NOT_LOADED};
 use super::scheduler::Scheduler;
-use super::step_share::share;
+use super::step_share::StepShare;
 use super::supervision::{IDLE_ROUND, ThreadStatus};
 use super::tokenize::TokenizeRequest;
 
@@ -67,7 +67,7 @@ impl<L: Loader> Worker<L> {
             }
             let share = self.share();
             for model in 0..self.instances.len() {
-                self.step(model, share);
+                self.step(model, &share);
             }
         }
     }
@@ -91,15 +91,19 @@ impl<L: Loader> Worker<L> {
         Some(tokenize_request)
     }
 
-    /// The number of images of each client that take the next step of their model. A graphics processor takes a step of many
-    /// images about as fast as one of few.
-    fn share(&self) -> usize {
+    /// How the next step of each model is divided between the clients. A graphics processor takes a step of many images about as
+    /// fast as one of few.
+    fn share(&self) -> StepShare {
         let is_shared = self.device == "cpu" && self.scheduler.options.batching == Batching::Continuous;
-        if is_shared { share(self.instances.iter().flat_map(ModelInstance::clients)) } else { usize::MAX }
+        if is_shared {
+            StepShare::divided(self.instances.iter().flat_map(ModelInstance::clients))
+        } else {
+            StepShare::undivided()
+        }
     }
 
-    /// One step of a model's batch, with up to `share` images of each client, if it has images.
-    fn step(&mut self, model: usize, share: usize) {
+    /// One step of a model's batch, if it has images.
+    fn step(&mut self, model: usize, share: &StepShare) {
         let instance = &mut self.instances[model];
         if instance.batch_len() == 0 {
             return;

@@ -170,11 +170,16 @@ async fn on_a_processor_a_share_is_that_of_the_client_with_the_fewest_images() {
     for id in jobs {
         assert_eq!(final_status(&engine, id).await, Status::Completed);
     }
-    // Beside the single image two of each; without it five of each.
+    // Beside the single image two of the others together; without it five of each.
     let batches = script.batches();
     let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
     assert_eq!(batches[0].len(), 1);
-    assert!(sizes.contains(&5) && sizes.contains(&10), "{sizes:?}");
+    let with_single = batches.iter().filter(|batch| batch.iter().any(|image| image.0 == 9));
+    // The worker may have been in its second step when the others came.
+    assert!(with_single.filter(|batch| batch.len() == 3).count() >= STEPS - 2, "{sizes:?}");
+    assert!(sizes.contains(&10), "{sizes:?}");
+    // Both of the others advance beside it.
+    assert!([1, 2].iter().all(|seed| batches[..STEPS].iter().flatten().any(|image| image.0 == *seed)));
 }
 
 #[tokio::test]

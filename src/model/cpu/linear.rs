@@ -1,83 +1,55 @@
-//! Linear layers and matrix products.
+//! The linear layers of the transformer, in the precision that the user chose.
 
-use candle_core::{Error, Result};
+use candle_core::Result;
 use candle_nn::VarBuilder;
-use rten_gemm::{BiasVector, GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
-use rten_tensor::NdTensorView;
+use rten_gemm::GemmExecutor;
 
-use crate::model::weights::load_values;
+use super::bf16::{Avx512Bf16, Bf16Linear};
+use super::linear::Linear;
 
-/// A linear layer y = x W + b, with W packed for this CPU.
-pub(super) struct Linear {
-    weights: PackedBMatrix<f32>,
-    bias: Vec<f32>,
-    inputs: usize,
-    pub outputs: usize,
+/// How the transformer's layers compute their products.
+#[derive(Debug, Clone, Copy)]
+pub enum Arithmetic {
+    F32,
+    /// Products of bf16, sums in f32.
+    Bf16(Avx512Bf16),
 }
 
-impl Linear {
+/// A linear layer y = x W + b.
+pub(super) enum BlockLinear {
+    F32(Linear),
+    Bf16(Bf16Linear),
+}
+
+impl BlockLinear {
     /// Loads the weights of a `candle_nn::linear` of these sizes.
-    pub fn new(gemm: &GemmExecutor, inputs: usize, outputs: usize, vb: &VarBuilder) -> Result<Self> {
-        let weights = load_values(vb, (outputs, inputs), "weight")?;
-        let weights = NdTensorView::from_data([outputs, inputs], weights.as_slice());
-        let weights = gemm.prepack_b(weights.transposed());
-        Ok(Self { weights, bias: load_values(vb, outputs, "bias")?, inputs, outputs })
+    pub fn new(
+        arithmetic: Arithmetic,
+        gemm: &GemmExecutor,
+        inputs: usize,
+        outputs: usize,
+        vb: &VarBuilder,
+    ) -> Result<Self> {
+        Ok(match arithmetic {
+            Arithmetic::F32 => Self::F32(Linear::new(gemm, inputs, outputs, vb)?),
+            Arithmetic::Bf16(instructions) => Self::Bf16(Bf16Linear::new(instructions, inputs, outputs, vb)?),
+        })
     }
 
-    /// Makes a layer from weights (inputs, outputs) and a bias (outputs).
-    pub fn from_rows(gemm: &GemmExecutor, weights: &[f32], bias: Vec<f32>) -> Self {
-        let (outputs, inputs) = (bias.len(), weights.len() / bias.len());
-        let weights = gemm.prepack_b(NdTensorView::from_data([inputs, outputs], weights));
-        Self { weights, bias, inputs, outputs }
-    }
-
-    /// The bias, for callers of [`Self::add_to`].
-    pub fn bias(&self) -> &[f32] {
-        &self.bias
-    }
-
-    /// x (m, inputs) to y (m, outputs).
-    pub fn forward(&self, gemm: &GemmExecutor, x: &[f32], y: &mut [f32]) -> Result<()> {
-        let bias = Some(BiasVector::Row(&self.bias));
-        self.multiply(gemm, x, y, GemmOptions { bias, ..Default::default() })
-    }
-
-    /// Adds x W, without the bias, to y: x (m, inputs), y (m, outputs).
-    pub fn add_to(&self, gemm: &GemmExecutor, x: &[f32], y: &mut [f32]) -> Result<()> {
-        self.multiply(gemm, x, y, GemmOptions { beta: 1.0, ..Default::default() })
-    }
-
-    fn multiply(
+    /// x (m, inputs) to y (m, outputs). `rounded` is a reusable buffer.
+    pub fn forward(
         &self,
         gemm: &GemmExecutor,
         x: &[f32],
         y: &mut [f32],
-        options: GemmOptions<f32, f32, f32>,
+        rounded: &mut Vec<u32>,
     ) -> Result<()> {
-        let x = NdTensorView::from_data([x.len() / self.inputs, self.inputs], x);
-        gemm.gemm(y, GemmInputA::Unpacked(x), GemmInputB::Packed(&self.weights), options).map_err(Error::wrap)
+        match self {
+            Self::F32(layer) => layer.forward(gemm, x, y),
+            Self::Bf16(layer) => {
+                layer.forward(x, y, rounded);
+                Ok(())
+            }
+        }
     }
-}
-
-/// A view of the matrix (rows, columns) whose rows begin `stride` numbers apart.
-pub(super) fn matrix_view(
-    data: &[f32],
-    rows: usize,
-    columns: usize,
-    stride: usize,
-) -> Result<NdTensorView<'_, f32, 2>> {
-    NdTensorView::from_data_with_strides([rows, columns], &data[..(rows - 1) * stride + columns], [stride, 1])
-        .map_err(Error::wrap)
-}
-
-/// out = alpha · a b: a (m, k), b (k, n), out (m, n).
-pub(super) fn matmul(
-    gemm: &GemmExecutor,
-    a: NdTensorView<f32, 2>,
-    b: NdTensorView<f32, 2>,
-    alpha: f32,
-    out: &mut [f32],
-) -> Result<()> {
-    let options = GemmOptions { alpha, ..Default::default() };
-    gemm.gemm(out, GemmInputA::Unpacked(a), GemmInputB::Unpacked(b), options).map_err(Error::wrap)
 }
