@@ -391,7 +391,7 @@ fn a_port_in_use_is_said_before_the_model_is_loaded() {
 #[test]
 fn every_flag_has_an_environment_variable_and_a_sentence() {
     let folder = TestFolder::new();
-    for command in ["serve", "work", "health", "generate", "caption", "tokenize", "info"] {
+    for command in ["serve", "work", "health", "generate", "caption", "tokenize", "info", "pull"] {
         let help = folder.succeed(&[command, "--help"]);
         // A flag begins a line near its start; its sentence and its variable follow, wrapped.
         let mut flags: Vec<String> = Vec::new();

@@ -86,7 +86,8 @@ fn without_variable(command: Command, id: &str) -> Command {
 /// A variable with its value, unless that could be a secret.
 fn shown(name: &str, value: &str) -> String {
     let is_secret = ["KEY", "SECRET", "TOKEN", "PASS"].iter().any(|word| name.contains(word));
-    if is_secret { name.to_owned() } else { format!("{name}={}", Escaped(value)) }
+    let is_address_of_user = value.contains("://") && value.contains('@');
+    if is_secret || is_address_of_user { name.to_owned() } else { format!("{name}={}", Escaped(value)) }
 }
 
 /// A setting of a like name, as a question.

@@ -16,6 +16,7 @@ mod interpolate;
 mod mcp;
 mod models;
 mod output;
+mod pull;
 mod queue;
 mod redraw;
 mod sampling_arguments;
@@ -24,6 +25,7 @@ mod source;
 mod starting;
 mod store;
 mod tokenize;
+mod weights;
 mod work;
 
 use std::ffi::OsString;
@@ -79,6 +81,8 @@ enum Command {
     Devices(devices::Devices),
     /// Offer the models as tools to an assistant, on standard input and output (Model Context Protocol).
     Mcp(mcp::Mcp),
+    /// Download a model from its address on a server, and print the path of its folder.
+    Pull(pull::Pull),
     /// Look after the store of a server: back it up.
     Store(store::Store),
     /// Describe the models and their device, or print the parameters of a picture.
@@ -131,6 +135,7 @@ pub fn run() -> anyhow::Result<()> {
         Some(Command::Bench(command)) => command.run(),
         Some(Command::Devices(command)) => command.run(),
         Some(Command::Mcp(command)) => command.run(),
+        Some(Command::Pull(command)) => command.run(),
         Some(Command::Store(command)) => command.run(),
         Some(Command::Info(command)) => command.run(),
         None => Ok(()),

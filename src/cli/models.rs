@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use rdpm::model::{
     ComputeDevice, Config, Model, ModelError, ModelFolder, Precision, PrecisionSetting, discover_models,
     open_device,
 };
 use serde::Serialize;
+
+use super::weights::Weights;
 
 /// The default model where none is named. Fixed, so that adding models doesn't change the default.
 const DEFAULT: &str = "fashion-mnist";
@@ -17,9 +19,14 @@ const DEFAULT: &str = "fashion-mnist";
 /// The models, and their device.
 #[derive(Debug, Clone, Args, Serialize)]
 pub struct ModelArguments {
-    /// Folder of a model (config.json, model.safetensors), or of several such folders.
-    #[arg(long, env = "RDPM_WEIGHTS", default_value = "weights", value_name = "FOLDER")]
-    pub weights: PathBuf,
+    /// Folder of a model (config.json, model.safetensors), or of several such folders. Or the address of a model on a server, which
+    /// is pulled first: see `rdpm pull`.
+    #[arg(long, env = "RDPM_WEIGHTS", default_value = "weights", value_name = "FOLDER-OR-URL", hide_env_values = true,
+        value_parser = PathBufValueParser::new().map(Weights::from))]
+    pub weights: Weights,
+    /// Folder in which models are kept that were pulled. If omitted, rdpm in $XDG_CACHE_HOME or in ~/.cache.
+    #[arg(long, env = "RDPM_CACHE", value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
     /// Models to use: names, separated by commas. The first is the default; commands other than `serve` and `info` use
     /// only that one. If omitted, all models are used: fashion-mnist first, the others by the names of their folders.
     #[arg(long, env = "RDPM_MODEL", value_name = "NAMES", value_delimiter = ',')]
@@ -45,11 +52,11 @@ pub struct Chosen<T> {
 }
 
 impl ModelArguments {
-    /// Finds the models.
+    /// Finds the models, of which one with an address is pulled.
     ///
     /// Fails where a named model is missing or unusable, and where there is none.
     pub fn choose(&self) -> anyhow::Result<Chosen<Config>> {
-        let mut found = discover_models(&self.weights)?;
+        let mut found = discover_models(&self.weights.folder(self.cache.as_deref())?)?;
         let named = self.names().next().is_some();
         if named {
             found = self.named(found)?;
@@ -143,7 +150,7 @@ impl ModelArguments {
         names.sort();
         let there = if names.is_empty() { "none".into() } else { names.join(", ") };
         let reason = format!("{what} in this folder; there: {there}");
-        ModelError::Config { path: self.weights.clone(), reason }.into()
+        ModelError::Config { path: self.weights.to_string().into(), reason }.into()
     }
 }
 

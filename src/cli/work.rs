@@ -11,7 +11,7 @@ use super::models::ModelArguments;
 use super::queue::QueueArguments;
 use super::serve::log::LogArguments;
 use super::serve::settings::EngineArguments;
-use super::serve::{ServerFailed, passed, stop_signal, supervisor};
+use super::serve::{ServerFailed, passed, start_error, stop_signal, supervisor};
 use super::starting::{devices, for_queue, log_skipped, start_engine};
 
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ impl Work {
             Ok::<_, anyhow::Error>(engine)
         });
         let engine = tokio::select! {
-            started = started => Arc::new(started??),
+            started = started => Arc::new(started?.map_err(start_error)?),
             () = passed(limit) => {
                 let seconds = limit.unwrap_or_default().as_secs();
                 return Err(ServerFailed(format!("the models were not loaded within {seconds} s (--load-timeout)")).into());

@@ -43,8 +43,9 @@ impl LogArguments {
     }
 
     fn filter(&self) -> anyhow::Result<EnvFilter> {
-        // The crate of the Model Context Protocol logs each message; the access log has what is needed of it.
-        EnvFilter::try_new(format!("rmcp=error,{}", self.log))
+        // The crate of the Model Context Protocol logs each message; the access log has what is needed of it. That of HTTP requests
+        // can log their headers, which may contain a password, so the user's filter does not change its level.
+        EnvFilter::try_new(format!("rmcp=error,{},ureq_proto=off,ureq_proto::util=off", self.log))
             .with_context(|| format!("log filter {:?}", self.log))
     }
 

@@ -32,6 +32,7 @@ use self::webhook_settings::WebhookArguments;
 use super::escape::Escaped;
 use super::models::{Chosen, ModelArguments};
 use super::output::{note, print};
+use super::pull::Unreachable;
 use super::queue::QueueArguments;
 use super::starting::{describe_models, devices, for_queue, log_skipped, start_engine};
 
@@ -39,6 +40,11 @@ use super::starting::{describe_models, devices, for_queue, log_skipped, start_en
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ServerFailed(pub(super) String);
+
+/// The error of starting with models: a failure that a restart may heal, if the server of a model can't be reached.
+pub(super) fn start_error(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Unreachable>() { ServerFailed(format!("{error:#}")).into() } else { error }
+}
 
 /// How long the store may write what waits at the end.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -178,7 +184,7 @@ impl Serve {
         let is_gateway = queue.is_some();
         let started = tokio::task::spawn_blocking(move || self.start(is_gateway));
         let (engine, chosen, store) = tokio::select! {
-            started = started => started??,
+            started = started => started?.map_err(start_error)?,
             () = passed(limit) => {
                 let seconds = limit.unwrap_or_default().as_secs();
                 return Err(ServerFailed(format!("the models were not loaded within {seconds} s (--load-timeout)")).into());
