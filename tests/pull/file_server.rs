@@ -63,7 +63,18 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     /// The value that the header `Authorization` must have.
     authorization: Mutex<Option<String>>,
-    has_no_tags: Mutex<bool>,
+    tags: Mutex<Tags>,
+}
+
+/// How a server identifies versions of files.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Tags {
+    #[default]
+    Strong,
+    /// Entity tags that don't promise the same bytes.
+    Weak,
+    Dates,
+    None,
 }
 
 pub struct FileServer {
@@ -141,9 +152,8 @@ impl FileServer {
         *self.shared.authorization.lock() = Some(authorization.to_owned());
     }
 
-    /// Sends no entity tags and no dates.
-    pub fn without_tags(&self) {
-        *self.shared.has_no_tags.lock() = true;
+    pub fn identify_by(&self, tags: Tags) {
+        *self.shared.tags.lock() = tags;
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -232,11 +242,14 @@ fn respond(shared: &Shared, request: &mut Received) -> Answer {
     let Some(content) = shared.files.lock().get(&request.path).cloned() else {
         return of_status(404);
     };
-    let tag = format!("\"{}\"", &hash(&content)[..8]);
+    let (name, tag) = match *shared.tags.lock() {
+        Tags::Strong => (header::ETAG, format!("\"{}\"", &hash(&content)[..8])),
+        Tags::Weak => (header::ETAG, format!("W/\"{}\"", &hash(&content)[..8])),
+        Tags::Dates => (header::LAST_MODIFIED, "Sat, 28 Nov 2026 05:08:24 GMT".to_owned()),
+        Tags::None => (header::SERVER, "test".to_owned()),
+    };
     let mut headers = vec![(header::CONTENT_TYPE, "application/octet-stream".to_owned())];
-    if !*shared.has_no_tags.lock() {
-        headers.push((header::ETAG, tag.clone()));
-    }
+    headers.push((name, tag.clone()));
     let start: Option<usize> = request.range.as_ref().map(|range| {
         range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')).unwrap().parse().unwrap()
     });

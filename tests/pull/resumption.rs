@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::file_server::{Fault, Received};
+use crate::file_server::{Fault, Received, Tags};
 use crate::system::{LIST, MODEL, SMALL, System, fixture, shipped};
 
 /// The requests of the model's large file.
@@ -153,15 +153,30 @@ fn server_without_ranges_sends_the_whole_file() {
 }
 
 #[test]
-fn server_without_tags_is_not_asked_for_a_rest() {
+fn server_without_strong_tags_and_dates_is_not_asked_for_a_rest() {
+    for tags in [Tags::None, Tags::Weak] {
+        let system = System::new();
+        system.server.identify_by(tags);
+        interrupt(&system, 60_000);
+        let folder = system.pull(&system.url());
+        assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), content());
+        let received = system.server.received();
+        let [request] = of_model(&received)[..] else { panic!("{received:?}") };
+        assert_eq!((request.range.as_ref(), request.status), (None, 200), "{tags:?}");
+    }
+}
+
+#[test]
+fn dates_identify_versions_too() {
     let system = System::new();
-    system.server.without_tags();
+    system.server.identify_by(Tags::Dates);
     interrupt(&system, 60_000);
     let folder = system.pull(&system.url());
     assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), content());
     let received = system.server.received();
     let [request] = of_model(&received)[..] else { panic!("{received:?}") };
-    assert_eq!((request.range.as_ref(), request.status), (None, 200));
+    assert_eq!((request.range.as_deref(), request.status), (Some("bytes=60000-"), 206));
+    assert_eq!(request.if_range.as_deref(), Some("Sat, 28 Nov 2026 05:08:24 GMT"));
 }
 
 #[test]
