@@ -23,7 +23,7 @@ use super::report::progress;
 /// The pauses before further attempts.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_millis(1000), Duration::from_millis(2000)];
-/// After so many new bytes the attempts are counted anew.
+/// If so many new bytes have arrived in all attempts, they are counted anew.
 const PROGRESS: u64 = 1024 * 1024;
 /// Bytes of a validator at most.
 const MAX_VALIDATOR: usize = 1024;
@@ -107,12 +107,9 @@ impl<'a> Download<'a> {
     fn complete(&self) -> anyhow::Result<FileHash> {
         loop {
             let before = self.arrived();
-            let is_more = || self.arrived() >= before + PROGRESS;
-            match with_retries(|| if is_more() { Ok(None) } else { self.attempt().map(Some) }) {
-                Ok(Some(hash)) => return Ok(hash),
-                Ok(None) => {}
-                Err(error) if error.is::<Unreachable>() && is_more() => {}
-                Err(error) => return Err(error),
+            match with_retries(|| self.attempt()) {
+                Err(error) if error.is::<Unreachable>() && self.arrived() >= before + PROGRESS => {}
+                ended => return ended,
             }
         }
     }
