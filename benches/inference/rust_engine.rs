@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use candle_core::{Device, Tensor};
 use image::DynamicImage;
-use rdpm::model::{Model, Precision, SamplerState, SamplingSettings, random};
+use rdpm::model::{Condition, Model, Precision, SamplerState, SamplingSettings, random};
 use serde::Deserialize;
 
 use crate::engine_process::{MatmulRate, Measurement};
@@ -126,13 +126,14 @@ fn matmul_rate(size: usize) -> anyhow::Result<MatmulRate> {
     Ok(MatmulRate { operations_per_second: 2.0 * (size as f64).powi(3) / best })
 }
 
-/// Writes the inputs of the Python engines: eps (b, n, c), uniforms (T, b, n, V), labels (b) and pictures (b, channels,
-/// size, size) in −1..1. The Rust engines generate the same.
+/// Writes the inputs of the Python engines: eps (b, n, c), uniforms (T, b, n, V), labels (b), for a model that knows words also
+/// styles (b) and words (b, most words; padded by their number in the vocabulary), and pictures (b, channels, size, size) in
+/// −1..1. The Rust engines generate the same.
 pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<()> {
     let config = model.config();
     let (n, c, codes) = (config.positions(), config.latent.channels, config.trajectory.codes);
     let (size, channels) = (config.image.size, config.image.channels);
-    let (mut eps, mut uniforms, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut eps, mut uniforms) = (Vec::new(), Vec::new());
     for image in 0..batch {
         let mut generator = random::generator(image as u64, 0);
         eps.extend(random::standard_normal(&mut generator, n * c));
@@ -141,18 +142,34 @@ pub fn write_inputs(model: &Model, batch: usize, path: &Path) -> anyhow::Result<
             random::fill_uniform(&mut generator, position);
         }
         uniforms.push(Tensor::from_vec(image_uniforms, (config.steps(), n, codes), &Device::Cpu)?);
-        labels.push(class(model, image) as i64);
     }
     let states = (0..batch).map(|image| start(model, image)).collect::<anyhow::Result<Vec<_>>>()?;
     let pictures = model.images(&states.iter().collect::<Vec<_>>())?;
     let bytes: Vec<f32> = pictures.iter().flat_map(DynamicImage::as_bytes).map(|&b| f32::from(b)).collect();
     let pictures = Tensor::from_vec(bytes, (batch, size, size, channels), &Device::Cpu)?;
-    let tensors = HashMap::from([
+    let conditions: Vec<&Condition> = states.iter().map(|state| state.settings().condition()).collect();
+    let indices = |index: &dyn Fn(&Condition) -> u32| -> Vec<i64> {
+        conditions.iter().map(|condition| i64::from(index(condition))).collect()
+    };
+    let labels = indices(&|condition| condition.class);
+    let mut tensors = HashMap::from([
         ("eps", Tensor::from_vec(eps, (batch, n, c), &Device::Cpu)?),
         ("uniforms", Tensor::stack(&uniforms, 1)?),
         ("labels", Tensor::from_vec(labels, batch, &Device::Cpu)?),
         ("pictures", (pictures.permute((0, 3, 1, 2))?.contiguous()? / 127.5)?.affine(1.0, -1.0)?),
     ]);
+    if config.has_words() {
+        let styles = indices(&|condition| condition.style);
+        let (most, padding) =
+            (conditions.iter().map(|condition| condition.words.len()).max(), config.vocabulary.words().len());
+        let most = most.unwrap_or(0).max(1);
+        let word =
+            |at: usize| indices(&|condition| condition.words.get(at).copied().unwrap_or(padding as u32));
+        let words: Vec<i64> = (0..most).flat_map(word).collect();
+        tensors.insert("styles", Tensor::from_vec(styles, batch, &Device::Cpu)?);
+        let words = Tensor::from_vec(words, (most, batch), &Device::Cpu)?;
+        tensors.insert("words", words.t()?.contiguous()?);
+    }
     candle_core::safetensors::save(&tensors, path)?;
     Ok(())
 }

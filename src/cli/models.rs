@@ -36,7 +36,7 @@ pub struct ModelArguments {
     /// separated by commas, as in gpu:0,gpu:1. `rdpm devices` lists them.
     #[arg(long, env = "RDPM_DEVICE", default_value = "auto")]
     pub device: String,
-    /// Number format of the transformer. bf16 is faster on a processor with AVX512-BF16 and on a GPU, f16 on a GPU; both draw
+    /// Number format of the networks. bf16 is faster on a processor with AMX or AVX512-BF16 and on a GPU, f16 on a GPU; both draw
     /// a few codes differently. auto is the fastest of a CPU whose probabilities are nearly those of f32, and f32 on a GPU.
     #[arg(long, env = "RDPM_PRECISION", default_value = "f32", value_name = "NUMBERS",
         value_parser = PossibleValuesParser::new(["f32", "bf16", "f16", "auto"]).try_map(|name| PrecisionSetting::from_name(&name).ok_or("unknown")))]

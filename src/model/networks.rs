@@ -60,7 +60,7 @@ impl Networks {
     pub fn cpu(config: &Config, schedule: &Schedule, arithmetic: Arithmetic, vb: VarBuilder) -> Result<Self> {
         Ok(Self::Cpu(Box::new(CpuNetworks {
             encoder: cpu::Encoder::new(config, vb.clone())?,
-            decoder: cpu::Decoder::new(config, vb.clone())?,
+            decoder: cpu::Decoder::new(config, arithmetic, vb.clone())?,
             denoiser: cpu::Denoiser::new(config, schedule, arithmetic, vb.pp("denoiser"))?,
             logits: Mutex::default(),
             codes: config.trajectory.codes,

@@ -1,23 +1,25 @@
-//! Number formats of the transformer.
+//! Number formats of the networks.
 
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::cpu::{Arithmetic, Avx512Bf16};
+use super::cpu::{Arithmetic, Bf16Instructions};
 use super::device::ComputeDevice;
 use super::error::ModelError;
 
-/// The number format in which the transformer multiplies. Sums on a CPU, sampling and the tokenizer use f32.
+/// The number format in which the transformer and, on a CPU, the decoder multiply. Sums on a CPU, sampling and the encoder use
+/// f32.
 ///
-/// The same request gives the same tokens in the same precision. Between precisions, tokens may differ where codes are nearly
-/// equally probable, and then all later ones of that image.
+/// The same request gives the same tokens in the same precision on the same kind of device. Between precisions, and in bf16
+/// between a processor with AMX and one without, tokens may differ where codes are nearly equally probable, and then all later
+/// ones of that image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Gives the same tokens on a GPU and a CPU, except for near ties.
     #[default]
     F32,
-    /// 8 bits of precision; faster on a GPU with tensor cores, and on a CPU with AVX512-BF16.
+    /// 8 bits of precision; faster on a GPU with tensor cores, and on a CPU with AMX or AVX512-BF16.
     Bf16,
     /// 11 bits of precision and values up to 65,504; on a GPU only.
     F16,
@@ -45,17 +47,17 @@ impl Precision {
             ComputeDevice::Gpu(_) => vec![Self::F32],
             ComputeDevice::Candle(Device::Cpu) => [Self::F32, Self::Bf16]
                 .into_iter()
-                .filter(|precision| precision.arithmetic(Avx512Bf16::detect()).is_ok())
+                .filter(|precision| precision.arithmetic(Bf16Instructions::detect()).is_ok())
                 .collect(),
             ComputeDevice::Candle(_) => vec![Self::F32, Self::Bf16, Self::F16],
         }
     }
 
-    /// How a CPU, with AVX512-BF16 or without, computes in this precision.
+    /// How a CPU, with instructions for bf16 or without, computes in this precision.
     ///
     /// # Errors
     /// [`ModelError::Precision`] if it can't.
-    pub(super) fn arithmetic(self, bf16: Option<Avx512Bf16>) -> Result<Arithmetic, ModelError> {
+    pub(super) fn arithmetic(self, bf16: Option<Bf16Instructions>) -> Result<Arithmetic, ModelError> {
         let error = |reason| Err(ModelError::Precision { requested: self.name(), reason });
         match (self, bf16) {
             (Self::F32, _) => Ok(Arithmetic::F32),
@@ -101,6 +103,6 @@ mod tests {
             Err("precision bf16: this processor has no AVX512-BF16; use f32 or auto".into())
         );
         let f16 = "precision f16: it is available on a GPU only; use f32 or auto".to_owned();
-        assert_eq!(text(Precision::F16, Avx512Bf16::detect()), Err(f16));
+        assert_eq!(text(Precision::F16, Bf16Instructions::detect()), Err(f16));
     }
 }

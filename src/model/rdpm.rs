@@ -10,7 +10,7 @@ use image::DynamicImage;
 use super::captioner::{Caption, Captioner};
 use super::condition::Condition;
 use super::config::Config;
-use super::cpu::Avx512Bf16;
+use super::cpu::Bf16Instructions;
 use super::device::ComputeDevice;
 use super::error::ModelError;
 use super::given::Given;
@@ -101,7 +101,7 @@ impl Model {
         let device = device.into();
         match &device {
             ComputeDevice::Candle(Device::Cpu) => {
-                let arithmetic = precision.arithmetic(Avx512Bf16::detect())?;
+                let arithmetic = precision.arithmetic(Bf16Instructions::detect())?;
                 Self::load_with(folder, device, &Device::Cpu, precision, |config, schedule, vb| {
                     Networks::cpu(config, schedule, arithmetic, vb)
                 })

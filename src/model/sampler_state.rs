@@ -258,14 +258,14 @@ impl SamplerState {
         random::skip_uniform(&mut generator, first * codes);
         let mut alternatives = Alternatives::default();
         // Where the code is given, any uniform serves.
-        let mut uniforms = vec![0.5; codes];
+        let (mut uniforms, mut weights) = (vec![0.5; codes], Vec::with_capacity(codes));
         let mut sample = |(position, logits): (usize, &mut [f32])| {
             let given = given.and_then(|given| given[position]);
             match given {
                 Some(_) => random::skip_uniform(&mut generator, codes),
                 None => random::fill_uniform(&mut generator, &mut uniforms),
             }
-            let mut sampled = sample_code(logits, &self.settings, &uniforms);
+            let mut sampled = sample_code(logits, &self.settings, &uniforms, &mut weights);
             if let Some(code) = given {
                 sampled.code = code;
                 sampled.probability = sampled.probability_of(logits[code as usize]);

@@ -12,8 +12,8 @@ use super::precision::Precision;
 use super::vocabulary::VOCABULARY_FILE;
 use super::weights::WEIGHTS_FILE;
 
-/// Increase it with each change of the program after which the same request gives another picture.
-const RENDERER_REVISION: u32 = 1;
+/// Increase it with each change of the program after which the same request may give another picture.
+const RENDERER_REVISION: u32 = 2;
 /// Passes through the denoiser for each step with guidance.
 const PASSES: u32 = 2;
 /// Hexadecimal digits of a version are twice as many.
@@ -27,7 +27,7 @@ const PIECE: usize = 1 << 20;
 /// [`ModelError::Read`].
 pub(super) fn version(folder: &Path, precision: Precision) -> Result<String, ModelError> {
     let mut hash = Sha256::new();
-    hash.update(format!("renderer {RENDERER_REVISION}, {} passes, {}\n", PASSES, precision.name()));
+    hash.update(format!("renderer {RENDERER_REVISION}, {PASSES} passes, {}\n", precision.name()));
     for name in [CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE] {
         hash_file(&mut hash, folder, name)?;
     }

@@ -91,7 +91,7 @@ fn sampling_gives_pytorchs_tokens_and_pixels() {
             let start = ((t - 1) * settings.len() + i) * n * codes;
             let uniforms = uniforms[start..start + n * codes].chunks_exact(codes);
             let tokens: Vec<u32> = pairs(logits.chunks_exact_mut(codes), uniforms)
-                .map(|(logits, uniforms)| sample_code(logits, &settings[i], uniforms).code)
+                .map(|(logits, uniforms)| sample_code(logits, &settings[i], uniforms, &mut Vec::new()).code)
                 .collect();
             let start = (i * steps + t - 1) * n;
             assert_eq!(tokens, expected[start..start + n], "image {i}, step {t}");

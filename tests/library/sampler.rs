@@ -204,7 +204,7 @@ fn uniforms(sample: usize) -> [f32; 4] {
 fn frequencies(logits: &[f32], settings: &SamplingSettings, samples: usize) -> ([f64; 4], f32, [f32; 4]) {
     let (mut counts, mut reported, mut entropy) = ([0.0; 4], [0.0; 4], 0.0);
     for sample in 1..=samples {
-        let sampled = sample_code(&mut logits.to_vec(), settings, &uniforms(sample));
+        let sampled = sample_code(&mut logits.to_vec(), settings, &uniforms(sample), &mut Vec::new());
         counts[sampled.code as usize] += 1.0 / samples as f64;
         reported[sampled.code as usize] = sampled.probability;
         entropy = sampled.entropy;
@@ -244,7 +244,7 @@ fn temperatures_near_zero_take_the_most_probable_code() {
     let (logits, settings) = four_codes();
     let sample = |temperature: f64| {
         let settings = settings.clone().with_temperature(temperature).unwrap();
-        sample_code(&mut logits.clone(), &settings, &uniforms(0))
+        sample_code(&mut logits.clone(), &settings, &uniforms(0), &mut Vec::new())
     };
     let greedy = sample(0.0);
     for temperature in [f64::MIN_POSITIVE, 1e-175, 1e-46, 1e-40, 1e-31, 1e-29, 1e-20] {

@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from . import weights_folder
+from .conditions import Condition
 from .denoiser import Denoiser
 from .tokenizer import Tokenizer
 
@@ -34,7 +35,8 @@ ENGINES = ["eager", "compile", "bf16", "onnx", "onnx-int8"]
 
 
 class Step(nn.Module):
-    """One step with guidance: z_{t-1} (b, n, c), t and y (b,), uniforms (b, n, V) to C_t (b, n) and z_t."""
+    """One step with guidance: z_{t-1} (b, n, c), t (b,), uniforms (b, n, V) and classes (b,), for a model that knows
+    words also styles (b,) and words (b, l), to C_t (b, n) and z_t."""
 
     def __init__(self, config: dict, codebook: Tensor, denoiser: Denoiser) -> None:
         super().__init__()
@@ -45,15 +47,30 @@ class Step(nn.Module):
         self.guidance = config["sampling"]["guidance"]
         self.temperature = config["sampling"]["temperature"]
 
-    def forward(self, z: Tensor, t: Tensor, y: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        z: Tensor,
+        t: Tensor,
+        uniforms: Tensor,
+        label: Tensor,
+        style: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         # Both passes of the guidance in one batch, for speed.
-        null = torch.full_like(y, self.denoiser.null_class)
-        logits, unconditional = (
-            self.denoiser(torch.cat([z, z]), torch.cat([t, t]), torch.cat([y, null])).float().chunk(2)
-        )
+        denoiser = self.denoiser
+        y: Tensor | Condition = with_null(label, denoiser.null_class)
+        if style is not None and words is not None:
+            styles, all_words = with_null(style, denoiser.null_style), with_null(words, denoiser.padding_word)
+            y = Condition(with_null(label, denoiser.null_class), styles, all_words)
+        logits, unconditional = denoiser(torch.cat([z, z]), torch.cat([t, t]), y).float().chunk(2)
         logits = unconditional + self.guidance * (logits - unconditional)
         codes = (logits / self.temperature - torch.log(-torch.log(uniforms))).argmax(-1)
         return codes, z + self.codebook[codes]
+
+
+def with_null(indices: Tensor, null: int) -> Tensor:
+    """Indices (b, …), followed by as many that stand for nothing."""
+    return torch.cat([indices, torch.full_like(indices, null)])
 
 
 class Decode(nn.Module):
@@ -137,18 +154,20 @@ class BenchmarkEngine:
         with torch.inference_mode():
             self.inputs = {name: tensor.clone() for name, tensor in load_file(inputs).items()}
         self.steps = len(config["trajectory"]["schedule"]) - 1
-        eps, labels = self.inputs["eps"][:2], self.inputs["labels"][:2]
-        step = (eps, torch.ones_like(labels), labels, self.inputs["uniforms"][0, :2])
+        self.condition = [self.inputs[name] for name in ("labels", "styles", "words") if name in self.inputs]
+        eps, condition = self.inputs["eps"][:2], [part[:2] for part in self.condition]
+        step = (eps, torch.ones_like(condition[0]), self.inputs["uniforms"][0, :2], *condition)
         self.step = prepare(engine, Step(config, codebook, denoiser).eval(), step, threads)
         self.decode = prepare(engine, Decode(tokenizer).eval(), (eps,), threads)
         self.encode = prepare(engine, Encode(tokenizer).eval(), (self.inputs["pictures"][:2],), threads)
 
     def generate(self, batch: int) -> tuple[list[float], Tensor]:
         """Runs once. Returns the seconds for all steps, for decoding and for encoding, and the tokens (b, T, n)."""
-        labels, z = self.inputs["labels"][:batch], self.inputs["eps"][:batch]
+        condition, z = [part[:batch] for part in self.condition], self.inputs["eps"][:batch]
         times, tokens = [time.perf_counter()], []
         for t in range(1, self.steps + 1):
-            codes, z = self.step(z, torch.full_like(labels, t), labels, self.inputs["uniforms"][t - 1, :batch])
+            timestep = torch.full_like(condition[0], t)
+            codes, z = self.step(z, timestep, self.inputs["uniforms"][t - 1, :batch], *condition)
             tokens.append(codes)
         times.append(time.perf_counter())
         self.decode(z)

@@ -21,9 +21,9 @@ impl<T: Default> BufferPool<T> {
 }
 
 /// The first `len` numbers of a reusable buffer, which grows if necessary. Their values are unspecified.
-pub(super) fn scratch(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(super) fn scratch<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     if buffer.len() < len {
-        buffer.resize(len, 0.0);
+        buffer.resize(len, T::default());
     }
     &mut buffer[..len]
 }

@@ -5,18 +5,22 @@ use candle_nn::VarBuilder;
 use rten_gemm::GemmExecutor;
 
 use super::buffers::scratch;
-use super::linear::Linear;
+use super::linear::{Arithmetic, Linear};
 use crate::model::weights::load_values;
 
+/// Width and height of a kernel.
+const SIDE: usize = 3;
 /// Positions that a kernel covers.
-const TAPS: usize = 9;
+const TAPS: usize = SIDE * SIDE;
 /// Positions per matrix product: few enough for their im2col rows to stay in the cache.
 const TILE_POSITIONS: usize = 96;
 
 /// A 3 × 3 convolution with zero padding of 1.
 pub(super) struct Conv3 {
-    linear: Linear,
+    /// From the inputs that the kernel covers at a position, (9, inputs), to the outputs there.
+    kernel: Linear,
     inputs: usize,
+    outputs: usize,
     stride: usize,
 }
 
@@ -30,8 +34,18 @@ pub(super) enum OutputLayout {
     PixelMajor,
 }
 
+/// Reusable memory of a convolution.
+#[derive(Default)]
+pub(super) struct ConvBuffers {
+    columns: Vec<f32>,
+    /// The image in bf16.
+    rounded: Vec<u16>,
+    rounded_columns: Vec<u16>,
+}
+
 impl Conv3 {
     pub fn new(
+        arithmetic: Arithmetic,
         gemm: &GemmExecutor,
         inputs: usize,
         outputs: usize,
@@ -39,64 +53,96 @@ impl Conv3 {
         layout: OutputLayout,
         vb: &VarBuilder,
     ) -> Result<Self> {
-        let weights = load_values(vb, (outputs, inputs, 3, 3), "weight")?;
+        let weights = load_values(vb, (outputs, inputs, SIDE, SIDE), "weight")?;
         let bias = load_values(vb, outputs, "bias")?;
         // In PyTorch's order, channel c of pixel p is c · 4 + p.
         let source = |output: usize| match layout {
             OutputLayout::ChannelMajor => output,
             OutputLayout::PixelMajor => output % (outputs / 4) * 4 + output / (outputs / 4),
         };
-        let mut rows = vec![0.0; TAPS * inputs * outputs];
-        for tap in 0..TAPS {
-            for input in 0..inputs {
-                for output in 0..outputs {
-                    rows[(tap * inputs + input) * outputs + output] =
-                        weights[(source(output) * inputs + input) * TAPS + tap];
-                }
+        let mut rows = Vec::with_capacity(weights.len());
+        for output in 0..outputs {
+            let weights = &weights[source(output) * inputs * TAPS..][..inputs * TAPS];
+            for tap in 0..TAPS {
+                rows.extend((0..inputs).map(|input| weights[input * TAPS + tap]));
             }
         }
         let bias = (0..outputs).map(|output| bias[source(output)]).collect();
-        Ok(Self { linear: Linear::from_rows(gemm, &rows, bias), inputs, stride })
+        Ok(Self { kernel: Linear::from_values(arithmetic, gemm, &rows, bias), inputs, outputs, stride })
     }
 
-    /// An image x (size, size, inputs) to y (size / stride, size / stride, outputs), rounded up. `columns` is a reusable
-    /// buffer.
+    /// An image x (size, size, inputs) to y (size / stride, size / stride, outputs), rounded up.
     pub fn forward(
         &self,
         gemm: &GemmExecutor,
         x: &[f32],
         size: usize,
         y: &mut [f32],
-        columns: &mut Vec<f32>,
+        buffers: &mut ConvBuffers,
+    ) -> Result<()> {
+        match &self.kernel {
+            Linear::F32(kernel) => {
+                let width = TAPS * self.inputs;
+                self.for_each_tile(x, size, y, width, &mut buffers.columns, |columns, y| {
+                    kernel.forward(gemm, columns, y)
+                })
+            }
+            Linear::Bf16(kernel) => {
+                let rounded = scratch(&mut buffers.rounded, x.len());
+                kernel.round(x, rounded);
+                let width = kernel.row_stride();
+                self.for_each_tile(rounded, size, y, width, &mut buffers.rounded_columns, |columns, y| {
+                    kernel.forward_rounded(columns, y);
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    /// Calls `multiply` for each tile of positions, with the inputs that the kernel covers there, (positions, width), and the
+    /// tile of y, (positions, outputs).
+    fn for_each_tile<T: Copy + Default>(
+        &self,
+        x: &[T],
+        size: usize,
+        y: &mut [f32],
+        width: usize,
+        columns: &mut Vec<T>,
+        multiply: impl Fn(&[T], &mut [f32]) -> Result<()>,
     ) -> Result<()> {
         let out = size.div_ceil(self.stride);
-        let width = TAPS * self.inputs;
-        for (tile, y) in
-            y[..out * out * self.linear.outputs].chunks_mut(TILE_POSITIONS * self.linear.outputs).enumerate()
-        {
-            let rows = y.len() / self.linear.outputs;
-            let columns = scratch(columns, rows * width);
+        let tiles = y[..out * out * self.outputs].chunks_mut(TILE_POSITIONS * self.outputs);
+        for (tile, y) in tiles.enumerate() {
+            let columns = scratch(columns, y.len() / self.outputs * width);
             for (row, out_row) in columns.chunks_exact_mut(width).enumerate() {
                 let position = tile * TILE_POSITIONS + row;
                 self.im2col_row(x, size, position / out * self.stride, position % out * self.stride, out_row);
             }
-            self.linear.forward(gemm, columns, y)?;
+            multiply(columns, y)?;
         }
         Ok(())
     }
 
-    /// Copies the inputs that the kernel covers at a position to `out`, (9, inputs); zeros beyond the border.
-    fn im2col_row(&self, x: &[f32], size: usize, row: usize, column: usize, out: &mut [f32]) {
-        for (tap, out) in out.chunks_exact_mut(self.inputs).enumerate() {
-            // One more than the input's row and column, which may be −1.
-            let (row, column) = (row + tap / 3, column + tap % 3);
-            if (1..=size).contains(&row) && (1..=size).contains(&column) {
-                let start = ((row - 1) * size + column - 1) * self.inputs;
-                out.copy_from_slice(&x[start..start + self.inputs]);
-            } else {
-                out.fill(0.0);
+    /// Copies the inputs that the kernel covers at a position to `out`, (9, inputs); zeros beyond the border and after them.
+    fn im2col_row<T: Copy + Default>(&self, x: &[T], size: usize, row: usize, column: usize, out: &mut [T]) {
+        let width = SIDE * self.inputs;
+        let (covered, padding) = out.split_at_mut(SIDE * width);
+        for (kernel_row, out) in covered.chunks_exact_mut(width).enumerate() {
+            // One more than the image's row, which may be −1.
+            let row = row + kernel_row;
+            if !(1..=size).contains(&row) {
+                out.fill(T::default());
+                continue;
             }
+            // Of the columns from `column` − 1 to `column` + 1, those inside of the image.
+            let (first, end) = (column.saturating_sub(1), size.min(column + 2));
+            let (before, count) = ((first + 1 - column) * self.inputs, (end - first) * self.inputs);
+            out[..before].fill(T::default());
+            let start = ((row - 1) * size + first) * self.inputs;
+            out[before..][..count].copy_from_slice(&x[start..][..count]);
+            out[before + count..].fill(T::default());
         }
+        padding.fill(T::default());
     }
 }
 

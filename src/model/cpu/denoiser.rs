@@ -10,9 +10,10 @@ use rten_gemm::GemmExecutor;
 use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_vecmath::{Silu, Softmax};
 
-use super::block_linear::{Arithmetic, BlockLinear};
+use super::bf16::{self, AttentionBuffers};
 use super::buffers::{BufferPool, scratch};
-use super::linear::{Linear, matmul, matrix_view};
+use super::f32_linear::{F32Linear, matmul, matrix_view};
+use super::linear::{Arithmetic, Linear};
 use super::norm::layer_norm;
 use crate::model::condition::Condition;
 use crate::model::config::Config;
@@ -20,15 +21,21 @@ use crate::model::denoiser::{MODULATION_ROWS, NORM_EPS, input_scale, word_weight
 use crate::model::trajectory::Schedule;
 use crate::model::weights::load_values;
 
-/// The maximum of sequences that a thread processes together: two make matrix products efficient, and their activations
+/// The maximum of sequences that a thread processes together: these make matrix products efficient, and their activations
 /// still fit into its cache.
-const SEQUENCES_PER_THREAD: usize = 2;
+fn sequences_per_thread(arithmetic: Arithmetic) -> usize {
+    match arithmetic {
+        Arithmetic::F32 => 2,
+        // Products so fast that reading the weights takes most of their time.
+        Arithmetic::Bf16(_) => 4,
+    }
+}
 
 struct Block {
-    qkv: BlockLinear,
-    proj: BlockLinear,
-    up: BlockLinear,
-    down: BlockLinear,
+    qkv: Linear,
+    proj: Linear,
+    up: Linear,
+    down: Linear,
     /// This layer's addition to the shared modulation, (6d,).
     offset: Vec<f32>,
 }
@@ -43,8 +50,8 @@ struct WordsEmbedding {
     style: Vec<f32>,
     /// (words + 1, d); the last row is zero.
     word: Vec<f32>,
-    words_in: Linear,
-    words_out: Linear,
+    words_in: F32Linear,
+    words_out: F32Linear,
 }
 
 impl WordsEmbedding {
@@ -53,23 +60,26 @@ impl WordsEmbedding {
         Ok(Self {
             style: load_values(vb, (config.styles.len() + 1, width), "style.weight")?,
             word: load_values(vb, (config.vocabulary.words().len() + 1, width), "word.weight")?,
-            words_in: Linear::new(gemm, width, width, &vb.pp("words_in"))?,
-            words_out: Linear::new(gemm, width, width, &vb.pp("words_out"))?,
+            words_in: F32Linear::new(gemm, width, width, &vb.pp("words_in"))?,
+            words_out: F32Linear::new(gemm, width, width, &vb.pp("words_out"))?,
         })
     }
 
-    /// Adds the embedding of a condition's style and words to `sum`, (d,).
-    fn add_to(&self, gemm: &GemmExecutor, y: &Condition, sum: &mut [f32]) -> Result<()> {
-        let width = sum.len();
-        add(sum, &self.style[y.style as usize * width..][..width]);
-        let mut pooled = vec![0.0; width];
-        for &word in &*y.words {
-            add(&mut pooled, &self.word[word as usize * width..][..width]);
+    /// Adds the embedding of each condition's style and words to its row of `sums`, (m, d).
+    fn add_to(&self, gemm: &GemmExecutor, conditions: &[&Condition], sums: &mut [f32]) -> Result<()> {
+        let width = sums.len() / conditions.len();
+        let mut pooled = vec![0.0; sums.len()];
+        let rows = sums.chunks_exact_mut(width).zip(pooled.chunks_exact_mut(width));
+        for (y, (sum, pooled)) in conditions.iter().zip(rows) {
+            add(sum, &self.style[y.style as usize * width..][..width]);
+            for &word in &*y.words {
+                add(pooled, &self.word[word as usize * width..][..width]);
+            }
+            pooled.iter_mut().for_each(|x| *x *= word_weight(y));
         }
-        pooled.iter_mut().for_each(|x| *x *= word_weight(y));
-        let mut hidden = apply(gemm, &self.words_in, &pooled)?;
+        let mut hidden = self.words_in.apply(gemm, &pooled)?;
         Silu {}.map_mut(&mut hidden);
-        add(sum, &apply(gemm, &self.words_out, &hidden)?);
+        add(sums, &self.words_out.apply(gemm, &hidden)?);
         Ok(())
     }
 }
@@ -77,11 +87,12 @@ impl WordsEmbedding {
 /// The denoiser's transformer.
 pub struct Denoiser {
     gemm: GemmExecutor,
+    arithmetic: Arithmetic,
     width: usize,
     heads: usize,
     positions: usize,
     channels: usize,
-    input: Linear,
+    input: F32Linear,
     /// Position embedding plus input bias, (n, d).
     position: Vec<f32>,
     /// (T, d)
@@ -90,11 +101,11 @@ pub struct Denoiser {
     label: Vec<f32>,
     /// `None` if the model is told classes only.
     words: Option<WordsEmbedding>,
-    condition: Linear,
-    modulation: Linear,
-    last: Linear,
+    condition: F32Linear,
+    modulation: F32Linear,
+    last: F32Linear,
     blocks: Vec<Block>,
-    output: BlockLinear,
+    output: Linear,
     /// V.
     codes: usize,
     input_scale: Vec<f32>,
@@ -121,7 +132,8 @@ struct Buffers {
     /// (n, d / heads)
     head: Vec<f32>,
     /// A layer's input in bf16.
-    rounded: Vec<u32>,
+    rounded: Vec<u16>,
+    attention: AttentionBuffers,
 }
 
 impl Denoiser {
@@ -129,7 +141,7 @@ impl Denoiser {
         let gemm = GemmExecutor::new();
         let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len() + 1);
         let (n, c) = (config.positions(), config.latent.channels);
-        let linear = |inputs, outputs, name: &str| Linear::new(&gemm, inputs, outputs, &vb.pp(name));
+        let linear = |inputs, outputs, name: &str| F32Linear::new(&gemm, inputs, outputs, &vb.pp(name));
         let input = linear(c, width, "input")?;
         let mut position = load_values(&vb, (n, width), "position")?;
         for row in position.chunks_exact_mut(width) {
@@ -137,9 +149,8 @@ impl Denoiser {
         }
         let block = |number: usize| -> Result<Block> {
             let vb = vb.pp("blocks").pp(number);
-            let linear = |inputs, outputs, name: &str| {
-                BlockLinear::new(arithmetic, &gemm, inputs, outputs, &vb.pp(name))
-            };
+            let linear =
+                |inputs, outputs, name: &str| Linear::new(arithmetic, &gemm, inputs, outputs, &vb.pp(name));
             Ok(Block {
                 qkv: linear(width, 3 * width, "qkv")?,
                 proj: linear(width, width, "proj")?,
@@ -149,6 +160,7 @@ impl Denoiser {
             })
         };
         Ok(Self {
+            arithmetic,
             width,
             heads: config.denoiser.heads,
             positions: n,
@@ -162,7 +174,7 @@ impl Denoiser {
             modulation: linear(width, MODULATION_ROWS * width, "modulation")?,
             last: linear(width, 2 * width, "final")?,
             blocks: (0..config.denoiser.layers).map(block).collect::<Result<_>>()?,
-            output: BlockLinear::new(arithmetic, &gemm, width, config.trajectory.codes, &vb.pp("output"))?,
+            output: Linear::new(arithmetic, &gemm, width, config.trajectory.codes, &vb.pp("output"))?,
             codes: config.trajectory.codes,
             input_scale: input_scale(schedule),
             classes,
@@ -184,18 +196,18 @@ impl Denoiser {
     ) -> Result<&'a mut [f32]> {
         let (latent_len, logits_len) = (self.positions * self.channels, self.positions * self.codes);
         // Use all threads before giving one two sequences: a single image with guidance is two sequences.
-        let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, SEQUENCES_PER_THREAD);
+        let most = sequences_per_thread(self.arithmetic);
+        let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, most);
         let logits = scratch(logits, t.len() * logits_len);
+        let modulations = self.modulations(t, y)?;
         logits
             .par_chunks_mut(together * logits_len)
             .zip(z.par_chunks(together * latent_len))
-            .zip(t.par_chunks(together).zip(y.par_chunks(together)))
-            .try_for_each(|((logits, z), (t, y))| {
-                let modulations: Vec<_> =
-                    t.iter().zip(y).map(|(&t, y)| self.modulation(t, y)).collect::<Result<_>>()?;
+            .zip(t.par_chunks(together).zip(modulations.par_chunks(together)))
+            .try_for_each(|((logits, z), (t, modulations))| {
                 self.buffers.with(|buffers| {
-                    self.forward_blocks(z, t, &modulations, buffers, |_, _| {})?;
-                    self.forward_output(&modulations, buffers, logits)
+                    self.forward_blocks(z, t, modulations, buffers, |_, _| {})?;
+                    self.forward_output(modulations, buffers, logits)
                 })
             })?;
         Ok(logits)
@@ -210,10 +222,10 @@ impl Denoiser {
         y: &Condition,
         blocks: &[usize],
     ) -> Result<Vec<Vec<f32>>> {
-        let modulation = self.modulation(t, y)?;
+        let modulations = self.modulations(&[t], std::slice::from_ref(y))?;
         let mut streams = Vec::with_capacity(blocks.len());
         self.buffers.with(|buffers| {
-            self.forward_blocks(z, &[t], &[modulation], buffers, |number, x| {
+            self.forward_blocks(z, &[t], &modulations, buffers, |number, x| {
                 if blocks.contains(&number) {
                     streams.push(x.to_vec());
                 }
@@ -222,42 +234,69 @@ impl Denoiser {
         Ok(streams)
     }
 
-    /// The modulation of timestep t and condition y, from the cache if it has no style and no words.
-    fn modulation(&self, t: usize, y: &Condition) -> Result<Cow<'_, [f32]>> {
-        if !y.is_class_only(self.styles) {
-            return Ok(self.compute_modulation(t, y)?.into());
+    /// The modulation of each timestep t and condition y, from the cache if it has no style and no words.
+    fn modulations(&self, t: &[usize], y: &[Condition]) -> Result<Vec<Cow<'_, [f32]>>> {
+        let cell = |(t, y): (usize, &Condition)| {
+            y.is_class_only(self.styles).then(|| &self.modulations[(t - 1) * self.classes + y.class as usize])
+        };
+        let rows = || t.iter().copied().zip(y);
+        let cached: Vec<Option<&Modulation>> = rows().map(|row| cell(row).and_then(OnceLock::get)).collect();
+        // The others are computed together, which reads the weights once.
+        let others = rows().zip(&cached).filter(|(_, cached)| cached.is_none()).map(|(row, _)| row);
+        let mut computed = self.compute_modulations(&others.collect::<Vec<_>>())?.into_iter();
+        let mut modulations = Vec::with_capacity(t.len());
+        for (row, cached) in rows().zip(cached) {
+            modulations.push(match (cached, cell(row)) {
+                (Some(cached), _) => Cow::Borrowed(cached.as_slice()),
+                (None, cell) => {
+                    let modulation = computed.next().unwrap_or_default();
+                    match cell {
+                        Some(cell) => Cow::Borrowed(cell.get_or_init(|| modulation).as_slice()),
+                        None => Cow::Owned(modulation),
+                    }
+                }
+            });
         }
-        let cell = &self.modulations[(t - 1) * self.classes + y.class as usize];
-        if let Some(modulation) = cell.get() {
-            return Ok(modulation.into());
-        }
-        let modulation = self.compute_modulation(t, y)?;
-        Ok(cell.get_or_init(|| modulation).into())
+        Ok(modulations)
     }
 
-    fn compute_modulation(&self, t: usize, y: &Condition) -> Result<Modulation> {
+    /// The modulation of each timestep and condition.
+    fn compute_modulations(&self, rows: &[(usize, &Condition)]) -> Result<Vec<Modulation>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let width = self.width;
-        let mut sum = self.timestep[(t - 1) * width..][..width].to_vec();
-        add(&mut sum, &self.label[y.class as usize * width..][..width]);
+        let conditions: Vec<&Condition> = rows.iter().map(|&(_, y)| y).collect();
+        let mut sums = Vec::with_capacity(rows.len() * width);
+        for (t, y) in rows {
+            let timestep = &self.timestep[(t - 1) * width..][..width];
+            let label = &self.label[y.class as usize * width..][..width];
+            sums.extend(timestep.iter().zip(label).map(|(timestep, label)| timestep + label));
+        }
         if let Some(words) = &self.words {
-            words.add_to(&self.gemm, y, &mut sum)?;
+            words.add_to(&self.gemm, &conditions, &mut sums)?;
         }
-        let mut condition = apply(&self.gemm, &self.condition, &sum)?;
+        let mut condition = self.condition.apply(&self.gemm, &sums)?;
         Silu {}.map_mut(&mut condition);
-        let shared = apply(&self.gemm, &self.modulation, &condition)?;
-        let mut all = Vec::with_capacity((self.blocks.len() * MODULATION_ROWS + 2) * width);
-        for block in &self.blocks {
-            all.extend(shared.iter().zip(&block.offset).map(|(shared, offset)| shared + offset));
-        }
-        all.extend(apply(&self.gemm, &self.last, &condition)?);
-        // Scales are the second of every three rows, and the very last row.
-        for (number, row) in all.chunks_exact_mut(width).enumerate() {
-            let is_last = number == self.blocks.len() * MODULATION_ROWS + 1;
-            if is_last || (number < self.blocks.len() * MODULATION_ROWS && number % 3 == 1) {
-                row.iter_mut().for_each(|scale| *scale += 1.0);
+        let shared = self.modulation.apply(&self.gemm, &condition)?;
+        let last = self.last.apply(&self.gemm, &condition)?;
+        let modulation = |(shared, last): (&[f32], &[f32])| {
+            let mut all = Vec::with_capacity((self.blocks.len() * MODULATION_ROWS + 2) * width);
+            for block in &self.blocks {
+                all.extend(shared.iter().zip(&block.offset).map(|(shared, offset)| shared + offset));
             }
-        }
-        Ok(all)
+            all.extend(last);
+            // Scales are the second of every three rows, and the very last row.
+            for (number, row) in all.chunks_exact_mut(width).enumerate() {
+                let is_last = number == self.blocks.len() * MODULATION_ROWS + 1;
+                if is_last || (number < self.blocks.len() * MODULATION_ROWS && number % 3 == 1) {
+                    row.iter_mut().for_each(|scale| *scale += 1.0);
+                }
+            }
+            all
+        };
+        let rows = shared.chunks_exact(MODULATION_ROWS * width).zip(last.chunks_exact(2 * width));
+        Ok(rows.map(modulation).collect())
     }
 
     /// Applies the blocks to a thread's sequences, each with its own timestep and modulation. The result is in `buffers.x`;
@@ -284,7 +323,7 @@ impl Denoiser {
             }
         };
 
-        let Buffers { x, h, wide, scores, head, rounded } = buffers;
+        let Buffers { x, h, wide, scores, head, rounded, attention } = buffers;
         x.clear();
         t.iter().for_each(|_| x.extend_from_slice(&self.position));
         let scaled: Vec<f32> = z
@@ -299,7 +338,16 @@ impl Denoiser {
             self.normalize(x, h, modulations, first);
             let qkv = scratch(wide, m * 3 * d);
             block.qkv.forward(gemm, h, qkv, rounded)?;
-            self.attention(qkv, scratch(scores, n * n), scratch(head, n * d / self.heads), &mut h[..m * d])?;
+            for (qkv, out) in qkv.chunks_exact(n * 3 * d).zip(h.chunks_exact_mut(n * d)) {
+                match self.arithmetic {
+                    Arithmetic::F32 => {
+                        self.attention(qkv, scratch(scores, n * n), scratch(head, n * d / self.heads), out)?;
+                    }
+                    Arithmetic::Bf16(instructions) => {
+                        bf16::attention(instructions, self.heads, qkv, out, attention, n);
+                    }
+                }
+            }
             let attended = scratch(wide, m * d);
             block.proj.forward(gemm, h, attended, rounded)?;
             add_gated(x, attended, first + 2);
@@ -307,8 +355,7 @@ impl Denoiser {
             self.normalize(x, h, modulations, first + 3);
             let up = scratch(wide, m * 4 * d);
             block.up.forward(gemm, h, up, rounded)?;
-            Silu {}.map_mut(up);
-            block.down.forward(gemm, up, h, rounded)?;
+            block.down.forward_silu(gemm, up, h, rounded)?;
             add_gated(x, h, first + 5);
             after_block(number + 1, x);
         }
@@ -339,22 +386,20 @@ impl Denoiser {
         }
     }
 
-    /// Self-attention of each sequence: qkv (m, 3d) to `out` (m, d).
+    /// Self-attention of a sequence: qkv (n, 3d) to `out` (n, d).
     fn attention(&self, qkv: &[f32], scores: &mut [f32], head: &mut [f32], out: &mut [f32]) -> Result<()> {
         let (d, n) = (self.width, self.positions);
         let size = d / self.heads;
         let alpha = (size as f32).powf(-0.5);
-        for (qkv, out) in qkv.chunks_exact(n * 3 * d).zip(out.chunks_exact_mut(n * d)) {
-            for number in 0..self.heads {
-                let part = |index: usize| matrix_view(&qkv[index * d + number * size..], n, size, 3 * d);
-                matmul(&self.gemm, part(0)?, part(1)?.transposed(), alpha, scores)?;
-                for row in scores.chunks_exact_mut(n) {
-                    Softmax::new_mut(row).dispatch();
-                }
-                matmul(&self.gemm, matrix_view(scores, n, n, n)?, part(2)?, 1.0, head)?;
-                for (head, out) in head.chunks_exact(size).zip(out.chunks_exact_mut(d)) {
-                    out[number * size..][..size].copy_from_slice(head);
-                }
+        for number in 0..self.heads {
+            let part = |index: usize| matrix_view(&qkv[index * d + number * size..], n, size, 3 * d);
+            matmul(&self.gemm, part(0)?, part(1)?.transposed(), alpha, scores)?;
+            for row in scores.chunks_exact_mut(n) {
+                Softmax::new_mut(row).dispatch();
+            }
+            matmul(&self.gemm, matrix_view(scores, n, n, n)?, part(2)?, 1.0, head)?;
+            for (head, out) in head.chunks_exact(size).zip(out.chunks_exact_mut(d)) {
+                out[number * size..][..size].copy_from_slice(head);
             }
         }
         Ok(())
@@ -364,13 +409,6 @@ impl Denoiser {
 /// A row of d numbers of a modulation.
 fn modulation_row(modulation: &[f32], number: usize, d: usize) -> &[f32] {
     &modulation[number * d..][..d]
-}
-
-/// A linear layer of one vector.
-fn apply(gemm: &GemmExecutor, linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
-    let mut out = vec![0.0; linear.outputs];
-    linear.forward(gemm, x, &mut out)?;
-    Ok(out)
 }
 
 fn add(x: &mut [f32], y: &[f32]) {

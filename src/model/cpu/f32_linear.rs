@@ -1,4 +1,4 @@
-//! Linear layers and matrix products.
+//! Linear layers and matrix products in f32.
 
 use candle_core::{Error, Result};
 use candle_nn::VarBuilder;
@@ -8,27 +8,25 @@ use rten_tensor::NdTensorView;
 use crate::model::weights::load_values;
 
 /// A linear layer y = x W + b, with W packed for this CPU.
-pub(super) struct Linear {
+pub(super) struct F32Linear {
     weights: PackedBMatrix<f32>,
     bias: Vec<f32>,
     inputs: usize,
-    pub outputs: usize,
+    outputs: usize,
 }
 
-impl Linear {
+impl F32Linear {
     /// Loads the weights of a `candle_nn::linear` of these sizes.
     pub fn new(gemm: &GemmExecutor, inputs: usize, outputs: usize, vb: &VarBuilder) -> Result<Self> {
         let weights = load_values(vb, (outputs, inputs), "weight")?;
-        let weights = NdTensorView::from_data([outputs, inputs], weights.as_slice());
-        let weights = gemm.prepack_b(weights.transposed());
-        Ok(Self { weights, bias: load_values(vb, outputs, "bias")?, inputs, outputs })
+        Ok(Self::from_values(gemm, &weights, load_values(vb, outputs, "bias")?))
     }
 
-    /// Makes a layer from weights (inputs, outputs) and a bias (outputs).
-    pub fn from_rows(gemm: &GemmExecutor, weights: &[f32], bias: Vec<f32>) -> Self {
+    /// Makes a layer from weights (outputs, inputs) and a bias (outputs).
+    pub fn from_values(gemm: &GemmExecutor, weights: &[f32], bias: Vec<f32>) -> Self {
         let (outputs, inputs) = (bias.len(), weights.len() / bias.len());
-        let weights = gemm.prepack_b(NdTensorView::from_data([inputs, outputs], weights));
-        Self { weights, bias, inputs, outputs }
+        let weights = NdTensorView::from_data([outputs, inputs], weights);
+        Self { weights: gemm.prepack_b(weights.transposed()), bias, inputs, outputs }
     }
 
     /// The bias, for callers of [`Self::add_to`].
@@ -40,6 +38,13 @@ impl Linear {
     pub fn forward(&self, gemm: &GemmExecutor, x: &[f32], y: &mut [f32]) -> Result<()> {
         let bias = Some(BiasVector::Row(&self.bias));
         self.multiply(gemm, x, y, GemmOptions { bias, ..Default::default() })
+    }
+
+    /// x (m, inputs) to a new y (m, outputs).
+    pub fn apply(&self, gemm: &GemmExecutor, x: &[f32]) -> Result<Vec<f32>> {
+        let mut y = vec![0.0; x.len() / self.inputs * self.outputs];
+        self.forward(gemm, x, &mut y)?;
+        Ok(y)
     }
 
     /// Adds x W, without the bias, to y: x (m, inputs), y (m, outputs).

@@ -11,23 +11,25 @@
 //!   ([rten](https://docs.rs/rten-gemm)'s kernels);
 //! - buffers are reused from step to step, so that a step allocates little.
 //!
-//! In bf16 the transformer's layers are those of `bf16`; everything else stays f32.
+//! In bf16 the transformer's layers and the decoder's convolutions are those of `bf16`; everything else stays f32.
 //!
 //! A row of a matrix product is summed in the same order whatever the other rows are, so the batch doesn't affect any bit
 //! of a result. `tests/library/cpu.rs` compares these networks with candle's.
 
 mod bf16;
-mod block_linear;
 mod buffers;
 mod conv;
 mod denoiser;
+mod f32_linear;
+#[cfg(test)]
+mod instruction_tests;
 mod linear;
 mod norm;
 mod tokenizer;
 
-pub use bf16::Avx512Bf16;
-pub use block_linear::Arithmetic;
+pub use bf16::Bf16Instructions;
 #[cfg(feature = "gpu")]
 pub(super) use conv::encoder_input;
 pub use denoiser::Denoiser;
+pub use linear::Arithmetic;
 pub use tokenizer::{Decoder, Encoder};

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use rten_gemm::GemmExecutor;
 
 use super::buffers::{BufferPool, scratch};
-use super::conv::{Conv3, OutputLayout, encoder_input, pixel_shuffle};
-use super::linear::Linear;
+use super::conv::{Conv3, ConvBuffers, OutputLayout, encoder_input, pixel_shuffle};
+use super::f32_linear::F32Linear;
+use super::linear::Arithmetic;
 use super::norm::GroupNormSilu;
 use crate::model::config::Config;
 use crate::model::tokenizer::{
@@ -24,9 +25,11 @@ struct ResidualBlock {
 }
 
 impl ResidualBlock {
-    fn new(gemm: &GemmExecutor, width: usize, vb: &VarBuilder) -> Result<Self> {
+    fn new(arithmetic: Arithmetic, gemm: &GemmExecutor, width: usize, vb: &VarBuilder) -> Result<Self> {
         let norm = |name: &str| GroupNormSilu::new(GROUPS, width, NORM_EPS, &vb.pp(name));
-        let conv = |name: &str| Conv3::new(gemm, width, width, 1, OutputLayout::ChannelMajor, &vb.pp(name));
+        let conv = |name: &str| {
+            Conv3::new(arithmetic, gemm, width, width, 1, OutputLayout::ChannelMajor, &vb.pp(name))
+        };
         Ok(Self {
             norm1: norm("norm1")?,
             conv1: conv("conv1")?,
@@ -35,8 +38,14 @@ impl ResidualBlock {
         })
     }
 
-    fn stack(gemm: &GemmExecutor, count: usize, width: usize, vb: &VarBuilder) -> Result<Vec<Self>> {
-        (0..count).map(|number| Self::new(gemm, width, &vb.pp(number))).collect()
+    fn stack(
+        arithmetic: Arithmetic,
+        gemm: &GemmExecutor,
+        count: usize,
+        width: usize,
+        vb: &VarBuilder,
+    ) -> Result<Vec<Self>> {
+        (0..count).map(|number| Self::new(arithmetic, gemm, width, &vb.pp(number))).collect()
     }
 
     /// x (size, size, width), in place.
@@ -47,12 +56,12 @@ impl ResidualBlock {
         size: usize,
         buffers: &mut BlockBuffers,
     ) -> Result<()> {
-        let BlockBuffers { normalized, result, columns } = buffers;
+        let BlockBuffers { normalized, result, conv } = buffers;
         let (normalized, result) = (scratch(normalized, x.len()), scratch(result, x.len()));
         self.norm1.forward(x, normalized);
-        self.conv1.forward(gemm, normalized, size, result, columns)?;
+        self.conv1.forward(gemm, normalized, size, result, conv)?;
         self.norm2.forward(result, normalized);
-        self.conv2.forward(gemm, normalized, size, result, columns)?;
+        self.conv2.forward(gemm, normalized, size, result, conv)?;
         for (x, added) in x.iter_mut().zip(result) {
             *x += *added;
         }
@@ -68,12 +77,12 @@ struct Buffers {
     block: BlockBuffers,
 }
 
-/// Reusable memory of a residual block; `columns` is for im2col.
+/// Reusable memory of a residual block.
 #[derive(Default)]
 struct BlockBuffers {
     normalized: Vec<f32>,
     result: Vec<f32>,
-    columns: Vec<f32>,
+    conv: ConvBuffers,
 }
 
 /// One resolution: its residual blocks, and the convolution to the next smaller resolution (encoder) or from it (decoder).
@@ -85,6 +94,7 @@ struct Level {
 
 /// Builds all levels, largest resolution first.
 fn levels(
+    arithmetic: Arithmetic,
     gemm: &GemmExecutor,
     levels: &[LevelConfig],
     vb: &VarBuilder,
@@ -93,7 +103,7 @@ fn levels(
     let build = |level: &LevelConfig| {
         Ok(Level {
             width: level.width,
-            blocks: ResidualBlock::stack(gemm, level.blocks, level.width, &vb.pp(level.name))?,
+            blocks: ResidualBlock::stack(arithmetic, gemm, level.blocks, level.width, &vb.pp(level.name))?,
             resample: level.next_width.map(|next| resample(level.width, next, level.suffix)).transpose()?,
         })
     };
@@ -106,7 +116,7 @@ pub struct Encoder {
     stem: Conv3,
     levels: Vec<Level>,
     norm: GroupNormSilu,
-    out: Linear,
+    out: F32Linear,
     mean: Vec<f32>,
     std: Vec<f32>,
     /// Width and height of the images.
@@ -129,11 +139,10 @@ impl Encoder {
         let out = vb.pp("out");
         // A 1 × 1 convolution is a matrix product. Only the posterior's mean, the first half of the outputs, is needed.
         let weights = load_values(&out, (2 * channels, last, 1, 1), "weight")?;
-        let rows: Vec<f32> =
-            (0..last * channels).map(|i| weights[i % channels * last + i / channels]).collect();
         let bias = load_values(&out, 2 * channels, "bias")?[..channels].to_vec();
         Ok(Self {
             stem: Conv3::new(
+                Arithmetic::F32,
                 &gemm,
                 4 * config.image.channels,
                 first,
@@ -141,11 +150,12 @@ impl Encoder {
                 OutputLayout::ChannelMajor,
                 &vb.pp("stem"),
             )?,
-            levels: levels(&gemm, &level_configs, &vb, |width, next, suffix| {
-                Conv3::new(&gemm, width, next, 2, OutputLayout::ChannelMajor, &vb.pp(format!("down{suffix}")))
+            levels: levels(Arithmetic::F32, &gemm, &level_configs, &vb, |width, next, suffix| {
+                let vb = vb.pp(format!("down{suffix}"));
+                Conv3::new(Arithmetic::F32, &gemm, width, next, 2, OutputLayout::ChannelMajor, &vb)
             })?,
             norm: GroupNormSilu::new(GROUPS, last, NORM_EPS, &vb.pp("norm"))?,
-            out: Linear::from_rows(&gemm, &rows, bias),
+            out: F32Linear::from_values(&gemm, &weights[..channels * last], bias),
             mean,
             std,
             size: config.image.size,
@@ -167,7 +177,7 @@ impl Encoder {
         let mut size = self.size / self.reduction / 2;
         let halved = encoder_input(image, self.size, self.image_channels, self.reduction);
         let mut len = size * size * self.levels.first().map_or(0, |level| level.width);
-        self.stem.forward(gemm, &halved, size, scratch(x, len), &mut block_buffers.columns)?;
+        self.stem.forward(gemm, &halved, size, scratch(x, len), &mut block_buffers.conv)?;
         for (number, level) in self.levels.iter().enumerate() {
             for block in &level.blocks {
                 block.forward(gemm, &mut x[..len], size, block_buffers)?;
@@ -175,7 +185,7 @@ impl Encoder {
             if let (Some(down), Some(next_level)) = (&level.resample, self.levels.get(number + 1)) {
                 let half = size.div_ceil(2);
                 let smaller = scratch(next, half * half * next_level.width);
-                down.forward(gemm, &x[..len], size, smaller, &mut block_buffers.columns)?;
+                down.forward(gemm, &x[..len], size, smaller, &mut block_buffers.conv)?;
                 (size, len) = (half, smaller.len());
                 std::mem::swap(x, next);
             }
@@ -208,7 +218,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(config: &Config, vb: VarBuilder) -> Result<Self> {
+    pub fn new(config: &Config, arithmetic: Arithmetic, vb: VarBuilder) -> Result<Self> {
         let gemm = GemmExecutor::new();
         let level_configs = decoder_levels(&config.tokenizer);
         let (first, last) = first_and_last(&level_configs);
@@ -216,11 +226,12 @@ impl Decoder {
         let (mean, std) =
             (load_values(&vb, channels, "latent_mean")?, load_values(&vb, channels, "latent_std")?);
         let vb = vb.pp("decoder");
-        let conv =
-            |inputs, outputs, order, name: &str| Conv3::new(&gemm, inputs, outputs, 1, order, &vb.pp(name));
+        let conv = |inputs, outputs, layout, name: &str| {
+            Conv3::new(arithmetic, &gemm, inputs, outputs, 1, layout, &vb.pp(name))
+        };
         Ok(Self {
             stem: conv(channels, last, OutputLayout::ChannelMajor, "stem")?,
-            levels: levels(&gemm, &level_configs, &vb, |width, next, suffix| {
+            levels: levels(arithmetic, &gemm, &level_configs, &vb, |width, next, suffix| {
                 conv(next, 4 * width, OutputLayout::PixelMajor, &format!("up{suffix}"))
             })?,
             norm: GroupNormSilu::new(GROUPS, first, NORM_EPS, &vb.pp("norm"))?,
@@ -253,11 +264,11 @@ impl Decoder {
             |(at, v): (usize, &f32)| v * self.std[at % self.std.len()] + self.mean[at % self.mean.len()];
         let latent: Vec<f32> = v.iter().enumerate().map(scale).collect();
         let mut len = size * size * self.levels.last().map_or(0, |level| level.width);
-        self.stem.forward(gemm, &latent, size, scratch(x, len), &mut block_buffers.columns)?;
+        self.stem.forward(gemm, &latent, size, scratch(x, len), &mut block_buffers.conv)?;
         for level in self.levels.iter().rev() {
             if let Some(up) = &level.resample {
                 let upsampled = scratch(&mut block_buffers.result, size * size * 4 * level.width);
-                up.forward(gemm, &x[..len], size, upsampled, &mut block_buffers.columns)?;
+                up.forward(gemm, &x[..len], size, upsampled, &mut block_buffers.conv)?;
                 pixel_shuffle(upsampled, size, scratch(next, upsampled.len()));
                 (size, len) = (2 * size, upsampled.len());
                 std::mem::swap(x, next);
@@ -269,7 +280,7 @@ impl Decoder {
         let normalized = scratch(&mut block_buffers.normalized, len);
         self.norm.forward(&x[..len], normalized);
         let upsampled = scratch(&mut block_buffers.result, image.len());
-        self.out.forward(gemm, normalized, size, upsampled, &mut block_buffers.columns)?;
+        self.out.forward(gemm, normalized, size, upsampled, &mut block_buffers.conv)?;
         pixel_shuffle(upsampled, size, image);
         Ok(())
     }
