@@ -3733,7 +3733,7 @@ export interface operations {
                      *           "steps": 10,
                      *           "styles": [],
                      *           "title": "Fashion-MNIST",
-                     *           "version": "fda63db649d92761",
+                     *           "version": "35c14b6c8e71394f",
                      *           "words": 0
                      *         },
                      *         {
@@ -4821,7 +4821,7 @@ export interface operations {
                      *             "streamline"
                      *           ],
                      *           "title": "Emoji",
-                     *           "version": "a8f3d890445ff4c9",
+                     *           "version": "828193f446f068b4",
                      *           "words": 2951
                      *         }
                      *       ]
@@ -5782,7 +5782,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "background": "opaque",
-                     *       "created": 1795832346,
+                     *       "created": 1795848782,
                      *       "data": [
                      *         {
                      *           "b64_json": "iVBORw0KGgoAAAANSUhEUgAAAOAAAADgCAAAAAA/RjU9AAAAE3RFWHRTb2Z0d2FyZQByZHBtIDAuMi4wYhU7UAAAABFpVFh0VGl0bGUAAAAAAFNuZWFrZXJihIA4AAAAZWlUWHREZXNjcmlwdGlvbgAAAAAAU25lYWtlciwgaW1hZ2UgMCBvZiBzZWVkIDcsIGRyYXduIGJ5IHRoZSBtb2RlbCBmYXNoaW9uLW1uaXN0IChSRFBNLCBhclhpdiAyNDEyLjE4MzkwKc4lCFYAAACoaVRYdHJkcG0AAAAAAHsibW9kZWwiOiJmYXNoaW9uLW1uaXN0IiwiY2xhc3MiOiJTbmVha2VyIiwic2VlZCI6NywiaW5kZXgiOjAsImNvdW50IjoxLCJndWlkYW5jZSI6Mi4wLCJ0ZW1wZXJhdHVyZSI6MS4xLCJ0b3BfayI6bnVsbCwidG9wX3AiOm51bGwsInNjYWxlIjo4LCJ2ZXJzaW9uIjoiMC4yLjAifVo9gVUAAAThSURBVHic7Z1JixRZHMSrunvGmR7tcXqG2WdcbyIuX8AFwYOCF1HwKB78FN68efITePEo6CcQUQQ9u4EXFVFx37rVLu32EnEw5JFZXdVIvIrfJTqzXi7R9SD4v/cya6IDup3hstDyvNqu6bi2n5OxTuXEoDsx6E4MujNR+kDzpNvn/n7P29Su7ed6P+mi7sSgOzHoTvUGu/3mWL/tvxW8z3RRd2LQnRh0Z3TrwRKLzb9h1ZP9Xidd1J0YdCcG3am/HuwsMYvNuWHlZrqoOzHoTgy6k3pwUIY17tq0jqbUPl3UnRh0JwbdSQ4OSlOe8T88L/ub8jPrZEAMuhOD7sSgO91hz8+VGJPr6HXb5tpir1stMehODLoTg+4U68G2+dPUTvNvHPpJ2u2CboSehj6V4z4WzqvbqQdrIQbdiUF3sk6mLTq+OSYX0BzsQU9A/4FOSvvD0OfQ76Afpd33nS/pyX1USwy6E4PuxKA73dL6k6bn3bU9Ves2bs+LnoeuhJ6D/gndDmUuHoJegjIP90P5TV2DXpf91RKD7sSgOzHoTut6sCkvdX3mJ9neCT0JfQg9BWXe7YM+g66A/ge9CZ2DvoDegN6FXpDrV0sMuhOD7sSgOxNaz5WeSyiNe7Lu+xX6L/QAdAuUOXcVega6FroK2pPzXpfj3kKZs6/kfrl/XO6zWmLQnRh0Jwbd6X71R8M2c2YKehS6G3obOgtlbjFff4KynlsGXSnXYQ5+gD6Gsk5kXv4IfSn3dxaaLupODLoTg+7UXw9qnafzeVxQynrtIHQPlHl2BcrcYh4xr36Wz3mdKdk/Ke0fQDkfOA1l7jEvdZ0M8zVd1J0YdCcG3Rm9dTJ/QDlPx3UrnKeblfbMuztQ5hTru0fQDVDmH+u6d9C/oDNynSdynTnZ/gXKunAd9Dg0XdSdGHQnBt2pvx5kvXcEuhV6H8q66qkceBHKecFZab9GzsO6jetdmFuvoc/keCqfJ+S6GtaB66GsU5mfzGHOO6aLuhOD7sSgO/Xn4Gb8sRd6Gco6kfn2G5T13A4on/vjehWOT3Icc5ec5x6U46Ecf+X83/+i/AaWQ1mHsi6ckXbUjIvWQgy6E4Pu1D8uynm4bdC/oVz3MiMHMN9+h3K8lOOU76Fz0l5zdV7aTUs75h5h3jIHWYfqPCFz+hg0XdSdGHQnBt2pPwdZl3F9CnOP9RjHFzmeyfWfzD/NJ66L+aHzJcytadnP8yyTbZ6P83+sF/m84F2531tQjrPmOfpaiEF3YtCd+nOQ61k4fsnxTeYOc+YNdEH2c56PdZ2+P5R1HdeD9uR8+oLTXmcw6Gc1NF3UnRh0JwbdGZ3nB7muZRN0tTRkXnF95wdRfV5Q67rlcjwZl/NMyjbrRI6vTsn5+A1xXpLjvJfl82qJQXdi0J0YdKer83f6PB4/Zz4xh1aI6nPvrOuYe6X3bvM4XddCZb4Szj8yPyfkulxXqu91q5YYdCcG3YlBd7p0WHoftj5nv9S/U7hYSu8HTxd1JwbdiUF3Ru+9aqX3izbR9nfkB6Xp/KX3olZLDLoTg+7EoDvF3+Et5WFpf9vfb1oqSveTLupODLoTg+6Mbg6ShT73N9WRS1V3ln4vMV3UnRh0JwbdGZ0cHLRua1v/LRS2+x3vbLo+NV3UnRh0Jwbdqd7gZ3Mx8mqVB8z4AAAAAElFTkSuQmCC",
@@ -5920,13 +5920,13 @@ export interface operations {
                      * @example {
                      *       "data": [
                      *         {
-                     *           "created": 1795832346,
+                     *           "created": 1795848782,
                      *           "id": "fashion-mnist",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
                      *         },
                      *         {
-                     *           "created": 1795832346,
+                     *           "created": 1795848782,
                      *           "id": "emoji",
                      *           "object": "model",
                      *           "owned_by": "rdpm"
@@ -5978,7 +5978,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "created": 1795832346,
+                     *       "created": 1795848782,
                      *       "id": "fashion-mnist",
                      *       "object": "model",
                      *       "owned_by": "rdpm"
