@@ -60,8 +60,7 @@ class Step(nn.Module):
         denoiser = self.denoiser
         y: Tensor | Condition = with_null(label, denoiser.null_class)
         if style is not None and words is not None:
-            styles, all_words = with_null(style, denoiser.null_style), with_null(words, denoiser.padding_word)
-            y = Condition(with_null(label, denoiser.null_class), styles, all_words)
+            y = Condition(y, with_null(style, denoiser.null_style), with_null(words, denoiser.padding_word))
         logits, unconditional = denoiser(torch.cat([z, z]), torch.cat([t, t]), y).float().chunk(2)
         logits = unconditional + self.guidance * (logits - unconditional)
         codes = (logits / self.temperature - torch.log(-torch.log(uniforms))).argmax(-1)

@@ -27,27 +27,28 @@ pub(in crate::model::cpu) fn attention(
     buffers: &mut AttentionBuffers,
     n: usize,
 ) {
+    let avx512 = instructions.avx512();
     let d = out.len() / n;
     let size = d / heads;
     let scale = (size as f32).powf(-0.5);
     let AttentionBuffers { qkv: rounded, keys, values, scores, probabilities } = buffers;
     // A row of inputs is read up to a multiple of a block. What follows it is multiplied by zero.
     let rounded = scratch(rounded, qkv.len() + INPUT_BLOCK);
-    instructions.round(qkv, &mut rounded[..qkv.len()]);
+    avx512.round(qkv, &mut rounded[..qkv.len()]);
     let scores = scratch(scores, n * n);
     let padded = n.next_multiple_of(INPUT_BLOCK);
     let probabilities = scratch(probabilities, n * padded);
     probabilities.fill(0);
     for head in 0..heads {
         let part = |index: usize| &rounded[index * d + head * size..];
-        instructions.set_transposed(keys, part(1), 3 * d, size, n);
+        avx512.set_transposed(keys, part(1), 3 * d, size, n);
         let product = Product { rows: n, x: part(0), x_stride: 3 * d, y: scores, y_stride: n };
         instructions.multiply(keys, product);
         for (scores, probabilities) in scores.chunks_exact_mut(n).zip(probabilities.chunks_exact_mut(padded))
         {
             scores.iter_mut().for_each(|score| *score *= scale);
             Softmax::new_mut(scores).dispatch();
-            instructions.round(scores, &mut probabilities[..n]);
+            avx512.round(scores, &mut probabilities[..n]);
         }
         values.set(part(2), 3 * d, n, size);
         let y = &mut out[head * size..];

@@ -40,7 +40,8 @@ impl Avx512Bf16 {
         unsafe { round_silu(x, out) }
     }
 
-    /// See [`PackedMatrix::set_transposed`]; `matrix` has at least one more number after its last row.
+    /// Makes `packed` the transpose of a matrix (outputs, inputs) whose rows begin `stride` numbers apart, without a bias. The matrix
+    /// has at least one more number after its last row.
     pub(super) fn set_transposed(
         self,
         packed: &mut PackedMatrix,

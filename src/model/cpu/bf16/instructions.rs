@@ -33,28 +33,6 @@ impl Bf16Instructions {
         Self::available().pop()
     }
 
-    /// Rounds x to bf16. `out` is as long.
-    pub(super) fn round(self, x: &[f32], out: &mut [u16]) {
-        self.avx512().round(x, out);
-    }
-
-    /// Rounds silu(x) to bf16. `out` is as long.
-    pub(super) fn round_silu(self, x: &[f32], out: &mut [u16]) {
-        self.avx512().round_silu(x, out);
-    }
-
-    /// See [`PackedMatrix::set_transposed`]; `matrix` has at least one more number after its last row.
-    pub(super) fn set_transposed(
-        self,
-        packed: &mut PackedMatrix,
-        matrix: &[u16],
-        stride: usize,
-        inputs: usize,
-        outputs: usize,
-    ) {
-        self.avx512().set_transposed(packed, matrix, stride, inputs, outputs);
-    }
-
     /// Computes y = x W + b for each row.
     pub(super) fn multiply(self, matrix: &PackedMatrix, product: Product) {
         match self {
@@ -63,7 +41,8 @@ impl Bf16Instructions {
         }
     }
 
-    fn avx512(self) -> Avx512Bf16 {
+    /// The instructions that round, which are the same for all products.
+    pub(super) fn avx512(self) -> Avx512Bf16 {
         match self {
             Self::Avx512(avx512) => avx512,
             Self::Amx(amx) => amx.avx512(),

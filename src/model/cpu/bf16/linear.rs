@@ -5,6 +5,7 @@ use candle_nn::VarBuilder;
 
 use super::instructions::Bf16Instructions;
 use super::packed::{INPUT_BLOCK, PackedMatrix, Product};
+use super::rounding::round_to_bf16;
 use crate::model::cpu::buffers::scratch;
 use crate::model::weights::load_values;
 
@@ -28,7 +29,14 @@ impl Bf16Linear {
 
     /// Makes a layer from weights (outputs, inputs) and a bias (outputs).
     pub fn from_values(instructions: Bf16Instructions, weights: &[f32], bias: &[f32]) -> Self {
-        Self { instructions, weights: PackedMatrix::new(weights, bias) }
+        let outputs = bias.len();
+        let inputs = weights.len() / outputs;
+        // One number more than the weights, as `set_transposed` requires.
+        let weights: Vec<u16> = weights.iter().copied().map(round_to_bf16).chain([0]).collect();
+        let mut packed = PackedMatrix::default();
+        instructions.avx512().set_transposed(&mut packed, &weights, inputs, inputs, outputs);
+        packed.set_bias(bias);
+        Self { instructions, weights: packed }
     }
 
     /// Numbers from the begin of a row of rounded inputs to that of the next: the inputs, zeros up to the padded inputs, and
@@ -44,7 +52,7 @@ impl Bf16Linear {
 
     /// silu(x) W + b: x (m, inputs) to y (m, outputs). `rounded` is a reusable buffer.
     pub fn forward_silu(&self, x: &[f32], y: &mut [f32], rounded: &mut Vec<u16>) {
-        self.forward_with(x, y, rounded, |x, rounded| self.instructions.round_silu(x, rounded));
+        self.forward_with(x, y, rounded, |x, rounded| self.instructions.avx512().round_silu(x, rounded));
     }
 
     /// As `forward`, with the inputs that `round` makes of each row of x.
@@ -67,7 +75,7 @@ impl Bf16Linear {
 
     /// Rounds x to bf16. `out` is as long.
     pub fn round(&self, x: &[f32], out: &mut [u16]) {
-        self.instructions.round(x, out);
+        self.instructions.avx512().round(x, out);
     }
 
     /// Rows of rounded inputs, (m, row stride), to y (m, outputs).
@@ -81,7 +89,6 @@ impl Bf16Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::bf16::rounding::round_to_bf16;
 
     /// Numbers in −1..1 without a pattern.
     fn numbers(count: usize, seed: u32) -> Vec<f32> {

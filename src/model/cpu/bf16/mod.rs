@@ -4,6 +4,9 @@
 //! inputs whatever the other rows are, so the batch doesn't affect any bit of a result. The kinds of instructions differ in
 //! the last bits of a sum.
 
+// Without these instructions nothing of this is called.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
 mod attention;

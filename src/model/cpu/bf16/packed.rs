@@ -1,7 +1,5 @@
 //! Matrices in the order in which the products read them.
 
-use super::rounding::round_to_bf16;
-
 /// Numbers of 32 bits in a vector register.
 pub(super) const VECTOR: usize = 16;
 /// Vectors of outputs that are summed together.
@@ -56,17 +54,11 @@ impl Product<'_> {
 }
 
 impl PackedMatrix {
-    /// Packs weights (outputs, inputs) and a bias (outputs).
-    pub fn new(weights: &[f32], bias: &[f32]) -> Self {
-        let outputs = bias.len();
-        let inputs = weights.len() / outputs;
-        let weights: Vec<u16> = weights.iter().copied().map(round_to_bf16).collect();
-        let mut packed = Self::default();
-        packed.set_transposed(&weights, inputs, inputs, outputs);
+    /// Sets the bias (outputs) of a matrix that has its weights.
+    pub fn set_bias(&mut self, bias: &[f32]) {
         for (output, bias) in bias.iter().enumerate() {
-            packed.bias[output / PANEL][output % PANEL / VECTOR].0[output % VECTOR] = *bias;
+            self.bias[output / PANEL][output % PANEL / VECTOR].0[output % VECTOR] = *bias;
         }
-        packed
     }
 
     /// Length of a row of inputs: the inputs and zeros.
@@ -82,19 +74,6 @@ impl PackedMatrix {
     /// The weights and the bias of each panel.
     pub fn panels(&self) -> impl Iterator<Item = (&[WeightPairs], &[Vector<f32>; PANEL_VECTORS])> {
         self.weights.chunks_exact(self.pairs()).zip(&self.bias)
-    }
-
-    /// Makes it the transpose of a matrix (outputs, inputs) whose rows begin `stride` numbers apart, without a bias.
-    pub fn set_transposed(&mut self, matrix: &[u16], stride: usize, inputs: usize, outputs: usize) {
-        self.clear(inputs, outputs);
-        let pairs = self.pairs();
-        for (output, row) in matrix.chunks(stride).take(outputs).enumerate() {
-            let panel = &mut self.weights[output / PANEL * pairs..][..pairs];
-            let (vector, number) = (output % PANEL / VECTOR, output % VECTOR);
-            for (weights, row) in panel.iter_mut().zip(row[..inputs].chunks(2)) {
-                weights[vector].0[number] = join(row[0], row.get(1).copied().unwrap_or(0));
-            }
-        }
     }
 
     /// Makes it a matrix (inputs, outputs) whose rows begin `stride` numbers apart, without a bias.
