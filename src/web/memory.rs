@@ -1,6 +1,6 @@
 //! The memory that pictures of clients may take, all together.
 
-use super::files::{CACHE_CAPACITY, LARGE, LARGE_RUNNING, MAX_RENDER_MEMORY, SMALL_RUNNING};
+use super::files::{CACHE_CAPACITY, MAX_RENDER_MEMORY, pool_memory};
 use super::options::MAX_ANSWER_MEMORY;
 use super::request::{MAX_UPLOADS, UPLOAD_LIMIT};
 use crate::picture::MAX_INPUT_MEMORY;
@@ -10,12 +10,12 @@ use crate::picture::MAX_INPUT_MEMORY;
 /// | what | bound |
 /// |---|---|
 /// | uploads | 8 bodies of 12 MiB, each three times: the body, its text, the file |
-/// | decoding | one large image of 400 MiB, two small ones of 8 MiB |
-/// | rendering | one large picture of 160 MiB, two small ones of 8 MiB |
+/// | decoding | one large image of 400 MiB, one of 8 MiB, two of 4 MiB |
+/// | rendering | one large picture of 160 MiB, one of 8 MiB, two of 4 MiB |
 /// | rendered files | a cache of 64 MiB |
 /// | answers that clients have not read | 64 MiB |
 pub const MAX_IMAGE_MEMORY: u64 = 3 * (MAX_UPLOADS * UPLOAD_LIMIT) as u64
-    + LARGE_RUNNING as u64 * (MAX_INPUT_MEMORY + MAX_RENDER_MEMORY)
-    + 2 * SMALL_RUNNING as u64 * LARGE
+    + pool_memory(MAX_INPUT_MEMORY)
+    + pool_memory(MAX_RENDER_MEMORY)
     + CACHE_CAPACITY
     + MAX_ANSWER_MEMORY as u64;

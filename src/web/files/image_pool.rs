@@ -9,30 +9,41 @@ use crate::web::access::{ClientPermits, KeyedSemaphores, LimitKey};
 use crate::web::background;
 use crate::web::problem::Problem;
 
-/// Work that takes more memory than this, in bytes, is large.
-pub(in crate::web) const LARGE: u64 = 8 << 20;
-/// Small work at once: leaves the processor to the model.
-pub(in crate::web) const SMALL_RUNNING: usize = 2;
-/// Small work that may wait.
-const SMALL_WAITING: usize = 64;
-/// Large work at once: bounds the memory.
-pub(in crate::web) const LARGE_RUNNING: usize = 1;
-/// Large work that may wait: the last one waits for a few seconds.
-const LARGE_WAITING: usize = 8;
+/// The bounds of work of one size.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Bytes that it takes at most.
+    memory: u64,
+    /// At once.
+    running: usize,
+    /// Beside those that run.
+    waiting: usize,
+    /// Whether it runs on [background] threads.
+    is_background: bool,
+}
 
-/// Runs work on images on threads that may block: small work does not wait for large work. Cheap to clone.
+/// A picture of 640 x 640 pixels: takes milliseconds, and somebody looks at a page that waits for it.
+const SMALL: Bounds = Bounds { memory: 4 << 20, running: 2, waiting: 64, is_background: false };
+/// Sheets and animations.
+const MEDIUM: Bounds = Bounds { memory: 8 << 20, running: 1, waiting: 32, is_background: true };
+/// One at once, since it takes up to hundreds of mebibytes; the last one waits for a few seconds.
+const LARGE: Bounds = Bounds { memory: u64::MAX, running: 1, waiting: 8, is_background: true };
+
+/// Bytes that the work of a pool takes at most, if large work takes at most `large`.
+pub(in crate::web) const fn pool_memory(large: u64) -> u64 {
+    SMALL.running as u64 * SMALL.memory + MEDIUM.running as u64 * MEDIUM.memory + LARGE.running as u64 * large
+}
+
+/// Runs work on images on threads that may block: work does not wait for larger work. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::web) struct ImagePool {
-    small: BoundedQueue,
-    large: BoundedQueue,
+    /// By rising size.
+    queues: [BoundedQueue; 3],
 }
 
 impl Default for ImagePool {
     fn default() -> Self {
-        Self {
-            small: BoundedQueue::new(SMALL_RUNNING, SMALL_WAITING, false),
-            large: BoundedQueue::new(LARGE_RUNNING, LARGE_WAITING, true),
-        }
+        Self { queues: [SMALL, MEDIUM, LARGE].map(BoundedQueue::new) }
     }
 }
 
@@ -49,30 +60,31 @@ impl ImagePool {
         memory: u64,
         work: impl FnOnce() -> Result<T, PictureError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let queue = if memory > LARGE { &self.large } else { &self.small };
+        let [smaller @ .., largest] = &self.queues;
+        let queue = smaller.iter().find(|queue| memory <= queue.bounds.memory).unwrap_or(largest);
         queue.run(client, work).await
     }
 }
 
 #[derive(Debug, Clone)]
 struct BoundedQueue {
+    bounds: Bounds,
     /// Those that run or wait; half of them for each client.
     admitted: Arc<ClientPermits<LimitKey>>,
     running: Arc<Semaphore>,
     /// Of each client as many as may run at once wait for a place beside other clients' work; the rest waits behind them. So
     /// nobody waits for more than a few works of each other client.
     next_of_client: Arc<KeyedSemaphores<LimitKey>>,
-    /// Whether it runs on [background] threads.
-    is_background: bool,
 }
 
 impl BoundedQueue {
-    fn new(running: usize, waiting: usize, is_background: bool) -> Self {
+    fn new(bounds: Bounds) -> Self {
+        let admitted = bounds.running + bounds.waiting;
         Self {
-            is_background,
-            admitted: Arc::new(ClientPermits::new(running + waiting, (running + waiting).div_ceil(2))),
-            running: Arc::new(Semaphore::new(running)),
-            next_of_client: Arc::new(KeyedSemaphores::new(running)),
+            admitted: Arc::new(ClientPermits::new(admitted, admitted.div_ceil(2))),
+            running: Arc::new(Semaphore::new(bounds.running)),
+            next_of_client: Arc::new(KeyedSemaphores::new(bounds.running)),
+            bounds,
         }
     }
 
@@ -90,7 +102,7 @@ impl BoundedQueue {
             work()
         };
         const FAILED: &str = "The picture could not be made.";
-        let result = if self.is_background {
+        let result = if self.bounds.is_background {
             background::run(work).await.map_err(|error| Problem::internal(FAILED, &error))?
         } else {
             let result = tokio::task::spawn_blocking(work).await;
@@ -112,6 +124,32 @@ mod tests {
 
     fn client(number: u8) -> LimitKey {
         LimitKey::Network(Some(IpAddr::from([127, 0, 0, number])))
+    }
+
+    #[tokio::test]
+    async fn work_does_not_wait_for_larger_work() {
+        let pool = ImagePool::default();
+        let (started, has_started) = std::sync::mpsc::channel();
+        let ends: Vec<_> = [8 << 20, 9 << 20]
+            .map(|memory| {
+                let (pool, started, (end, ended)) =
+                    (pool.clone(), started.clone(), std::sync::mpsc::channel());
+                let work = move || {
+                    started.send(()).unwrap();
+                    ended.recv().unwrap();
+                    Ok(())
+                };
+                (end, tokio::spawn(async move { pool.run(&client(1), memory, work).await.is_ok() }))
+            })
+            .into();
+        let wait = move || (has_started.recv().unwrap(), has_started.recv().unwrap());
+        tokio::task::spawn_blocking(wait).await.unwrap();
+        assert!(pool.run(&client(1), 4 << 20, || Ok(())).await.is_ok());
+        for (end, work) in ends {
+            assert!(!work.is_finished());
+            end.send(()).unwrap();
+            assert!(work.await.unwrap());
+        }
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ mod renderer;
 pub(super) use animation::{animation, encode_animation};
 pub(super) use cached_file::{CachedFile, REVALIDATE};
 pub(super) use class_pictures::sheet_columns;
-pub(super) use image_pool::{ImagePool, LARGE, LARGE_RUNNING, SMALL_RUNNING};
+pub(super) use image_pool::{ImagePool, pool_memory};
 pub(super) use picture_address::{PictureAddress, PictureFile};
 pub(super) use render::{
     JPEG_QUALITY, MAX_RENDER_MEMORY, check_size, decode, encode_image, render_image, render_memory,
