@@ -3,10 +3,12 @@
 //! `queue` decides which image is next, this decides how many a worker takes. An image stays in its batch until its last
 //! step.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::job::Job;
 use super::options::{Batching, Options};
+use super::request::ClientGroup;
 use super::scheduler_state::{Health, SchedulerState, WorkerState};
 use super::tokenize::TokenizeRequest;
 
@@ -14,6 +16,8 @@ use super::tokenize::TokenizeRequest;
 pub(super) struct Assignment {
     /// The images that join the worker's batches: their jobs and indexes.
     pub images: Vec<(Arc<Job>, u32)>,
+    /// The images that still wait, by client.
+    pub waiting: HashMap<ClientGroup, usize>,
     pub tokenize_request: Option<TokenizeRequest>,
 }
 

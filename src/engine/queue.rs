@@ -137,6 +137,15 @@ impl Queue {
         drained.into_iter().map(|queued| queued.job).collect()
     }
 
+    /// The numbers of waiting images of the clients that have any.
+    pub fn waiting_images_of_clients(&self) -> HashMap<ClientGroup, usize> {
+        let mut of_client = HashMap::new();
+        for queued in &self.jobs {
+            *of_client.entry(queued.client.clone()).or_default() += queued.waiting_images();
+        }
+        of_client
+    }
+
     /// The number of waiting images.
     pub fn waiting_images(&self) -> usize {
         self.jobs.iter().map(QueuedJob::waiting_images).sum()

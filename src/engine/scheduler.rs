@@ -171,7 +171,8 @@ impl Scheduler {
             let tokenize_request = state.assign_tokenize_request(worker);
             let is_due = deadline <= Instant::now();
             if !state.workers[worker].batch.is_empty() || tokenize_request.is_some() || is_due {
-                return Some(Assignment { images, tokenize_request });
+                let waiting = state.queue.waiting_images_of_clients();
+                return Some(Assignment { images, waiting, tokenize_request });
             }
             self.work_available.wait_until(&mut state, deadline);
         }

@@ -7,14 +7,15 @@ use std::collections::{HashMap, HashSet};
 use super::batch_step::Slot;
 use super::request::ClientGroup;
 
-/// A client with at most this many images has few. Also the least share: with one image a step would use the processor poorly.
+/// A client with at most this many images, those that wait included, has few. Also the least share: with one image a step would use the processor poorly.
 const FEW: usize = 2;
 
 /// How a step is divided between the clients.
 pub(super) struct StepShare {
     /// The number of images of each client that take the step.
     of_client: usize,
-    /// The clients with many images, if another has few: their images are together at most as many as those of the others.
+    /// The clients with many images, if another has few: they share a quarter of the step, or [`FEW`] images if that is more.
+    /// A client with few is soon done; until then those with many lose little.
     with_many: HashSet<ClientGroup>,
 }
 
@@ -24,17 +25,22 @@ impl StepShare {
         Self { of_client: usize::MAX, with_many: HashSet::new() }
     }
 
-    /// The shares of the clients, given the client of each image on the device. Images of a single client all take the step;
-    /// several clients have the same share: as many images as the client with the fewest.
-    pub fn divided(clients: impl Iterator<Item = ClientGroup>) -> Self {
+    /// The shares of the clients, given the client of each image on the device and the images of each that wait. Images of a
+    /// single client all take the step; several clients have the same share: as many images as the client with the fewest.
+    pub fn divided(
+        clients: impl Iterator<Item = ClientGroup>,
+        waiting: &HashMap<ClientGroup, usize>,
+    ) -> Self {
         let mut of_client: HashMap<ClientGroup, usize> = HashMap::new();
         clients.for_each(|client| *of_client.entry(client).or_default() += 1);
         let Some(&fewest) = of_client.values().min().filter(|_| of_client.len() > 1) else {
             return Self::undivided();
         };
-        let has_many = |(client, images): (ClientGroup, usize)| (images > FEW).then_some(client);
-        let with_many =
-            if fewest > FEW { HashSet::new() } else { of_client.into_iter().filter_map(has_many).collect() };
+        let has_many = |client: &ClientGroup, images| images + waiting.get(client).unwrap_or(&0) > FEW;
+        let (many, few): (Vec<_>, Vec<_>) =
+            of_client.into_iter().partition(|(client, images)| has_many(client, *images));
+        let with_many = if few.is_empty() { Vec::new() } else { many };
+        let with_many = with_many.into_iter().map(|(client, _)| client).collect();
         Self { of_client: fewest.max(FEW), with_many }
     }
 
@@ -44,7 +50,7 @@ impl StepShare {
         slots.sort_by_key(|slot| Reverse(slot.rounds_waited));
         let has_many = |slot: &Slot<S>| self.with_many.contains(&slot.job.request.client_group());
         let of_clients_with_few = slots.iter().filter(|slot| !has_many(slot)).count();
-        let mut left_for_many = of_clients_with_few.max(FEW);
+        let mut left_for_many = (of_clients_with_few / 3).max(FEW);
         let mut of_client: HashMap<ClientGroup, usize> = HashMap::new();
         let mut selected = 0;
         for slot in &mut *slots {

@@ -1,6 +1,7 @@
 //! A worker: the thread that owns a device. It works in rounds: it takes new images, then each model takes one step with
 //! its batch.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use super::model_instance::ModelInstance;
 use super::options::Batching;
 use super::publisher::{Message, Publisher};
 use super::recovery::{INTERRUPTED, InstanceId, NOT_LOADED};
+use super::request::ClientGroup;
 use super::scheduler::Scheduler;
 use super::step_share::StepShare;
 use super::supervision::{IDLE_ROUND, ThreadStatus};
@@ -57,15 +59,15 @@ impl<L: Loader> Worker<L> {
 
     /// Runs until the engine stops.
     pub fn run(mut self) {
-        while let Some(assignment) = self.next_assignment() {
+        while let Some((tokenize_request, waiting)) = self.next_assignment() {
             self.status.begin(LOADING);
             for instance in &mut self.instances {
                 instance.retry_if_due(&self.scheduler, &mut self.loader, &self.device);
             }
-            if let Some(request) = assignment {
+            if let Some(request) = tokenize_request {
                 self.tokenize(request);
             }
-            let share = self.share();
+            let share = self.share(&waiting);
             for model in 0..self.instances.len() {
                 self.step(model, &share);
             }
@@ -73,8 +75,8 @@ impl<L: Loader> Worker<L> {
     }
 
     /// Drops the images of ended jobs and adds waiting ones to the batches; waits if there is nothing to do. Returns
-    /// `None` if the worker must end, otherwise the image to tokenize, if any.
-    fn next_assignment(&mut self) -> Option<Option<TokenizeRequest>> {
+    /// `None` if the worker must end, otherwise the image to tokenize, if any, and the images that still wait, by client.
+    fn next_assignment(&mut self) -> Option<(Option<TokenizeRequest>, HashMap<ClientGroup, usize>)> {
         let batch: Vec<_> = self.instances.iter_mut().flat_map(ModelInstance::live_images).collect();
         let in_batch = batch.len();
         self.slots_in_use.set(in_batch as i64);
@@ -82,21 +84,21 @@ impl<L: Loader> Worker<L> {
         let next_round = Instant::now() + IDLE_ROUND;
         let until = self.instances.iter().filter_map(ModelInstance::retry_at).fold(next_round, Instant::min);
         let assignment = self.scheduler.next_assignment(self.number, batch, until)?;
-        let Assignment { images, tokenize_request } = assignment;
+        let Assignment { images, waiting, tokenize_request } = assignment;
         self.slots_in_use.set((in_batch + images.len()) as i64);
         for (job, index) in images {
             job.start();
             self.instances[job.model().index()].add_image(job, index);
         }
-        Some(tokenize_request)
+        Some((tokenize_request, waiting))
     }
 
     /// How the next step of each model is divided between the clients. A graphics processor takes a step of many images about as
     /// fast as one of few.
-    fn share(&self) -> StepShare {
+    fn share(&self, waiting: &HashMap<ClientGroup, usize>) -> StepShare {
         let is_shared = self.device == "cpu" && self.scheduler.options.batching == Batching::Continuous;
         if is_shared {
-            StepShare::divided(self.instances.iter().flat_map(ModelInstance::clients))
+            StepShare::divided(self.instances.iter().flat_map(ModelInstance::clients), waiting)
         } else {
             StepShare::undivided()
         }

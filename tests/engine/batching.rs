@@ -183,6 +183,58 @@ async fn on_a_processor_a_share_is_that_of_the_client_with_the_fewest_images() {
 }
 
 #[tokio::test]
+async fn on_a_processor_clients_with_many_images_share_a_quarter_of_each_step() {
+    let script = Arc::new(Script::default());
+    let loader = FakeLoader { device: "cpu".into(), models: vec![(config(), Arc::clone(&script))] };
+    let engine = Engine::start(options(), FakeLoader::infos(&loader.models), vec![loader]).unwrap();
+    let submit = |name: &str, seed: u64, count: u64| {
+        engine.submit(request(&engine, seed, count).with_client(Some(ClientId::new(name)))).unwrap()
+    };
+    script.pause();
+    let mut jobs = vec![submit("first", 99, 1)];
+    script.run_steps(1);
+    // Of many clients with many images.
+    jobs.extend((0..3).map(|client| submit(&format!("many {client}"), 10 + client, 4)));
+    jobs.extend((0..9).map(|client| submit(&format!("one {client}"), 20 + client, 1)));
+    script.resume();
+    for id in jobs {
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
+    }
+    let batches = script.batches();
+    let of_many = |batch: &Vec<(u64, u32, usize)>| batch.iter().filter(|image| image.0 < 20).count();
+    // The first client's image has a step less to take.
+    let counts: Vec<_> = batches.iter().map(|batch| (batch.len() - of_many(batch), of_many(batch))).collect();
+    assert!(counts.iter().filter(|&&count| matches!(count, (9..=10, 3))).count() >= STEPS - 2, "{counts:?}");
+    assert!(counts.iter().all(|&(few, many)| few == 0 || many <= 3), "{counts:?}");
+}
+
+#[tokio::test]
+async fn on_a_processor_waiting_images_count_as_a_clients_images() {
+    let script = Arc::new(Script::default());
+    let loader = FakeLoader { device: "cpu".into(), models: vec![(config(), Arc::clone(&script))] };
+    let options = Options { max_batch: 4, ..options() };
+    let engine = Engine::start(options, FakeLoader::infos(&loader.models), vec![loader]).unwrap();
+    let submit = |name: &str, seed: u64, count: u64| {
+        engine.submit(request(&engine, seed, count).with_client(Some(ClientId::new(name)))).unwrap()
+    };
+    script.pause();
+    let mut jobs = vec![submit("first", 99, 1)];
+    script.run_steps(1);
+    // One image of each is on the device, and seven wait.
+    jobs.extend((0..4).map(|client| submit(&format!("many {client}"), client, 8)));
+    jobs.push(submit("one", 50, 1));
+    script.resume();
+    for id in jobs {
+        assert_eq!(final_status(&engine, id).await, Status::Completed);
+    }
+    let batches = script.batches();
+    let of_one = batches.iter().filter(|batch| batch.iter().any(|image| image.0 == 50));
+    let of_many = of_one.map(|batch| batch.iter().filter(|image| image.0 < 4).count());
+    assert!(of_many.clone().all(|many| many == 2), "{batches:?}");
+    assert_eq!(of_many.count(), STEPS);
+}
+
+#[tokio::test]
 async fn static_batching_runs_whole_jobs() {
     let (engine, script) = fake_engine(Options { max_batch: 4, batching: Batching::Static, ..options() });
     script.pause();
