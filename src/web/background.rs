@@ -6,12 +6,8 @@ use std::sync::LazyLock;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
-/// Enough for the large images that are rendered or decoded at once, and two large bodies.
-const THREADS: usize = 4;
-/// A tenth of the processor time of other threads where there is not enough for all.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
+/// Enough for two images that are rendered and two that are decoded at once, and two large bodies.
+const THREADS: usize = 6;
 static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
     ThreadPoolBuilder::new()
         .num_threads(THREADS)
@@ -35,13 +31,15 @@ pub(super) async fn run<T: Send + 'static>(
     result.await
 }
 
-/// Lowers the priority of this thread. Elsewhere than on Linux, it is one of the whole process.
+/// Has this thread wait for all others: it gets what they leave, and a three-hundredth of a processor at least. A low priority
+/// alone isn't enough: Linux lets a thread finish its slice of some milliseconds, and the threads that draw, which wait for each
+/// other a thousand times a second, would wait for that as often.
 #[cfg(target_os = "linux")]
 fn lower_priority() {
-    use rustix::process::{getpriority_process, setpriority_process};
-    let lowered =
-        getpriority_process(None).and_then(|process| setpriority_process(None, (process + NICENESS).min(19)));
-    if let Err(error) = lowered {
+    use thread_priority::{NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy};
+    let policy = ThreadSchedulePolicy::Normal(Idle);
+    let thread = thread_priority::thread_native_id();
+    if let Err(error) = thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy) {
         tracing::debug!(%error, "a thread for long work keeps its priority");
     }
 }
@@ -55,11 +53,12 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn only_its_threads_have_a_lower_priority() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
-        assert_eq!(run(priority).await.unwrap(), (before + NICENESS).min(19));
-        assert_eq!(priority(), before);
+    async fn only_its_threads_wait_for_all_others() {
+        use thread_priority::NormalThreadSchedulePolicy::{Idle, Other};
+        use thread_priority::ThreadSchedulePolicy::Normal;
+        let policy = || thread_priority::thread_schedule_policy().unwrap();
+        assert_eq!(run(policy).await.unwrap(), Normal(Idle));
+        assert_eq!(policy(), Normal(Other));
     }
 
     #[tokio::test]
