@@ -20,7 +20,8 @@ use tracing::{Level, Span, field};
 
 use super::access::{
     AnswerMemory, ClientAddress, HostCheck, KeyCheck, Origin, ProxyRules, RateLimiter, check_host, check_key,
-    cors, limit_answers, limit_body_time, limit_rate, read_proxy_headers, same_origin, trust_origins,
+    cors, limit_answers, limit_body_time, limit_rate, limit_small_pieces, read_proxy_headers, same_origin,
+    trust_origins,
 };
 use super::http_metrics::{HttpMetrics, measure};
 use super::options::Options;
@@ -46,6 +47,7 @@ pub(super) fn apply(
     let mut routes = routes
         // Handlers limit the size of what comes out.
         .layer(RequestDecompressionLayer::new())
+        .layer(map_request(limit_small_pieces))
         .layer(from_fn_with_state(options.body_timeout, limit_body_time))
         .layer(RequestBodyLimitLayer::new(MAX_BODY));
     if options.rate_limit.is_some() {

@@ -144,6 +144,29 @@ async fn a_slow_body_is_a_408() {
     assert!(with_timeout(stream.text()).await.unwrap().contains("event: completed"));
 }
 
+#[tokio::test]
+async fn a_body_in_many_small_chunks_is_refused() {
+    let (server, _script) = Server::with_web_options(site()).await;
+    let paths =
+        ["/api/v1/generations", "/api/v1/tokenizations", "/v1/images/generations", "/v1/images/edits", "/"];
+    for (path, chunk, length) in paths.iter().flat_map(|path| [(path, 1, 60_000), (path, 100, 60_000)]) {
+        let (mut read, mut write) = connect(server.address).await.into_split();
+        let kind = if *path == "/" { "application/x-www-form-urlencoded" } else { "application/json" };
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\nconnection: close");
+        let chunks = format!("{chunk:x}\r\n{}\r\n", " ".repeat(chunk)).repeat(length / chunk);
+        let request = format!("{head}\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+        // The server may hang up before all of it has been sent.
+        let sending = tokio::spawn(async move { write.write_all(request.as_bytes()).await });
+        let mut answer = Vec::new();
+        let _ = with_timeout(read.read_to_end(&mut answer)).await;
+        let _ = sending.await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.contains("too many small pieces"), chunk == 1, "{path} {chunk}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 4") || chunk > 1, "{answer}");
+    }
+}
+
 /// A connection from another address of this machine.
 async fn connect_from(source: [u8; 4], address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();

@@ -8,11 +8,12 @@
 //! | `hosts`, `origins` | by which names clients reach the server, which sites' scripts may use the API |
 //! | `rate_limit`, `cost_limit` | requests of a client over time, and what they cost; `token_buckets` counts both |
 //! | `client_permits` | what clients may have at once: connections, uploads, streams; `keyed_semaphores` counts each client's |
-//! | `body_timeout` | how long a body may take to arrive |
+//! | `body_timeout`, `body_pieces` | how long a body may take to arrive, and in how many small pieces |
 //! | `answer_memory` | how much memory answers may take that nobody reads |
 //! | `link_signer` | links to pictures that need no key |
 
 mod answer_memory;
+mod body_pieces;
 mod body_timeout;
 mod client;
 mod client_address;
@@ -29,6 +30,7 @@ mod root_path;
 mod token_buckets;
 
 pub(super) use answer_memory::{AnswerMemory, SharedBody, limit_answers};
+pub(super) use body_pieces::{SmallPieces, limit_small_pieces};
 pub(super) use body_timeout::limit_body_time;
 pub(super) use client::{CLIENT_HEADER, Client, header_text, invalid_header};
 pub(super) use client_address::{ClientAddress, network};

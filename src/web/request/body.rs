@@ -5,7 +5,7 @@ use std::fmt;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError};
 use mediatype::names::{APPLICATION, BOUNDARY, FORM_DATA, JSON, MULTIPART};
 use mediatype::{MediaType, MediaTypeBuf, ReadParams};
 use serde::de::{Error, MapAccess, Visitor};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::request::shorten;
+use crate::web::access::SmallPieces;
 use crate::web::problem::Problem;
 
 /// The largest request body, in bytes, of routes that don't take images. A full request has about 300.
@@ -44,12 +45,18 @@ impl<S: Send + Sync> FromRequest<S> for SmallBody {
 /// Copy it at once: kept as pieces, as they arrive, small chunks would take many times their size.
 ///
 /// # Errors
-/// 413 where the limit for all routes was reached, 400 where the body was cut off.
+/// 413 where the limit for all routes was reached, 400 where the body was cut off or comes in too many small pieces.
 pub(super) async fn next_piece(body: &mut Body, limit: usize) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match is_too_long(&error) {
-            true => too_long(limit),
-            false => Problem::new(StatusCode::BAD_REQUEST, "The body was cut off, or can't be decompressed."),
+        let frame = frame.map_err(|error| {
+            if has_cause::<LengthLimitError>(&error) {
+                return too_long(limit);
+            }
+            let detail = match has_cause::<SmallPieces>(&error) {
+                true => "The body comes in too many small pieces: send larger chunks.",
+                false => "The body was cut off, or can't be decompressed.",
+            };
+            Problem::new(StatusCode::BAD_REQUEST, detail)
         })?;
         if let Ok(piece) = frame.into_data() {
             return Ok(Some(piece));
@@ -74,10 +81,10 @@ fn too_long(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The body is larger than {limit} bytes."))
 }
 
-/// Whether the limit for all routes was reached.
-fn is_too_long(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|error| error.is::<http_body_util::LengthLimitError>())
+/// Whether an error follows from one of this type.
+fn has_cause<E: std::error::Error + 'static>(error: &axum::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.into_iter().any(|cause| cause.is::<E>())
 }
 
 /// Reads a JSON body with an object.
