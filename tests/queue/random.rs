@@ -16,8 +16,12 @@ async fn random_jobs_with_random_kills_end_exactly_once() {
     println!("{jobs} jobs, RDPM_SOAK_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut system = System::start();
-    system.arguments.extend(["--queue-attempts".into(), "50".into()]);
-    let mut gateways = [system.gateway(), system.gateway()];
+    // All jobs stay readable until the end of the test.
+    let arguments = "--queue-attempts 50 --retention 7200 --job-timeout 7200";
+    system.arguments.extend(arguments.split(' ').map(str::to_owned));
+    let start =
+        |system: &System| system.gateway_with(&["--retention-jobs", "10000", "--retention-mib", "2000"]);
+    let mut gateways = [start(&system), start(&system)];
     let mut workers: Vec<Process> = vec![system.worker(), system.worker()];
     for gateway in &gateways {
         gateway.wait_for("/health/ready", StatusCode::OK).await;
@@ -65,7 +69,7 @@ async fn random_jobs_with_random_kills_end_exactly_once() {
                 }
                 6..9 => {
                     gateways[at].program.0.kill().unwrap();
-                    gateways[at] = system.gateway();
+                    gateways[at] = start(&system);
                     gateways[at].wait_for("/health/ready", StatusCode::OK).await;
                     kills[2] += 1;
                 }
