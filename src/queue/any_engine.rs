@@ -7,6 +7,7 @@ use std::time::Duration;
 use image::DynamicImage;
 use prometheus_client::registry::Registry;
 
+use super::charges::Charges;
 use super::fleet::WorkerReport;
 use super::gateway::Gateway;
 use super::shared::{Submission, Submitted};
@@ -211,6 +212,14 @@ impl AnyEngine {
         match self {
             Self::Embedded(_) => Vec::new(),
             Self::Queue(gateway) => gateway.workers(),
+        }
+    }
+
+    /// What the limits of clients count at all gateways; `None` where there is one process only.
+    pub fn charges(&self) -> Option<&Arc<Charges>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Queue(gateway) => Some(gateway.charges()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The task of a gateway that reads the events of all jobs, listens to workers, and looks after jobs.
+//! The task of a gateway that reads the events of all jobs, listens to workers and other gateways, and looks after jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,17 +10,16 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures_util::StreamExt;
 
+use super::charges;
 use super::connection::{Connection, connect_until_it_works};
 use super::dispatch;
 use super::fleet::WorkerReport;
 use super::message::{EventMessage, MessageError, StepReport, decode, is_valid_note};
-use super::shared::{KEY_ID, Shared, eta};
+use super::shared::{KEY_ID, REOPEN, Shared, eta};
 use crate::engine::{JobEnd, JobId, LiveJob, QueuePosition};
 
 /// After this time without an event it is checked that there was none.
 const STALL: Duration = Duration::from_secs(3);
-/// The pause before the stream is opened again.
-const REOPEN: Duration = Duration::from_millis(300);
 /// The time between two rounds of looking after jobs.
 const ROUND: Duration = Duration::from_millis(200);
 /// The time between two rounds of publishing positions.
@@ -47,6 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         answer_about_readers(&shared, &connection),
         look_after_jobs(&shared, &connection),
         dispatch::run(&shared, &connection),
+        charges::run(&shared, &connection),
     );
 }
 

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::charges::Charges;
 use super::connection;
 use super::error::QueueError;
 use super::fleet::{Fleet, Throughput, WorkerReport};
@@ -70,6 +71,7 @@ impl Gateway {
             own: Mutex::default(),
             is_accepting: AtomicBool::new(true),
             queued_images: QueuedImages::default(),
+            charges: Arc::default(),
             reserved: AtomicUsize::new(0),
         });
         let task = Arc::new(tokio::spawn(follower::run(Arc::clone(&shared))));
@@ -84,6 +86,11 @@ impl Gateway {
     /// The workers that reported lately, by name.
     pub fn workers(&self) -> Vec<WorkerReport> {
         self.shared.fleet.workers()
+    }
+
+    /// What the limits of clients count, here and at other gateways.
+    pub fn charges(&self) -> &Arc<Charges> {
+        &self.shared.charges
     }
 
     /// Images per second that all workers drew in the last half minute.

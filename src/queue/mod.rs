@@ -17,6 +17,7 @@
 //! | What does the web layer need of an engine? | `any_engine` |
 //! | How are jobs accepted, found and canceled? | `gateway`, `shared` |
 //! | How does a gateway hear of jobs and workers? | `follower`, `fleet` |
+//! | How do the limits of clients hold at all gateways? | `charges` |
 //! | Which images do workers get next? | `dispatch`, `queued_images` |
 //! | What does a worker do? | `worker` |
 //! | What is in a message, and when is it refused? | `message`, `names` |
@@ -25,6 +26,7 @@
 //! | What can an operator measure? | `metrics` |
 
 mod any_engine;
+mod charges;
 mod connection;
 mod dispatch;
 mod error;
@@ -42,6 +44,7 @@ mod streams;
 mod worker;
 
 pub use any_engine::AnyEngine;
+pub use charges::{Charges, ClientLimit};
 pub use error::QueueError;
 pub use fleet::{WorkerModel, WorkerReport};
 pub use gateway::{Gateway, GatewayError};

@@ -116,6 +116,11 @@ impl Names {
         format!("{}.tokenize.{}.{}", self.prefix, token(&model.config.name), model.version)
     }
 
+    /// The subject on which gateways tell each other what the limits of clients counted.
+    pub fn charges(&self) -> String {
+        format!("{}.charges", self.prefix)
+    }
+
     /// The subject on which gateways ask each other who reads a job's events.
     pub fn readers(&self) -> String {
         format!("{}.readers", self.prefix)

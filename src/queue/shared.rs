@@ -1,6 +1,7 @@
 //! What the tasks of a gateway share: the connection, the jobs, and how jobs are published and ended.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use async_nats::jetstream::publish::PublishAck;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::charges::Charges;
 use super::connection::Connection;
 use super::fleet::{Fleet, Throughput};
 use super::message::{EventMessage, ImageTask, RequestMessage, decode, encode, is_valid_note};
@@ -25,6 +27,8 @@ pub(super) const KEY_ID: &str = "key/";
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// When to try again while the servers can't be reached.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The pause before a stream or a subscription that has ended is opened again.
+pub(super) const REOPEN: Duration = Duration::from_millis(300);
 /// The longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
@@ -48,6 +52,7 @@ pub(super) struct Shared {
     pub own: Mutex<HashMap<JobId, usize>>,
     pub is_accepting: AtomicBool,
     pub queued_images: QueuedImages,
+    pub charges: Arc<Charges>,
     /// Images of jobs that are being accepted.
     pub reserved: AtomicUsize,
 }

@@ -103,6 +103,8 @@ fn state(
     let jobs = JobIndex::new(options.store.clone());
     jobs.resume(&engine);
     let webhooks = Webhooks::new(options.webhooks.as_ref(), options.store.is_some(), &mut registry);
+    let rate_limiter = RateLimiter::new(options.rate_limit, engine.charges());
+    let cost_limiter = CostLimiter::new(options.cost_limit, engine.charges());
     AppState {
         engine,
         class_pictures: Arc::new(class_pictures),
@@ -111,8 +113,8 @@ fn state(
         renderer: Renderer::default(),
         image_decoders: ImagePool::default(),
         upload_permits: UploadPermits::default(),
-        rate_limiter: RateLimiter::new(options.rate_limit),
-        cost_limiter: CostLimiter::new(options.cost_limit),
+        rate_limiter,
+        cost_limiter,
         event_streams: Arc::new(EventStreams::new(options.max_streams, &http_metrics.streams)),
         api_description: Arc::new(ApiDescription::new(&document)),
         first_model: options.first_model.as_deref().map(Arc::from),

@@ -1,5 +1,7 @@
 //! What several gateways answer for each other's jobs.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -190,6 +192,38 @@ async fn full_queue_is_full_at_every_gateway() {
     let _worker = system.worker();
     assert_eq!(other.ended(&id).await["status"], "completed");
     other.post(&body(2, 1)).await;
+}
+
+#[tokio::test]
+async fn limits_of_a_client_hold_at_all_gateways_together() {
+    let system = System::start();
+    let limits = ["--rate-limit", "6", "--rate-burst", "3", "--cost-limit", "6", "--cost-burst", "5"];
+    let (one, other) = (system.gateway_with(&limits), system.gateway_with(&limits));
+    for gateway in [&one, &other] {
+        gateway.wait_for("/health/ready", StatusCode::OK).await;
+    }
+    one.post(&body(1, 1)).await;
+    other.post(&body(2, 1)).await;
+    // Another gateway hears of it in a tenth of a second.
+    let heard = || tokio::time::sleep(Duration::from_secs(1));
+    heard().await;
+    // One more request, of three images at most: not four.
+    let path = "/api/v1/generations";
+    let refused = one.send(Method::POST, path, &[], Some(&body(3, 4))).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    // That was the third request, at both.
+    heard().await;
+    for gateway in [&other, &one] {
+        let refused = gateway.send(Method::POST, path, &[], Some(&body(4, 1))).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(problem["type"], "urn:rdpm:problem:rate-limited", "{problem}");
+    }
+    // A gateway that a client reaches from another address doesn't count it.
+    let local = reqwest::Client::builder().local_address(Some([127, 0, 0, 77].into())).build().unwrap();
+    let job = local.post(format!("{}{path}", other.url)).json(&body(5, 1)).send().await.unwrap();
+    assert_eq!(job.status(), StatusCode::ACCEPTED);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::client_address::ClientAddress;
 use super::keys::KeyName;
+use super::token_buckets::LimitKey;
 use crate::engine::ClientId;
 use crate::request::FieldError;
 use crate::store::Owner;
@@ -52,11 +53,7 @@ impl Client {
     /// The client for the engine, which shares what it keeps between clients. A token makes no group of its own: a client
     /// could get more by sending many.
     pub fn engine_id(&self) -> ClientId {
-        let group = match (&self.key, self.network) {
-            (Some(KeyName(name)), _) => ClientId::new(format!("key {name}")),
-            (None, Some(network)) => ClientId::new(format!("network {network}")),
-            (None, None) => ClientId::new("unknown"),
-        };
+        let group = ClientId::new(LimitKey::new(self.key.as_ref(), self.network).to_string());
         match &self.token {
             Some(token) => group.with_member(token.as_str()),
             None => group,

@@ -16,6 +16,7 @@ use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use super::token_buckets::{LimitKey, RateLimit, TokenBuckets};
+use crate::queue::{Charges, ClientLimit};
 use crate::web::problem::Problem;
 
 /// The unit of costs: an image has so many, which are a thousand pixels each.
@@ -46,12 +47,13 @@ impl Cost {
 pub(in crate::web) struct CostLimiter(Option<Arc<TokenBuckets>>);
 
 impl CostLimiter {
-    /// A limit in images; `None` is no limit.
-    pub fn new(limit: Option<RateLimit>) -> Self {
+    /// A limit in images; `None` is no limit. `charges`: those of all gateways.
+    pub fn new(limit: Option<RateLimit>, charges: Option<&Arc<Charges>>) -> Self {
         let in_units = |images: NonZeroU32| images.saturating_mul(NonZeroU32::MIN.saturating_add(UNITS - 1));
         let limit = limit
             .map(|limit| RateLimit { per_minute: in_units(limit.per_minute), burst: in_units(limit.burst) });
-        Self(limit.map(|limit| Arc::new(TokenBuckets::new(limit))))
+        let charges = charges.map(|charges| (Arc::clone(charges), ClientLimit::Cost));
+        Self(limit.map(|limit| TokenBuckets::new(limit, charges)))
     }
 }
 

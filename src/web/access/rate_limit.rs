@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::token_buckets::{LimitKey, RateLimit, TokenBuckets};
+use crate::queue::{Charges, ClientLimit};
 use crate::web::problem::Problem;
 
 /// The limits of all clients. Cheap to clone.
@@ -18,9 +19,10 @@ use crate::web::problem::Problem;
 pub(in crate::web) struct RateLimiter(Option<Arc<TokenBuckets>>);
 
 impl RateLimiter {
-    /// `None` is no limit.
-    pub fn new(limit: Option<RateLimit>) -> Self {
-        Self(limit.map(|limit| Arc::new(TokenBuckets::new(limit))))
+    /// `None` is no limit. `charges`: those of all gateways.
+    pub fn new(limit: Option<RateLimit>, charges: Option<&Arc<Charges>>) -> Self {
+        let charges = charges.map(|charges| (Arc::clone(charges), ClientLimit::Requests));
+        Self(limit.map(|limit| TokenBuckets::new(limit, charges)))
     }
 
     fn count(&self, client: &LimitKey) -> Result<(), Problem> {
