@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 
 from rdpm_training import config as configuration
 from rdpm_training.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 TOML = """
 name = "tiny"
@@ -86,3 +89,12 @@ def tiny(tmp_path: Path, images: Path) -> Config:
     file = tmp_path / "tiny.toml"
     file.write_text(TOML.format(path=images))
     return configuration.load(file)
+
+
+@pytest.fixture
+def binary() -> Path:
+    """The program, which scripts/test builds first."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    path = Path(os.environ.get("RDPM_PROGRAM", target / "release" / "rdpm"))
+    assert path.exists(), "build it first: cargo build --release"
+    return path

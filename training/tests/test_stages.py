@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ from rdpm_training import (
     trainer,
 )
 from rdpm_training.config import Config, ConfigError
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Interrupted(Exception):
@@ -75,15 +72,6 @@ def test_resumed_run_equals_an_uninterrupted_one(
     assert runs.load(parts / file)["update"] == 4
     stage.train(tiny, parts)
     assert same(runs.load(whole / file), runs.load(parts / file))
-
-
-@pytest.fixture
-def binary() -> Path:
-    """The program, which scripts/test builds first."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    path = Path(os.environ.get("RDPM_PROGRAM", target / "release" / "rdpm"))
-    assert path.exists(), "build it first: cargo build --release"
-    return path
 
 
 def test_exported_weights_run_in_the_server_binary(tiny: Config, tmp_path: Path, images: Path, binary: Path) -> None:
