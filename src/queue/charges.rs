@@ -9,9 +9,10 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::connection::Connection;
+use super::connection::{Connection, REOPEN};
 use super::message::{MessageError, decode, encode};
-use super::shared::{REOPEN, Shared};
+use super::metrics::QueueMetrics;
+use super::names::Names;
 
 /// The time between two messages.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -129,33 +130,33 @@ impl Charges {
 }
 
 /// Tells charges to other gateways and hears theirs, until it is dropped.
-pub(super) async fn run(shared: &Shared, connection: &Connection) {
-    tokio::join!(tell(shared, connection), hear(shared, connection));
+pub(super) async fn run(charges: &Charges, names: &Names, metrics: &QueueMetrics, connection: &Connection) {
+    tokio::join!(tell(charges, names, connection), hear(charges, names, metrics, connection));
 }
 
-async fn tell(shared: &Shared, connection: &Connection) {
+async fn tell(charges: &Charges, names: &Names, connection: &Connection) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let Some(message) = shared.charges.take_untold() else { continue };
+        let Some(message) = charges.take_untold() else { continue };
         // What can't be told now would be too late afterwards.
         if connection.client.connection_state() != State::Connected {
             continue;
         }
         if let Ok(payload) = encode(&message, &[]) {
-            let _ = connection.client.publish(shared.names.charges(), payload).await;
+            let _ = connection.client.publish(names.charges(), payload).await;
         }
     }
 }
 
-async fn hear(shared: &Shared, connection: &Connection) {
+async fn hear(charges: &Charges, names: &Names, metrics: &QueueMetrics, connection: &Connection) {
     loop {
-        if let Ok(mut messages) = connection.client.subscribe(shared.names.charges()).await {
+        if let Ok(mut messages) = connection.client.subscribe(names.charges()).await {
             while let Some(message) = messages.next().await {
                 let message = decode::<ChargeMessage>(&message.payload);
-                if message.and_then(|(message, _)| shared.charges.hear(&message)).is_err() {
-                    shared.metrics.invalid_messages.inc();
+                if message.and_then(|(message, _)| charges.hear(&message)).is_err() {
+                    metrics.invalid_messages.inc();
                 }
             }
         }

@@ -15,6 +15,8 @@ use super::streams;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// The time between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
+/// The pause before a stream or a subscription that has ended is opened again.
+pub(super) const REOPEN: Duration = Duration::from_millis(300);
 
 /// A connection whose streams exist. Cheap to clone.
 #[derive(Clone)]

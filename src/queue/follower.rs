@@ -11,11 +11,11 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures_util::StreamExt;
 
 use super::charges;
-use super::connection::{Connection, connect_until_it_works};
+use super::connection::{Connection, REOPEN, connect_until_it_works};
 use super::dispatch;
 use super::fleet::WorkerReport;
 use super::message::{EventMessage, MessageError, StepReport, decode, is_valid_note};
-use super::shared::{KEY_ID, REOPEN, Shared, eta};
+use super::shared::{KEY_ID, Shared, eta};
 use crate::engine::{JobEnd, JobId, LiveJob, QueuePosition};
 
 /// After this time without an event it is checked that there was none.
@@ -46,7 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         answer_about_readers(&shared, &connection),
         look_after_jobs(&shared, &connection),
         dispatch::run(&shared, &connection),
-        charges::run(&shared, &connection),
+        charges::run(&shared.charges, &shared.names, &shared.metrics, &connection),
     );
 }
 

@@ -27,8 +27,6 @@ pub(super) const KEY_ID: &str = "key/";
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 /// When to try again while the servers can't be reached.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// The pause before a stream or a subscription that has ended is opened again.
-pub(super) const REOPEN: Duration = Duration::from_millis(300);
 /// The longest `Retry-After`.
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
