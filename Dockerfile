@@ -88,8 +88,10 @@ COPY --from=vulkan-build /rdpm /usr/local/bin/rdpm
 COPY --from=vulkan-build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY weights /weights
 RUN install --directory --owner=65532 --group=65532 /store
+# Without the last two, Mesa writes messages about folders that it doesn't need.
 ENV RDPM_HOST=0.0.0.0 RDPM_PORT=3000 RDPM_WEIGHTS=/weights RDPM_DEVICE=gpu \
-    NVIDIA_DRIVER_CAPABILITIES=compute,graphics,utility
+    NVIDIA_DRIVER_CAPABILITIES=compute,graphics,utility \
+    XDG_RUNTIME_DIR=/tmp MESA_SHADER_CACHE_DISABLE=true
 USER 65532:65532
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["rdpm", "health"]

@@ -34,6 +34,8 @@ from .data import Dataset, to_unit
 from .data import load as load_data
 
 RANDOM_STREAM = 14
+# Pixels between the pictures of a sheet.
+GAP = 2
 
 # Metrics of images (b, channels, size, size) in -1..1, their classes (b,) and their styles (b,).
 Judge = Callable[[Tensor, Tensor, Tensor], dict[str, float]]
@@ -41,20 +43,21 @@ Judge = Callable[[Tensor, Tensor, Tensor], dict[str, float]]
 
 def split_sheet(pixels: Tensor, size: int) -> Tensor:
     """Pictures (b, channels, size, size) of a sheet (h, w) or (h, w, channels) of bytes, row by row."""
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels[..., :3]
-    return pixels.unfold(0, size, size).unfold(1, size, size).flatten(0, 1).contiguous()
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return pixels.unfold(0, size, size + GAP).unfold(1, size, size + GAP).flatten(0, 1).contiguous()
 
 
 def draw(program: Path, weights: Path, flags: str, seed: int, count: int, style: str | None) -> Tensor:
     """Pictures (classes * count, channels, size, size) in -1..1: `count` of the first class, then of the second."""
-    size = json.loads((weights / "config.json").read_text())["image"]["size"]
+    image = json.loads((weights / "config.json").read_text())["image"]
     with tempfile.TemporaryDirectory() as folder:
         sheet = Path(folder) / "sheet.png"
         command = [program, "generate", "--weights", weights, "--class", "all", "--count", str(count)]
         command += ["--seed", str(seed), "--output", sheet, *shlex.split(flags)]
         command += ["--style", style] if style else []
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return to_unit(split_sheet(torch.from_numpy(np.array(Image.open(sheet))), size))
+        pixels = np.array(Image.open(sheet).convert("L" if image["channels"] == 1 else "RGB"))
+        return to_unit(split_sheet(torch.from_numpy(pixels), image["size"]))
 
 
 def judge(config: Config, folder: Path, dataset: Dataset) -> Judge:
