@@ -8,7 +8,6 @@ table of means and standard deviations over the seeds. For a data set with style
 - kernel_distance: KID to as many real pictures of the same classes and styles.
 
 For others it is the classifier of `evaluate`: accuracy, Frechet distance to the test images, precision and recall.
-`same` is the share of pictures that equal those of the first flags in each pixel.
 """
 
 from __future__ import annotations
@@ -86,12 +85,9 @@ def compare(config: Config, weights: Path, program: Path, flags: list[str], coun
     requested = torch.arange(len(styles)).repeat_interleave(len(dataset.classes) * count)
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
-        first: Tensor | None = None
         for each in flags:
             images = torch.cat([draw(program, weights, each, seed, count, style) for style in styles])
-            first = images if first is None else first
             result = compute(images, labels, requested)
-            result["same"] = (images == first).flatten(1).all(1).double().mean().item()
             rows.setdefault(each, []).append(result)
             print(seed, each, len(images), {name: round(value, 4) for name, value in result.items()}, flush=True)
     for each, results in rows.items():
