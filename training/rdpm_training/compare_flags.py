@@ -68,6 +68,10 @@ def judge(config: Config, folder: Path, dataset: Dataset) -> Judge:
     gallery = retrieval.load_gallery(config, dataset, folder, network)
 
     def compute(images: Tensor, labels: Tensor, styles: Tensor) -> dict[str, float]:
+        # A style may lack a class, so that there is nothing to compare with.
+        pairs = (gallery.labels == labels[:, None]) & (gallery.descriptions.styles == styles[:, None])
+        has_real = pairs.any(1)
+        images, labels, styles = images[has_real], labels[has_real], styles[has_real]
         unknown = torch.full_like(labels, -1)
         requested = Descriptions(styles, unknown, unknown, unknown)
         found = retrieval.features(config, network, images)
