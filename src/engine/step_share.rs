@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use super::batch_step::Slot;
 use super::request::ClientGroup;
 
-/// A client with at most this many images, those that wait included, has few. Also the least share: with one image a step would use the processor poorly.
+/// A client with at most this many images, those that wait included, has few. Also the least share: with one image a step
+/// would use the processor poorly.
 const FEW: usize = 2;
 
 /// How a step is divided between the clients.
@@ -36,11 +37,10 @@ impl StepShare {
         let Some(&fewest) = of_client.values().min().filter(|_| of_client.len() > 1) else {
             return Self::undivided();
         };
-        let has_many = |client: &ClientGroup, images| images + waiting.get(client).unwrap_or(&0) > FEW;
-        let (many, few): (Vec<_>, Vec<_>) =
-            of_client.into_iter().partition(|(client, images)| has_many(client, *images));
-        let with_many = if few.is_empty() { Vec::new() } else { many };
-        let with_many = with_many.into_iter().map(|(client, _)| client).collect();
+        let clients = of_client.len();
+        of_client.retain(|client, images| *images + waiting.get(client).unwrap_or(&0) > FEW);
+        let has_few = of_client.len() < clients;
+        let with_many = if has_few { of_client.into_keys().collect() } else { HashSet::new() };
         Self { of_client: fewest.max(FEW), with_many }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 /// Enough for two images that are rendered and two that are decoded at once, and two large bodies.
 const THREADS: usize = 6;
+
 static POOL: LazyLock<ThreadPool> = LazyLock::new(|| {
     ThreadPoolBuilder::new()
         .num_threads(THREADS)

@@ -2,10 +2,23 @@
 
 use std::sync::Arc;
 
-use rdpm::engine::{Batching, ClientId, Engine, Event, Options, Status};
+use rdpm::engine::{Batching, ClientId, Engine, Event, JobId, Options, Status};
 
 use super::common::{FakeLoader, STEPS, Script, config, events, fake_engine, options, request};
 use super::{event_names, final_status, tokens};
+
+/// An engine with one worker, on a device of this name.
+fn engine_on(device: &str, options: Options) -> (Engine, Arc<Script>) {
+    let script = Arc::new(Script::default());
+    let loader = FakeLoader { device: device.into(), models: vec![(config(), Arc::clone(&script))] };
+    let engine = Engine::start(options, FakeLoader::infos(&loader.models), vec![loader]).unwrap();
+    (engine, script)
+}
+
+/// Submits a job of a client.
+fn submit_of(engine: &Engine, client: &str, seed: u64, count: u64) -> JobId {
+    engine.submit(request(engine, seed, count).with_client(Some(ClientId::new(client)))).unwrap()
+}
 
 #[tokio::test]
 async fn events_are_ordered_and_numbered_from_one() {
@@ -113,17 +126,11 @@ async fn a_client_does_not_wait_behind_the_jobs_of_another() {
 #[tokio::test]
 async fn on_a_processor_clients_have_the_same_share_of_each_step() {
     for (device, share) in [("cpu", 2), ("toy", 7)] {
-        let script = Arc::new(Script::default());
-        let models = vec![(config(), Arc::clone(&script))];
-        let loader = FakeLoader { device: device.into(), models };
-        let engine = Engine::start(options(), FakeLoader::infos(&loader.models), vec![loader]).unwrap();
-        let of_client = |name: &str, seed: u64, count: u64| {
-            request(&engine, seed, count).with_client(Some(ClientId::new(name)))
-        };
+        let (engine, script) = engine_on(device, options());
         script.pause();
-        let many = engine.submit(of_client("one", 1, 7)).unwrap();
+        let many = submit_of(&engine, "one", 1, 7);
         script.run_steps(1);
-        let one = engine.submit(of_client("other", 2, 1)).unwrap();
+        let one = submit_of(&engine, "other", 2, 1);
         script.resume();
         for id in [many, one] {
             assert_eq!(final_status(&engine, id).await, Status::Completed);
@@ -156,12 +163,8 @@ async fn on_a_processor_clients_have_the_same_share_of_each_step() {
 
 #[tokio::test]
 async fn on_a_processor_a_share_is_that_of_the_client_with_the_fewest_images() {
-    let script = Arc::new(Script::default());
-    let loader = FakeLoader { device: "cpu".into(), models: vec![(config(), Arc::clone(&script))] };
-    let engine = Engine::start(options(), FakeLoader::infos(&loader.models), vec![loader]).unwrap();
-    let submit = |name: &str, seed: u64, count: u64| {
-        engine.submit(request(&engine, seed, count).with_client(Some(ClientId::new(name)))).unwrap()
-    };
+    let (engine, script) = engine_on("cpu", options());
+    let submit = |name: &str, seed, count| submit_of(&engine, name, seed, count);
     script.pause();
     let blocker = submit("first", 9, 1);
     script.run_steps(1);
@@ -184,12 +187,8 @@ async fn on_a_processor_a_share_is_that_of_the_client_with_the_fewest_images() {
 
 #[tokio::test]
 async fn on_a_processor_clients_with_many_images_share_a_quarter_of_each_step() {
-    let script = Arc::new(Script::default());
-    let loader = FakeLoader { device: "cpu".into(), models: vec![(config(), Arc::clone(&script))] };
-    let engine = Engine::start(options(), FakeLoader::infos(&loader.models), vec![loader]).unwrap();
-    let submit = |name: &str, seed: u64, count: u64| {
-        engine.submit(request(&engine, seed, count).with_client(Some(ClientId::new(name)))).unwrap()
-    };
+    let (engine, script) = engine_on("cpu", options());
+    let submit = |name: &str, seed, count| submit_of(&engine, name, seed, count);
     script.pause();
     let mut jobs = vec![submit("first", 99, 1)];
     script.run_steps(1);
@@ -210,13 +209,8 @@ async fn on_a_processor_clients_with_many_images_share_a_quarter_of_each_step() 
 
 #[tokio::test]
 async fn on_a_processor_waiting_images_count_as_a_clients_images() {
-    let script = Arc::new(Script::default());
-    let loader = FakeLoader { device: "cpu".into(), models: vec![(config(), Arc::clone(&script))] };
-    let options = Options { max_batch: 4, ..options() };
-    let engine = Engine::start(options, FakeLoader::infos(&loader.models), vec![loader]).unwrap();
-    let submit = |name: &str, seed: u64, count: u64| {
-        engine.submit(request(&engine, seed, count).with_client(Some(ClientId::new(name)))).unwrap()
-    };
+    let (engine, script) = engine_on("cpu", Options { max_batch: 4, ..options() });
+    let submit = |name: &str, seed, count| submit_of(&engine, name, seed, count);
     script.pause();
     let mut jobs = vec![submit("first", 99, 1)];
     script.run_steps(1);

@@ -220,7 +220,7 @@ async fn limits_of_a_client_hold_at_all_gateways_together() {
         let problem: Value = refused.json().await.unwrap();
         assert_eq!(problem["type"], "urn:rdpm:problem:rate-limited", "{problem}");
     }
-    // A gateway that a client reaches from another address doesn't count it.
+    // A client at another address has limits of its own.
     let local = reqwest::Client::builder().local_address(Some([127, 0, 0, 77].into())).build().unwrap();
     let job = local.post(format!("{}{path}", other.url)).json(&body(5, 1)).send().await.unwrap();
     assert_eq!(job.status(), StatusCode::ACCEPTED);

@@ -21,7 +21,7 @@ use super::client_address::ClientAddress;
 use super::keys::KeyName;
 use crate::queue::{Charges, ClientLimit};
 
-/// After this many requests, buckets that are full again are dropped.
+/// After this many requests and charges of other gateways, buckets that are full again are dropped.
 const PRUNE_INTERVAL: u64 = 1024;
 
 /// How much a client may have: an amount a minute in the long run, and an amount at once.
@@ -86,7 +86,7 @@ pub(super) struct TokenBuckets {
     /// After this time a bucket is full, even one that owes all that it can hold.
     refill: Duration,
     clock: DefaultClock,
-    requests: AtomicU64,
+    uses: AtomicU64,
     /// What other gateways took when the bucket here no longer held it, and since when.
     owed: Mutex<HashMap<LimitKey, (NonZeroU32, Instant)>>,
     /// Tells other gateways.
@@ -102,7 +102,7 @@ impl TokenBuckets {
             burst: limit.burst,
             refill: 2 * quota.burst_size_replenished_in(),
             clock: DefaultClock::default(),
-            requests: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
             owed: Mutex::default(),
             charges,
         });
@@ -124,11 +124,7 @@ impl TokenBuckets {
     /// # Errors
     /// The time after which the bucket holds the amount.
     pub fn take(&self, client: &LimitKey, amount: NonZeroU32) -> Result<(), Duration> {
-        if self.requests.fetch_add(1, Ordering::Relaxed) % PRUNE_INTERVAL == PRUNE_INTERVAL - 1 {
-            self.buckets.retain_recent();
-            self.buckets.shrink_to_fit();
-            self.owed.lock().retain(|_, (_, since)| since.elapsed() < self.refill);
-        }
+        self.prune_sometimes();
         if self.charges.is_some() {
             self.pay(client)?;
         }
@@ -138,6 +134,14 @@ impl TokenBuckets {
             charges.tell(*limit, client.to_string(), amount.get());
         }
         Ok(())
+    }
+
+    fn prune_sometimes(&self) {
+        if self.uses.fetch_add(1, Ordering::Relaxed) % PRUNE_INTERVAL == PRUNE_INTERVAL - 1 {
+            self.buckets.retain_recent();
+            self.buckets.shrink_to_fit();
+            self.owed.lock().retain(|_, (_, since)| since.elapsed() < self.refill);
+        }
     }
 
     fn take_here(&self, client: &LimitKey, amount: NonZeroU32) -> Result<(), Duration> {
@@ -150,10 +154,13 @@ impl TokenBuckets {
 
     /// Takes what another gateway has given, now or as soon as the bucket holds it.
     fn take_elsewhere(&self, client: LimitKey, amount: NonZeroU32) {
-        let owed = self.owed.lock().remove(&client);
+        self.prune_sometimes();
+        // Locked to the end: meanwhile nobody takes what is owed.
+        let mut all = self.owed.lock();
+        let owed = all.remove(&client);
         let sum = owed.map_or(amount, |(owed, _)| owed.saturating_add(amount.get())).min(self.burst);
         if self.take_here(&client, sum).is_err() {
-            self.owed.lock().insert(client, (sum, Instant::now()));
+            all.insert(client, (sum, Instant::now()));
         }
     }
 
@@ -201,6 +208,18 @@ mod tests {
         assert!(buckets.take(&client("a"), number(4)).is_err());
         assert!(buckets.take(&client("a"), number(3)).is_ok());
         assert!(buckets.take(&client("b"), number(10)).is_ok());
+    }
+
+    #[test]
+    fn clients_of_other_gateways_are_forgotten() {
+        // Full again after 10 microseconds.
+        let limit = RateLimit { per_minute: number(60_000_000), burst: number(10) };
+        let buckets = TokenBuckets::new(limit, Some((Arc::default(), ClientLimit::Cost)));
+        for name in 0..10 * PRUNE_INTERVAL {
+            buckets.take_elsewhere(client(&name.to_string()), number(10));
+        }
+        let known = buckets.buckets.len() as u64;
+        assert!(known <= 2 * PRUNE_INTERVAL, "{known}");
     }
 
     #[test]

@@ -83,8 +83,8 @@ fn too_long(limit: usize) -> Problem {
 
 /// Whether an error follows from one of this type.
 fn has_cause<E: std::error::Error + 'static>(error: &axum::Error) -> bool {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.into_iter().any(|cause| cause.is::<E>())
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.any(|cause| cause.is::<E>())
 }
 
 /// Reads a JSON body with an object.
