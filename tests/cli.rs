@@ -282,7 +282,7 @@ fn info_names_model_classes_and_device() {
 }
 
 #[test]
-fn bench_prints_a_rate_for_each_batch_and_precision_and_suggests_flags() {
+fn bench_prints_a_rate_for_each_batch_precision_and_number_of_passes_and_suggests_flags() {
     use rdpm::model::Precision;
 
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -295,14 +295,52 @@ fn bench_prints_a_rate_for_each_batch_and_precision_and_suggests_flags() {
             said.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_else(|| panic!("{said}"));
         line.split_whitespace().skip(1).map(str::to_owned).collect()
     };
-    assert_eq!(row("images/s"), precisions.iter().map(|precision| precision.name()).collect::<Vec<_>>());
+    let in_two = precisions.iter().map(|precision| precision.name().to_owned());
+    let in_one = precisions.iter().map(|precision| format!("{}/1", precision.name()));
+    assert_eq!(row("images/s"), in_two.chain(in_one).collect::<Vec<_>>());
     for batch in ["1 ", "3 "] {
         let rates = row(batch);
-        assert_eq!(rates.len(), precisions.len(), "{said}");
+        assert_eq!(rates.len(), 2 * precisions.len(), "{said}");
         assert!(rates.iter().all(|rate| rate.parse::<f64>().unwrap() > 0.0), "{said}");
     }
     assert!(said.contains("flags       ") && said.contains("--max-batch "), "{said}");
+    assert!(said.contains("--passes 1 is "), "{said}");
     assert!(folder.fail(&["bench", "--batches", "0"]).contains("0 is not in 1..=1024"));
+}
+
+#[test]
+fn passes_are_chosen_by_a_flag_and_told_by_a_picture() {
+    let words = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/words");
+    let folder = TestFolder::new();
+    let weights = words.display().to_string();
+    let generate = |passes: &str, output: &str| {
+        let flags = ["--weights", &weights, "--class", "Heart", "--seed", "5", "--guidance", "3"];
+        folder.succeed(&[&["generate"], &flags[..], &["--passes", passes, "--output", output]].concat())
+    };
+    for (passes, output) in [("1", "one.png"), ("2", "two.png"), ("auto", "auto.png")] {
+        generate(passes, output);
+    }
+    assert_eq!(folder.image("one.png"), folder.image("auto.png"));
+    assert_ne!(folder.image("one.png"), folder.image("two.png"));
+    assert!(!folder.succeed(&["info", "two.png"]).contains("passes"));
+    let said = folder.succeed(&["info", "one.png"]);
+    assert!(said.contains("passes      1\n") && said.contains(" --passes 1 "), "{said}");
+    // Both, where a model is described.
+    for (passes, expected) in [("auto", "1"), ("2", "2")] {
+        let said = folder.succeed(&["info", "--weights", &weights, "--passes", passes]);
+        assert!(said.contains(&format!("\npasses      {expected}\n")), "{said}");
+    }
+
+    let copy = folder.path("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for name in ["config.json", "model.safetensors", "vocabulary.json"] {
+        std::fs::copy(words.join(name), copy.join(name)).unwrap();
+    }
+    let said = folder.succeed(&["info", "--weights", "copy", "--passes", "auto"]);
+    assert!(said.contains("\npasses      2\n"), "{said}");
+    let said = folder.fail(&["generate", "--weights", "copy", "--class", "Heart", "--passes", "1"]);
+    assert!(said.contains("passes 1: ") && said.ends_with("doesn't exist; use 2 or auto\n"), "{said}");
+    assert!(folder.fail(&["info", "--passes", "3"]).contains("[possible values: 1, 2, auto]"));
 }
 
 #[test]

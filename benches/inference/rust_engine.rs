@@ -35,7 +35,7 @@ enum Request {
 pub fn serve(engine: BenchmarkEngine, weights: &Path) -> anyhow::Result<()> {
     let model = match engine {
         BenchmarkEngine::Rdpm => Model::load(weights, &Device::Cpu)?,
-        BenchmarkEngine::RdpmBf16 => Model::load_with_precision(weights, &Device::Cpu, Precision::Bf16)?,
+        BenchmarkEngine::RdpmBf16 => Model::load_with(weights, &Device::Cpu, Precision::Bf16)?,
         BenchmarkEngine::Candle => Model::load_with_candle(weights, &Device::Cpu, Precision::F32)?,
         _ => bail!("{} runs in Python", engine.name()),
     };
@@ -43,7 +43,7 @@ pub fn serve(engine: BenchmarkEngine, weights: &Path) -> anyhow::Result<()> {
         let response = match serde_json::from_str(&line?)? {
             Request::Measure { batch, seconds } => serde_json::to_string(&measure(&model, batch, seconds)?)?,
             Request::Settings { .. } => {
-                let (version, precision) = (env!("CARGO_PKG_VERSION"), model.precision().name());
+                let (version, precision) = (env!("CARGO_PKG_VERSION"), model.computation().precision.name());
                 serde_json::to_string(&format!("rdpm {version}, {precision}"))?
             }
             Request::Matmul { gemm } => serde_json::to_string(&matmul_rate(gemm)?)?,

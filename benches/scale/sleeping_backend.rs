@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use image::{DynamicImage, GrayImage};
 use rdpm::engine::{Backend, Loader, ModelInfo, Request};
-use rdpm::model::{Config, ImageSeed, ModelError, Precision, Preview, Step, Tokenization};
+use rdpm::model::{Computation, Config, ImageSeed, ModelError, Preview, Step, Tokenization};
 use serde_json::json;
 
 /// A configuration with the sizes of `weights/fashion-mnist`: ten steps of 7 × 7 tokens, 28 × 28 pixels in grey.
@@ -28,8 +28,8 @@ fn config() -> Config {
 /// What a gateway knows of the model.
 pub fn model_info() -> ModelInfo {
     let palette = vec!["#808080".into(); 256];
-    let (version, precision) = ("0123456789abcdef".into(), Precision::F32);
-    ModelInfo { config: config(), palette, weight_count: 0, version, precision }
+    let (version, computation) = ("0123456789abcdef".into(), Computation::default());
+    ModelInfo { config: config(), palette, weight_count: 0, version, computation }
 }
 
 /// Loads sleeping models.

@@ -84,7 +84,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(&arguments.model);
     let precision = Precision::from_name(&arguments.precision).context("no such precision")?;
-    let model = Model::load_with_precision(&folder, &open_device(&arguments.device)?, precision)?;
+    let model = Model::load_with(&folder, &open_device(&arguments.device)?, precision)?;
     report::print_header(&model, &arguments);
 
     let mut rows = rows(&arguments);
@@ -130,6 +130,8 @@ impl Server {
         let mut command = program::rdpm();
         // The queue is long enough for any open loop below capacity; jobs expire soon, as nobody requests them again.
         command.args(["serve", "--port", "0", "--max-queue", "4096", "--retention", "10"]);
+        // All clients have one address.
+        command.args(["--max-streams", "4096", "--max-connections-per-address", "0"]);
         command.args(["--model", &arguments.model, "--device", &arguments.device]);
         command.args(["--precision", &arguments.precision]);
         command.args(["--max-batch", &arguments.max_batch.to_string()]).args(flags);

@@ -90,7 +90,7 @@ pub fn print_header(model: &Model, arguments: &Arguments) {
         model.config().name,
         model.weight_count(),
         model.device(),
-        model.precision().name()
+        model.computation().precision.name()
     );
     println!("requests    1 image each, the model's default settings, without previews unless noted");
     println!("batches     {max_batch} images at most");

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rdpm::model::{
-    Model, Precision, PrecisionSetting, SamplerState, SamplingSettings, open_device, processor_features,
-    processor_name,
+    Computation, Model, PassCount, Precision, PrecisionSetting, SamplerState, SamplingSettings, open_device,
+    processor_features, processor_name,
 };
 
 use super::ModelArguments;
@@ -33,7 +33,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Measures the named models, or the default model, in every precision of the device.
+    /// Measures the named models, or the default model, in every way in which they can compute on the device.
     pub fn run(self) -> anyhow::Result<()> {
         let mut models = self.model.choose()?.models;
         if self.model.model.is_empty() {
@@ -50,9 +50,11 @@ impl Bench {
         for (folder, config) in models {
             note(format!("measuring {} for about {} s", Escaped(&config.name), self.seconds));
             let mut columns = Vec::new();
-            for precision in Precision::available(&device) {
-                let model = Model::load_with_precision(&folder, &device, precision)?;
-                columns.push(Column { precision, model, seconds: vec![Vec::new(); self.batches.len()] });
+            for &passes in PassCount::available(&folder) {
+                for precision in Precision::available(&device) {
+                    let model = Model::load_with(&folder, &device, Computation { precision, passes })?;
+                    columns.push(Column { model, seconds: vec![Vec::new(); self.batches.len()] });
+                }
             }
             self.measure(&mut columns)?;
             let auto = PrecisionSetting::Auto.resolve(&folder, &device)?;
@@ -89,7 +91,7 @@ impl Bench {
         writeln!(text, "\nmodel       {} ({})", Escaped(name), Escaped(folder.display()))?;
         write!(text, "images/s ")?;
         for column in columns {
-            write!(text, "{:>8}", column.precision.name())?;
+            write!(text, "{:>8}", column.name())?;
         }
         writeln!(text)?;
         for (at, &batch) in self.batches.iter().enumerate() {
@@ -99,19 +101,18 @@ impl Bench {
             }
             writeln!(text)?;
         }
-        // Only f32 and what `auto` would choose: other precisions may change pictures visibly.
+        // Only f32 and what `auto` would choose, in two passes: others may change pictures visibly.
         let rates = |column: &Column| -> Vec<f64> {
             self.batches.iter().enumerate().map(|(at, &batch)| column.images_per_second(at, batch)).collect()
         };
         let best = |rates: &[f64]| rates.iter().copied().fold(0.0, f64::max);
-        let Some(f32_rates) = columns.iter().find(|column| column.precision == Precision::F32).map(rates)
-        else {
-            return Ok(text);
+        let of = |computation: Computation| {
+            columns.iter().find(|column| column.model.computation() == computation).map(rates)
         };
-        let faster = columns
-            .iter()
-            .find(|column| column.precision == auto && auto != Precision::F32)
-            .map(|column| (column.precision, rates(column)))
+        let Some(f32_rates) = of(Computation::default()) else { return Ok(text) };
+        let faster = (auto != Precision::F32)
+            .then(|| Some((auto, of(auto.into())?)))
+            .flatten()
             .filter(|(_, rates)| best(rates) >= WORTHWHILE * best(&f32_rates));
         let chosen = faster.as_ref().map_or(&f32_rates, |(_, rates)| rates);
         let mut batches: Vec<(u32, f64)> = self.batches.iter().copied().zip(chosen.iter().copied()).collect();
@@ -130,19 +131,35 @@ impl Bench {
             }
             None => writeln!(text, "\nflags       --max-batch {batch}")?,
         }
+        let precision = faster.as_ref().map_or(Precision::F32, |(precision, _)| *precision);
+        if let Some(rates) = of(Computation { precision, passes: PassCount::One }) {
+            let ratio = best(&rates) / best(chosen);
+            writeln!(
+                text,
+                "            --passes 1 is {ratio:.2} times as fast again, and draws other pictures"
+            )?;
+        }
         Ok(text)
     }
 }
 
-/// A model in one precision, with the seconds that each batch took.
+/// A model that computes in one way, with the seconds that each batch took.
 struct Column {
-    precision: Precision,
     model: Model,
     /// For each number of images.
     seconds: Vec<Vec<f64>>,
 }
 
 impl Column {
+    /// The precision, and the passes if it is one.
+    fn name(&self) -> String {
+        let Computation { precision, passes } = self.model.computation();
+        match passes {
+            PassCount::Two => precision.name().into(),
+            PassCount::One => format!("{}/1", precision.name()),
+        }
+    }
+
     /// By the median.
     fn images_per_second(&self, at: usize, batch: u32) -> f64 {
         let mut seconds = self.seconds[at].clone();

@@ -133,7 +133,7 @@ impl Generate {
     /// The parameters of a sheet of one class.
     fn parameters(&self, model: &Model, settings: &SamplingSettings, seed: u64) -> Provenance {
         let one = Provenance::new(model.config(), settings, seed, self.first);
-        one.with_precision(model.precision()).of_sheet(self.count, self.scale)
+        one.with_computation(model.computation()).of_sheet(self.count, self.scale)
     }
 
     fn write(&self, sheet: &DynamicImage, parameters: Option<&Provenance>) -> anyhow::Result<()> {

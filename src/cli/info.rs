@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use rdpm::model::{Model, ModelInfo, Precision, open_device, processor_features, processor_name};
+use rdpm::model::{
+    Computation, Model, ModelInfo, PassCount, Precision, open_device, processor_features, processor_name,
+};
 use rdpm::picture::read_provenance;
 
 use super::ModelArguments;
@@ -37,7 +39,7 @@ impl Info {
         let device = open_device(&self.model.device)?;
         let chosen = self.model.choose()?.keep(|folder, _| {
             let model = self.model.load_on(folder, &device)?;
-            let version = ModelInfo::read_with_precision(folder, model.precision())?.version;
+            let version = ModelInfo::read_with(folder, model.computation())?.version;
             Ok((model, version))
         })?;
         let mut text = String::new();
@@ -81,7 +83,9 @@ fn describe(text: &mut String, folder: &Path, model: &Model, version: &str) -> s
     writeln!(text, "guidance    {}", config.sampling.guidance)?;
     writeln!(text, "temperature {}", config.sampling.temperature)?;
     writeln!(text, "device      {}", model.device())?;
-    writeln!(text, "precision   {}", model.precision().name())?;
+    let Computation { precision, passes } = model.computation();
+    writeln!(text, "precision   {}", precision.name())?;
+    writeln!(text, "passes      {}", passes.number())?;
     writeln!(text, "processor   {}; {}", Escaped(processor_name()), processor_features())
 }
 
@@ -106,6 +110,9 @@ fn describe_image(path: &Path) -> anyhow::Result<()> {
     writeln!(text, "scale       {}", parameters.scale)?;
     if parameters.precision != Precision::F32 {
         writeln!(text, "precision   {}", parameters.precision.name())?;
+    }
+    if parameters.passes != PassCount::Two {
+        writeln!(text, "passes      {}", parameters.passes.number())?;
     }
     writeln!(text, "software    rdpm {}", Escaped(&parameters.version))?;
     if let Some(step) = parameters.from_step {

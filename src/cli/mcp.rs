@@ -36,15 +36,15 @@ impl Mcp {
     fn engine(&self) -> anyhow::Result<Engine> {
         let devices: Vec<String> = self.model.device.split(',').map(|name| name.trim().to_owned()).collect();
         let chosen = self.model.choose()?.keep(|folder, _| {
-            let precision = self.model.precision_on(folder, &devices)?;
-            Ok(ModelInfo::read_with_precision(folder, precision)?)
+            let computation = self.model.computation_on(folder, &devices)?;
+            Ok(ModelInfo::read_with(folder, computation)?)
         })?;
         let folders: Vec<_> =
             chosen.models.iter().map(|(folder, info)| (info.config.name.clone(), folder.clone())).collect();
         let infos: Vec<ModelInfo> = chosen.models.into_iter().map(|(_, info)| info).collect();
         let load_on = |device: &String| {
-            let precisions = infos.iter().map(|info| (info.config.name.clone(), info.precision));
-            FolderLoader::new(folders.clone(), device).with_precisions(precisions)
+            let computations = infos.iter().map(|info| (info.config.name.clone(), info.computation));
+            FolderLoader::new(folders.clone(), device).with_computations(computations)
         };
         let loaders = devices.iter().map(load_on).collect();
         let options = Options { loading: rdpm::engine::ModelLoading::Lazy, ..Options::default() };

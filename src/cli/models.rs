@@ -6,8 +6,8 @@ use anyhow::bail;
 use clap::Args;
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use rdpm::model::{
-    ComputeDevice, Config, Model, ModelError, ModelFolder, Precision, PrecisionSetting, discover_models,
-    open_device,
+    Computation, ComputeDevice, Config, Model, ModelError, ModelFolder, PassCountSetting, Precision,
+    PrecisionSetting, discover_models, open_device,
 };
 use serde::Serialize;
 
@@ -41,6 +41,11 @@ pub struct ModelArguments {
     #[arg(long, env = "RDPM_PRECISION", default_value = "f32", value_name = "NUMBERS",
         value_parser = PossibleValuesParser::new(["f32", "bf16", "f16", "auto"]).try_map(|name| PrecisionSetting::from_name(&name).ok_or("unknown")))]
     pub precision: PrecisionSetting,
+    /// Passes through the denoiser that a step with guidance takes. In one pass, steps are nearly twice as fast, and pictures differ
+    /// from those in two. It needs the file one-pass.safetensors; auto takes one pass where a model has it.
+    #[arg(long, env = "RDPM_PASSES", default_value = "2", value_name = "NUMBER",
+        value_parser = PossibleValuesParser::new(["1", "2", "auto"]).try_map(|name| PassCountSetting::from_name(&name).ok_or("unknown")))]
+    pub passes: PassCountSetting,
 }
 
 /// The models to use, the default first, with what was read of each; and the unusable folders.
@@ -100,13 +105,15 @@ impl ModelArguments {
         self.load_on(folder, &open_device(&self.device)?)
     }
 
-    /// Loads the model of a folder onto a device, in the chosen precision.
+    /// Loads the model of a folder onto a device, to compute as chosen.
     pub fn load_on(&self, folder: &Path, device: &ComputeDevice) -> anyhow::Result<Model> {
-        Ok(Model::load_with_precision(folder, device, self.precision.resolve(folder, device)?)?)
+        let passes = self.passes.resolve(folder)?;
+        let precision = self.precision.resolve(folder, device)?;
+        Ok(Model::load_with(folder, device, Computation { precision, passes })?)
     }
 
-    /// The precision for the model of a folder: the same on all devices.
-    pub fn precision_on(&self, folder: &Path, devices: &[String]) -> anyhow::Result<Precision> {
+    /// How the model of a folder is to compute: the same on all devices.
+    pub fn computation_on(&self, folder: &Path, devices: &[String]) -> anyhow::Result<Computation> {
         let mut found: Option<Precision> = None;
         for name in devices {
             let precision = match self.precision {
@@ -116,7 +123,7 @@ impl ModelArguments {
             found =
                 Some(if found.is_none_or(|found| found == precision) { precision } else { Precision::F32 });
         }
-        Ok(found.unwrap_or_default())
+        Ok(Computation { precision: found.unwrap_or_default(), passes: self.passes.resolve(folder)? })
     }
 
     /// The names; an empty one, as from an empty environment variable, is ignored.

@@ -34,8 +34,8 @@ pub fn for_queue(options: Options) -> Options {
 pub fn describe_models(model: &ModelArguments) -> anyhow::Result<Chosen<ModelInfo>> {
     let devices = devices(&model.device)?;
     model.choose()?.keep(|folder, _| {
-        let precision = model.precision_on(folder, &devices)?;
-        Ok(ModelInfo::read_with_precision(folder, precision)?)
+        let computation = model.computation_on(folder, &devices)?;
+        Ok(ModelInfo::read_with(folder, computation)?)
     })
 }
 
@@ -46,8 +46,8 @@ pub fn start_engine(model: &ModelArguments, options: Options) -> anyhow::Result<
     let folders: Vec<_> = chosen.models.iter().map(name_and_folder).collect();
     let infos: Vec<ModelInfo> = chosen.models.iter().map(|(_, info)| info.clone()).collect();
     let load_on = |device: &String| {
-        let precisions = infos.iter().map(|info| (info.config.name.clone(), info.precision));
-        FolderLoader::new(folders.clone(), device).with_precisions(precisions)
+        let computations = infos.iter().map(|info| (info.config.name.clone(), info.computation));
+        FolderLoader::new(folders.clone(), device).with_computations(computations)
     };
     let loaders = devices(&model.device)?.iter().map(load_on).collect();
     let engine = Engine::start(options, infos, loaders)?;

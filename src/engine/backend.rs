@@ -7,7 +7,7 @@ use image::DynamicImage;
 
 use super::request::{GivenTokens, InitImage, Origin, Request};
 use crate::model::{
-    Config, ImageSeed, Model, ModelError, Precision, Preview, SamplerState, Step, Tokenization, open_device,
+    Computation, Config, ImageSeed, Model, ModelError, Preview, SamplerState, Step, Tokenization, open_device,
 };
 
 /// A model on a device, as a worker uses it. It is loaded, used and dropped on one thread, so it needn't be `Send`.
@@ -131,18 +131,18 @@ pub struct FolderLoader {
     folders: HashMap<String, PathBuf>,
     device: String,
     /// By model name.
-    precisions: HashMap<String, Precision>,
+    computations: HashMap<String, Computation>,
 }
 
 impl FolderLoader {
     /// A loader of the models with these names from these folders onto a device, named as [`open_device`] takes it.
     pub fn new(folders: impl IntoIterator<Item = (String, PathBuf)>, device: &str) -> Self {
-        Self { folders: folders.into_iter().collect(), device: device.into(), precisions: HashMap::new() }
+        Self { folders: folders.into_iter().collect(), device: device.into(), computations: HashMap::new() }
     }
 
-    /// Sets the precisions of models, by their names. Default [`Precision::F32`].
-    pub fn with_precisions(self, precisions: impl IntoIterator<Item = (String, Precision)>) -> Self {
-        Self { precisions: precisions.into_iter().collect(), ..self }
+    /// Sets how models compute, by their names. Default: f32, two passes.
+    pub fn with_computations(self, computations: impl IntoIterator<Item = (String, Computation)>) -> Self {
+        Self { computations: computations.into_iter().collect(), ..self }
     }
 }
 
@@ -160,7 +160,7 @@ impl Loader for FolderLoader {
             path: model.into(),
             reason: "there is no such model".into(),
         })?;
-        let precision = self.precisions.get(model).copied().unwrap_or_default();
-        Model::load_with_precision(folder, &open_device(&self.device)?, precision)
+        let computation = self.computations.get(model).copied().unwrap_or_default();
+        Model::load_with(folder, &open_device(&self.device)?, computation)
     }
 }

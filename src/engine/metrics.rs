@@ -11,6 +11,7 @@ use super::error::SubmitError;
 use super::event::Status;
 use super::job::{Job, Outcome};
 use super::model_handle::ModelHandle;
+use crate::model::Computation;
 
 /// The labels of ended jobs and their images.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,11 +43,12 @@ struct InstanceLabels {
     model: String,
 }
 
-/// The labels of a model's precision.
+/// The labels of how a model computes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PrecisionLabels {
     model: String,
     precision: &'static str,
+    passes: u8,
 }
 
 /// Buckets for times from a job's acceptance: 5 ms to 80 s.
@@ -137,7 +139,11 @@ impl Metrics {
         registry.register("ended_jobs", "Ended jobs that are still readable", metrics.ended_jobs);
         registry.register("slots_in_use", "Images in flight", metrics.slots);
         registry.register("model_loaded", "Whether the model is loaded and works", metrics.loaded);
-        registry.register("model_precision", "1 for the precision of the model", metrics.precision);
+        registry.register(
+            "model_precision",
+            "1 for the precision and the passes of the model",
+            metrics.precision,
+        );
         registry.register_with_unit(
             "step",
             "Time of one step of a batch",
@@ -174,7 +180,9 @@ impl Metrics {
             models.iter().for_each(|model| drop(self.model_instance(device, model.name())));
         }
         for model in models {
-            let label = PrecisionLabels { model: model.name().to_owned(), precision: model.precision.name() };
+            let Computation { precision, passes } = model.computation;
+            let (model, precision, passes) = (model.name().to_owned(), precision.name(), passes.number());
+            let label = PrecisionLabels { model, precision, passes };
             self.precision.get_or_create_owned(&label).set(1);
         }
     }

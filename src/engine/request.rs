@@ -293,7 +293,7 @@ impl Request {
             }
             provenance.is_derived = true;
         }
-        Provenance { from_step, ..provenance.with_precision(self.model.precision) }
+        Provenance { from_step, ..provenance.with_computation(self.model.computation) }
     }
 
     /// Says what image number `index` shows: its subject and style, or the class, if the model is told classes only.

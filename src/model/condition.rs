@@ -6,7 +6,7 @@ use super::config::Config;
 
 /// Class, drawing style and words of an image. Each may be missing: a class and a style then have the index that stands for
 /// none, and there are no words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     /// Index of the class, or the number of classes.
     pub class: u32,
@@ -14,12 +14,15 @@ pub struct Condition {
     pub style: u32,
     /// Indices of words in the model's vocabulary.
     pub words: Arc<[u32]>,
+    /// The guidance scale w, for a denoiser that computes guided logits in one pass; `None` for others.
+    pub guidance: Option<f32>,
 }
 
 impl Condition {
     /// The condition that says nothing.
     pub fn null(config: &Config) -> Self {
-        Self { class: config.classes.len() as u32, style: config.styles.len() as u32, words: Arc::default() }
+        let (class, style) = (config.classes.len() as u32, config.styles.len() as u32);
+        Self { class, style, words: Arc::default(), guidance: None }
     }
 
     /// Whether it has no style of these, and no words.

@@ -1,8 +1,9 @@
 //! The denoiser: a bidirectional transformer that predicts the next step's codes. Mirrors
 //! `training/rdpm_training/denoiser.py`.
 //!
-//! Its inputs are z_{t−1}, the timestep t and the condition y: a class and, for some models, a drawing style and words. eps must not be one, because z_{t−1} and eps together determine
-//! v. Adaptive layer norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv
+//! Its inputs are z_{t−1}, the timestep t and the condition y: a class and, for some models, a drawing style and words. One that
+//! computes guided logits in one pass is also told the guidance scale. eps must not be an input, because z_{t−1} and eps
+//! together determine v. Adaptive layer norm as in DiT (Peebles & Xie, arXiv 2212.09748), shared by all layers as in PixArt-α (arXiv
 //! 2310.00426).
 
 use candle_core::{D, Result, Tensor};
@@ -140,6 +141,25 @@ pub(super) fn word_weight(y: &Condition) -> f32 {
     (y.words.len().max(1) as f32).sqrt().recip()
 }
 
+/// The embeddings (b, d) of the guidance scales of b conditions.
+fn embed_guidance(table: &Tensor, y: &[Condition]) -> Result<Tensor> {
+    let (rows, device) = (table.dim(0)?, table.device());
+    let places = y.iter().map(|y| guidance_row(y.guidance.unwrap_or(1.0), rows));
+    let (lower, weights): (Vec<u32>, Vec<f32>) = places.map(|(row, weight)| (row as u32, weight)).unzip();
+    let upper = lower.iter().map(|row| row + 1).collect();
+    let select = |rows: Vec<u32>| table.index_select(&Tensor::from_vec(rows, y.len(), device)?, 0);
+    let (lower, upper) = (select(lower)?, select(upper)?); // (b, d)
+    let weights = Tensor::from_vec(weights, (y.len(), 1), device)?.to_dtype(table.dtype())?;
+    &lower + (upper - &lower)?.broadcast_mul(&weights)?
+}
+
+/// The place of a guidance scale w in a table of its embeddings, with a row for each whole number: the row below, and the
+/// weight of the next row.
+pub(super) fn guidance_row(w: f32, rows: usize) -> (usize, f32) {
+    let row = (w.max(0.0) as usize).min(rows.saturating_sub(2));
+    (row, w - row as f32)
+}
+
 /// The denoiser's transformer.
 pub struct Denoiser {
     input: Linear,
@@ -148,6 +168,8 @@ pub struct Denoiser {
     label: Tensor,
     /// `None` if the model is told classes only.
     words: Option<WordsEmbedding>,
+    /// The embeddings of the guidance scales 0, 1, 2, …; `None` if the denoiser isn't told it.
+    guidance: Option<Tensor>,
     condition: Linear,
     modulation: Linear,
     blocks: Vec<Block>,
@@ -158,7 +180,13 @@ pub struct Denoiser {
 }
 
 impl Denoiser {
-    pub fn new(config: &Config, schedule: &Schedule, vb: VarBuilder) -> Result<Self> {
+    /// A denoiser that is told the guidance scale if it has some rows of embeddings for it.
+    pub fn new(
+        config: &Config,
+        schedule: &Schedule,
+        guidance_rows: Option<usize>,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len());
         let blocks = vb.pp("blocks");
         Ok(Self {
@@ -167,6 +195,7 @@ impl Denoiser {
             timestep: vb.get((steps, width), "timestep.weight")?,
             label: vb.get((classes + 1, width), "label.weight")?,
             words: config.has_words().then(|| WordsEmbedding::new(config, &vb)).transpose()?,
+            guidance: guidance_rows.map(|rows| vb.get((rows, width), "guidance.weight")).transpose()?,
             condition: linear(width, width, vb.pp("condition"))?,
             modulation: linear(width, MODULATION_ROWS * width, vb.pp("modulation"))?,
             blocks: (0..config.denoiser.layers)
@@ -216,6 +245,9 @@ impl Denoiser {
         let mut condition = (timestep + label)?; // (b, d)
         if let Some(words) = &self.words {
             condition = (condition + words.forward(y)?)?;
+        }
+        if let Some(table) = &self.guidance {
+            condition = (condition + embed_guidance(table, y)?)?;
         }
         Ok((x, self.condition.forward(&condition)?.silu()?))
     }

@@ -20,6 +20,9 @@ pub enum ModelError {
     /// The device can't compute in the requested precision.
     #[error("precision {requested}: {reason}")]
     Precision { requested: &'static str, reason: &'static str },
+    /// The folder has no weights for one pass.
+    #[error("passes 1: {} doesn't exist; use 2 or auto", path.display())]
+    OnePass { path: PathBuf },
     /// A sampling setting is out of range.
     #[error("{field} is {value}; allowed: {allowed}")]
     Setting { field: &'static str, value: String, allowed: String },

@@ -2,11 +2,12 @@
 //! combination of the outputs.
 //!
 //! Guided logits are u + w (l − u): l with the condition, u without. Where w is 1 or 0 only one of them is computed: also in
-//! steps outside of an image's `guidance_steps`, where w is 1.
+//! steps outside of an image's `guidance_steps`, where w is 1. A denoiser that is told w computes guided logits at once.
 
 use candle_core::{Result, Tensor};
 
 use super::condition::Condition;
+use super::pass_count::PassCount;
 use super::sampling_settings::SamplingSettings;
 
 /// A batch of denoiser inputs: one or two rows for each image, depending on its guidance scale.
@@ -17,6 +18,8 @@ pub(super) struct GuidanceBatch {
     pub t: Vec<usize>,
     /// The condition of each row.
     pub y: Vec<Condition>,
+    /// Which denoiser is to compute it.
+    pub passes: PassCount,
     images: Vec<ImageRows>,
 }
 
@@ -30,14 +33,16 @@ struct ImageRows {
 
 impl GuidanceBatch {
     /// Makes the batch for images with these running latents z_{t−1} (n · c numbers), timesteps t and settings.
-    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], null: &Condition) -> Self {
-        let mut batch = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), images: Vec::new() };
+    pub fn new(images: &[(&[f32], usize, &SamplingSettings)], passes: PassCount, null: &Condition) -> Self {
+        let mut batch = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), passes, images: Vec::new() };
         for &(z, t, settings) in images {
             let (condition, guidance) = (settings.condition(), settings.guidance_at(t));
-            let conditions: &[&Condition] = match guidance {
-                0.0 => &[null],
-                1.0 => &[condition],
-                _ => &[condition, null],
+            let told = Condition { guidance: Some(guidance as f32), ..condition.clone() };
+            let conditions: &[&Condition] = match (passes, guidance) {
+                (PassCount::One, _) => &[&told],
+                (PassCount::Two, 0.0) => &[null],
+                (PassCount::Two, 1.0) => &[condition],
+                (PassCount::Two, _) => &[condition, null],
             };
             for &condition in conditions {
                 batch.z.extend_from_slice(z);

@@ -57,7 +57,7 @@
 //!
 //! Reading order. Each file imports only files named before it:
 //!
-//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), `guidance_steps`, [`config`] (`config.json`), [`condition`], `captioner`, `weights` (`model.safetensors`), `discovery` (folders of models), `device`
+//! 1. `error`, `text`, `vocabulary` (`vocabulary.json`), `guidance_steps`, [`config`] (`config.json`), [`condition`], `captioner`, `weights` (`model.safetensors`), `pass_count`, `discovery` (folders of models), `device`
 //! 2. [`trajectory`]: schedule, codebook, recurrent tokenization; [`random`]: noise; `palette`: colours of codes;
 //!    `version`, `model_info`
 //! 3. [`tokenizer`] and [`denoiser`]: the networks in candle; `cpu`: the same, optimized for a CPU
@@ -67,6 +67,7 @@
 
 mod captioner;
 pub mod code_sampling;
+mod computation;
 pub mod condition;
 pub mod config;
 mod cpu;
@@ -85,6 +86,7 @@ mod interpolation;
 mod model_info;
 mod networks;
 mod palette;
+mod pass_count;
 mod precision;
 mod precision_setting;
 mod processor;
@@ -103,6 +105,7 @@ mod vocabulary;
 mod weights;
 
 pub use captioner::{Caption, Guess};
+pub use computation::Computation;
 pub use condition::Condition;
 pub use config::Config;
 pub use device::{ComputeDevice, open_device};
@@ -113,6 +116,7 @@ pub use guidance_steps::GuidanceSteps;
 pub use image_processor::{preprocess, preprocess_oriented};
 pub use interpolation::{Interpolation, InterpolationEnd};
 pub use model_info::ModelInfo;
+pub use pass_count::{PassCount, PassCountSetting};
 pub use precision::Precision;
 pub use precision_setting::PrecisionSetting;
 pub use processor::{processor_features, processor_name};
@@ -125,4 +129,4 @@ pub use sampling_settings::{SamplingOptions, SamplingSettings};
 pub use step::{Alternatives, Step};
 pub use text::is_printable;
 pub use vocabulary::{EncodedPrompt, Subject, VOCABULARY_FILE, Vocabulary, split_words};
-pub use weights::WEIGHTS_FILE;
+pub use weights::{ONE_PASS_FILE, WEIGHTS_FILE};

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use candle_core::Device;
 
+use super::computation::Computation;
 use super::config::Config;
 use super::error::ModelError;
 use super::palette;
-use super::precision::Precision;
 use super::trajectory::Codebook;
 use super::version::version;
-use super::weights::{Weights, load_values};
+use super::weights::{WEIGHTS_FILE, Weights, load_values};
 
 /// A model's description, readable without loading its networks.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,14 +21,14 @@ pub struct ModelInfo {
     /// Number of weights in `model.safetensors`.
     pub weight_count: usize,
     /// Hash of everything that determines the model's pictures beside a request: the configuration, the vocabulary, the
-    /// weights, their number format and the program's way to draw.
+    /// weights, and the program's way to compute.
     pub version: String,
-    /// The transformer's precision, in which the model is to be loaded.
-    pub precision: Precision,
+    /// How the model is to be loaded.
+    pub computation: Computation,
 }
 
 impl ModelInfo {
-    /// Reads a weights folder, for f32.
+    /// Reads a weights folder, for f32 and two passes.
     ///
     /// Only the codebook's shape is checked. Other tensors may still not fit when [`Model::load`](super::Model::load)
     /// builds the networks.
@@ -36,22 +36,23 @@ impl ModelInfo {
     /// # Errors
     /// As in [`Model::load`](super::Model::load).
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
-        Self::read_with_precision(folder, Precision::F32)
+        Self::read_with(folder, Computation::default())
     }
 
-    /// Reads a weights folder, for a transformer in this precision.
+    /// Reads a weights folder, for a model that computes in this way.
     ///
     /// # Errors
     /// As in [`Model::load`](super::Model::load).
-    pub fn read_with_precision(folder: &Path, precision: Precision) -> Result<Self, ModelError> {
+    pub fn read_with(folder: &Path, computation: impl Into<Computation>) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
-        let weights = Weights::open(folder, &Device::Cpu)?;
+        let weights = Weights::open(folder, WEIGHTS_FILE, &Device::Cpu)?;
         let (codes, channels) = (config.trajectory.codes, config.latent.channels);
         let vectors = load_values(&weights.var_builder(), (codes, channels), "codebook");
         let vectors = vectors.map_err(|error| weights.error(error))?;
         let colors = palette::colors(&Codebook::new(vectors, channels));
         let palette = colors.into_iter().map(palette::hex).collect();
-        let version = version(folder, precision)?;
-        Ok(Self { config, palette, weight_count: weights.weight_count(), version, precision })
+        let computation = computation.into();
+        let version = version(folder, computation)?;
+        Ok(Self { config, palette, weight_count: weights.weight_count(), version, computation })
     }
 }

@@ -19,6 +19,7 @@ use super::device_sampling;
 #[cfg(feature = "gpu")]
 use super::gpu::{Gpu, GpuNetworks};
 use super::guidance::{GuidanceBatch, UnguidedLogits};
+use super::pass_count::PassCount;
 use super::sampler_state::SamplerState;
 use super::step::Step;
 use super::tokenizer;
@@ -37,6 +38,8 @@ pub struct CpuNetworks {
     encoder: cpu::Encoder,
     decoder: cpu::Decoder,
     denoiser: cpu::Denoiser,
+    one_pass: Option<cpu::Denoiser>,
+    arithmetic: Arithmetic,
     /// A step's logits, reused by the next step: freshly allocated memory costs a page fault every 4 kB.
     logits: Mutex<Vec<f32>>,
     /// V.
@@ -48,6 +51,9 @@ pub struct CandleNetworks {
     encoder: tokenizer::Encoder,
     decoder: tokenizer::Decoder,
     denoiser: denoiser::Denoiser,
+    one_pass: Option<denoiser::Denoiser>,
+    /// The transformer's number format.
+    transformer: DType,
     device: Device,
     /// (size, size, channels)
     image: (usize, usize, usize),
@@ -61,7 +67,9 @@ impl Networks {
         Ok(Self::Cpu(Box::new(CpuNetworks {
             encoder: cpu::Encoder::new(config, vb.clone())?,
             decoder: cpu::Decoder::new(config, arithmetic, vb.clone())?,
-            denoiser: cpu::Denoiser::new(config, schedule, arithmetic, vb.pp("denoiser"))?,
+            denoiser: cpu::Denoiser::new(config, schedule, arithmetic, None, vb.pp("denoiser"))?,
+            one_pass: None,
+            arithmetic,
             logits: Mutex::default(),
             codes: config.trajectory.codes,
         })))
@@ -73,7 +81,14 @@ impl Networks {
         Ok(Self::Candle(Box::new(CandleNetworks {
             encoder: tokenizer::Encoder::new(config, vb.clone())?,
             decoder: tokenizer::Decoder::new(config, vb.clone())?,
-            denoiser: denoiser::Denoiser::new(config, schedule, vb.pp("denoiser").to_dtype(transformer))?,
+            denoiser: denoiser::Denoiser::new(
+                config,
+                schedule,
+                None,
+                vb.pp("denoiser").to_dtype(transformer),
+            )?,
+            one_pass: None,
+            transformer,
             device: vb.device().clone(),
             image: (size, size, config.image.channels),
             latent: (config.positions(), config.latent.channels),
@@ -86,12 +101,35 @@ impl Networks {
         Ok(Self::Gpu(Box::new(GpuNetworks::new(gpu, config, schedule, vb)?)))
     }
 
+    /// Adds a denoiser that computes guided logits in one pass, with this number of embeddings of the guidance scale.
+    pub fn add_one_pass(
+        &mut self,
+        config: &Config,
+        schedule: &Schedule,
+        guidance_rows: usize,
+        vb: &VarBuilder,
+    ) -> Result<()> {
+        let (vb, rows) = (vb.pp("denoiser"), Some(guidance_rows));
+        match self {
+            Self::Cpu(cpu) => {
+                cpu.one_pass = Some(cpu::Denoiser::new(config, schedule, cpu.arithmetic, rows, vb)?);
+            }
+            Self::Candle(candle) => {
+                let vb = vb.to_dtype(candle.transformer);
+                candle.one_pass = Some(denoiser::Denoiser::new(config, schedule, rows, vb)?);
+            }
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpu) => gpu.add_one_pass(config, schedule, guidance_rows, &vb)?,
+        }
+        Ok(())
+    }
+
     /// Guided logits for C_t: (n, V) for each image.
     pub fn logits(&self, batch: &GuidanceBatch) -> Result<Vec<Vec<f32>>> {
         let mut logits = match self {
             Self::Cpu(cpu) => {
                 let mut logits = Vec::new();
-                cpu.denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
+                cpu.denoiser(batch.passes).forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
                 logits
             }
             Self::Candle(candle) => candle.logits(batch)?.flatten_all()?.to_vec1()?,
@@ -130,7 +168,8 @@ impl Networks {
         match self {
             Self::Cpu(cpu) => {
                 let mut logits = cpu.logits.lock().unwrap_or_else(PoisonError::into_inner);
-                let logits = cpu.denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
+                let denoiser = cpu.denoiser(batch.passes);
+                let logits = denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
                 // With fewer images than threads, threads share an image.
                 let parts = rayon::current_num_threads().div_ceil(states.len().max(1));
                 let images = states.par_iter_mut().zip(batch.split(logits));
@@ -178,12 +217,19 @@ impl Networks {
     }
 }
 
+impl CpuNetworks {
+    fn denoiser(&self, passes: PassCount) -> &cpu::Denoiser {
+        self.one_pass.as_ref().filter(|_| passes == PassCount::One).unwrap_or(&self.denoiser)
+    }
+}
+
 impl CandleNetworks {
     /// Logits (rows, n, V) in f32.
     fn logits(&self, batch: &GuidanceBatch) -> Result<Tensor> {
         let (n, c) = self.latent;
         let z = Tensor::from_slice(&batch.z, (batch.rows(), n, c), &self.device)?;
-        self.denoiser.forward(&z, &batch.t, &batch.y)?.to_dtype(DType::F32)
+        let one_pass = self.one_pass.as_ref().filter(|_| batch.passes == PassCount::One);
+        one_pass.unwrap_or(&self.denoiser).forward(&z, &batch.t, &batch.y)?.to_dtype(DType::F32)
     }
 
     /// Samples on the device: only the samples are copied to the host.

@@ -74,7 +74,7 @@ pub(super) fn distance_from_f32(
     precision: Precision,
 ) -> Result<f64, ModelError> {
     let exact = Model::load(folder, device)?;
-    let other = Model::load_with_precision(folder, device, precision)?;
+    let other = Model::load_with(folder, device, precision)?;
     let config = exact.config();
     let start = |index: u32| {
         let class = index as usize * (config.classes.len() - 1) / COMPARED_IMAGES as usize;

@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use image::DynamicImage;
 
 use super::captioner::{Caption, Captioner};
+use super::computation::Computation;
 use super::condition::Condition;
 use super::config::Config;
 use super::cpu::Bf16Instructions;
@@ -18,13 +19,13 @@ use super::guidance::GuidanceBatch;
 use super::image_processor::{denormalize, normalize, preprocess};
 use super::networks::Networks;
 use super::palette;
-use super::precision::Precision;
+use super::pass_count::PassCount;
 use super::random::{self, ImageSeed};
 use super::sampler_state::SamplerState;
 use super::sampling_settings::SamplingSettings;
 use super::step::Step;
 use super::trajectory::{self, Codebook, Schedule};
-use super::weights::{Weights, load_values};
+use super::weights::{ONE_PASS_FILE, WEIGHTS_FILE, Weights, load_values};
 
 /// Two previews of an image that is being sampled.
 #[derive(Debug, Clone)]
@@ -60,6 +61,9 @@ struct RunningLatent<'a> {
     t: usize,
 }
 
+/// All numbers of passes.
+const BOTH: [PassCount; 2] = [PassCount::One, PassCount::Two];
+
 /// The token grids C_1 … C_T of an image, and its running latents z_1 … z_T.
 type Trajectory = (Vec<Vec<u32>>, Vec<Vec<f32>>);
 
@@ -74,44 +78,47 @@ pub struct Model {
     null: Condition,
     palette: Vec<[u8; 3]>,
     device: ComputeDevice,
-    precision: Precision,
+    computation: Computation,
+    /// The largest guidance scale that takes one pass.
+    max_one_pass_guidance: Option<f64>,
     weight_count: usize,
 }
 
 impl Model {
-    /// Loads a weights folder (`config.json`, `model.safetensors`) onto a device, in f32.
+    /// Loads a weights folder (`config.json`, `model.safetensors`) onto a device, in f32 and two passes.
     ///
     /// # Errors
     /// - [`ModelError::Read`] if a file can't be read.
     /// - [`ModelError::Config`] if `config.json` is invalid.
     /// - [`ModelError::Weights`] if a tensor is missing, has another shape than the configuration says, or isn't used.
     pub fn load(folder: &Path, device: impl Into<ComputeDevice>) -> Result<Self, ModelError> {
-        Self::load_with_precision(folder, device, Precision::F32)
+        Self::load_with(folder, device, Computation::default())
     }
 
-    /// Loads a weights folder, with the transformer in this precision.
+    /// Loads a weights folder, as a model that computes in this way.
     ///
     /// # Errors
-    /// As in [`Model::load`], and [`ModelError::Precision`] if the device can't compute in it.
-    pub fn load_with_precision(
+    /// As in [`Model::load`], and [`ModelError::Precision`] if the device can't compute in that precision.
+    pub fn load_with(
         folder: &Path,
         device: impl Into<ComputeDevice>,
-        precision: Precision,
+        computation: impl Into<Computation>,
     ) -> Result<Self, ModelError> {
-        let device = device.into();
+        let (device, computation) = (device.into(), computation.into());
+        let precision = computation.precision;
         match &device {
             ComputeDevice::Candle(Device::Cpu) => {
                 let arithmetic = precision.arithmetic(Bf16Instructions::detect())?;
-                Self::load_with(folder, device, &Device::Cpu, precision, |config, schedule, vb| {
+                Self::load_networks(folder, device, &Device::Cpu, computation, |config, schedule, vb| {
                     Networks::cpu(config, schedule, arithmetic, vb)
                 })
             }
-            ComputeDevice::Candle(device) => Self::load_with_candle(folder, device, precision),
+            ComputeDevice::Candle(device) => Self::load_with_candle(folder, device, computation),
             #[cfg(feature = "gpu")]
             ComputeDevice::Gpu(gpu) => {
                 precision.check_gpu()?;
                 let gpu = Arc::clone(gpu);
-                Self::load_with(folder, device, &Device::Cpu, precision, |config, schedule, vb| {
+                Self::load_networks(folder, device, &Device::Cpu, computation, |config, schedule, vb| {
                     Networks::gpu(&gpu, config, schedule, &vb)
                 })
             }
@@ -126,31 +133,43 @@ impl Model {
     pub fn load_with_candle(
         folder: &Path,
         device: &Device,
-        precision: Precision,
+        computation: impl Into<Computation>,
     ) -> Result<Self, ModelError> {
-        Self::load_with(folder, device.into(), device, precision, |config, schedule, vb| {
-            Networks::candle(config, schedule, vb, precision.dtype())
+        let computation = computation.into();
+        Self::load_networks(folder, device.into(), device, computation, |config, schedule, vb| {
+            Networks::candle(config, schedule, vb, computation.precision.dtype())
         })
     }
 
-    fn load_with(
+    fn load_networks(
         folder: &Path,
         device: ComputeDevice,
         weights_device: &Device,
-        precision: Precision,
+        computation: Computation,
         networks: impl Fn(&Config, &Schedule, VarBuilder) -> candle_core::Result<Networks>,
     ) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
         let schedule = Schedule::new(&config.trajectory.schedule);
-        let weights = Weights::open(folder, weights_device)?;
+        let weights = Weights::open(folder, WEIGHTS_FILE, weights_device)?;
         let vb = weights.var_builder();
         let channels = config.latent.channels;
         let build = || {
             let vectors = load_values(&vb, (config.trajectory.codes, channels), "codebook")?;
             Ok((Codebook::new(vectors, channels), networks(&config, &schedule, vb.clone())?))
         };
-        let (codebook, networks) = build().map_err(|error| weights.error(error))?;
+        let (codebook, mut networks) = build().map_err(|error| weights.error(error))?;
         let weight_count = weights.finish()?;
+        let max_one_pass_guidance = match computation.passes {
+            PassCount::Two => None,
+            PassCount::One => {
+                let weights = Weights::open(folder, ONE_PASS_FILE, weights_device)?;
+                let rows = weights.rows("denoiser.guidance.weight").max(2);
+                let added = networks.add_one_pass(&config, &schedule, rows, &weights.var_builder());
+                added.map_err(|error| weights.error(error))?;
+                weights.finish()?;
+                Some((rows - 1) as f64)
+            }
+        };
         let captioner = Captioner::open(folder, &config)?;
         let palette = palette::colors(&codebook);
         let null = Condition::null(&config);
@@ -163,7 +182,8 @@ impl Model {
             null,
             palette,
             device,
-            precision,
+            computation,
+            max_one_pass_guidance,
             weight_count,
         })
     }
@@ -178,9 +198,9 @@ impl Model {
         self.device.name()
     }
 
-    /// The transformer's precision.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// How the model computes.
+    pub fn computation(&self) -> Computation {
+        self.computation
     }
 
     /// Number of weights in `model.safetensors`.
@@ -320,12 +340,37 @@ impl Model {
     /// Computes guided logits u + w (l − u) for C_t, (n, V) for each image, from its running latent z_{t−1} (n · c
     /// numbers), its timestep t in 1..=T and its settings.
     ///
-    /// Both l and u are computed only for images that need both.
+    /// Both l and u are computed only for images that need both, and neither for images that take one pass.
     ///
     /// # Errors
     /// [`ModelError::Tensor`].
     pub fn logits(&self, images: &[(&[f32], usize, &SamplingSettings)]) -> Result<Vec<Vec<f32>>, ModelError> {
-        Ok(self.networks.logits(&GuidanceBatch::new(images, &self.null))?)
+        let passes = |&(_, t, settings): &(&[f32], usize, &SamplingSettings)| self.passes(settings, t);
+        let computed = BOTH.map(|number| {
+            let of_number: Vec<_> = images.iter().filter(|image| passes(image) == number).copied().collect();
+            match of_number.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.networks.logits(&GuidanceBatch::new(&of_number, number, &self.null)),
+            }
+        });
+        let [one, two] = computed;
+        let (mut one, mut two) = (one?.into_iter(), two?.into_iter());
+        let logits = images.iter().filter_map(|image| match passes(image) {
+            PassCount::One => one.next(),
+            PassCount::Two => two.next(),
+        });
+        Ok(logits.collect())
+    }
+
+    /// The passes that an image with these settings takes in step t.
+    fn passes(&self, settings: &SamplingSettings, t: usize) -> PassCount {
+        let w = settings.guidance_at(t);
+        // Without guidance, one pass through the denoiser that isn't told it is exact.
+        let is_guided = w != 0.0 && w != 1.0;
+        match self.max_one_pass_guidance {
+            Some(most) if is_guided && w <= most => PassCount::One,
+            _ => PassCount::Two,
+        }
     }
 
     /// Advances each image by one step, whatever their timesteps, classes, settings and given codes. None may be finished.
@@ -337,33 +382,41 @@ impl Model {
     /// [`ModelError::Tensor`]; the latents and step numbers are then unchanged.
     pub fn step(&self, states: &mut [&mut SamplerState]) -> Result<Vec<Step>, ModelError> {
         debug_assert!(states.iter().all(|state| !state.is_finished()));
-        let mut drawn: Vec<&mut SamplerState> =
-            states.iter_mut().map(|state| &mut **state).filter(|state| !state.is_next_step_given()).collect();
-        let mut sampled = match drawn.is_empty() {
-            true => Vec::new(),
-            false => {
-                let inputs: Vec<_> = drawn.iter().map(|state| state.input(&self.codebook)).collect();
-                let images: Vec<_> = drawn
-                    .iter()
-                    .zip(&inputs)
-                    .map(|(state, z)| (&z[..], state.step + 1, &state.settings))
-                    .collect();
-                let batch = GuidanceBatch::new(&images, &self.null);
-                drop(inputs);
-                self.networks.sample(&batch, &mut drawn)?
-            }
-        }
-        .into_iter();
+        let passes = |state: &SamplerState| self.passes(&state.settings, state.step + 1);
+        let (one, two): (Vec<&mut SamplerState>, Vec<_>) = states
+            .iter_mut()
+            .map(|state| &mut **state)
+            .filter(|state| !state.is_next_step_given())
+            .partition(|state| passes(state) == PassCount::One);
+        let mut one = self.sample(one, PassCount::One)?.into_iter();
+        let mut two = self.sample(two, PassCount::Two)?.into_iter();
         let codes = self.codebook.codes();
         let mut steps = Vec::with_capacity(states.len());
         for state in states {
             // The networks have sampled a step for each of the others.
+            let sampled = match passes(state) {
+                PassCount::One => &mut one,
+                PassCount::Two => &mut two,
+            };
             let Some(step) = state.given_step(codes).or_else(|| sampled.next()) else { break };
             let step = state.correct(step);
             state.take(&step.tokens, &self.codebook);
             steps.push(step);
         }
         Ok(steps)
+    }
+
+    /// Samples C_t for each image.
+    fn sample(&self, mut states: Vec<&mut SamplerState>, passes: PassCount) -> Result<Vec<Step>, ModelError> {
+        if states.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inputs: Vec<_> = states.iter().map(|state| state.input(&self.codebook)).collect();
+        let rows = states.iter().zip(&inputs);
+        let images: Vec<_> = rows.map(|(state, z)| (&z[..], state.step + 1, &state.settings)).collect();
+        let batch = GuidanceBatch::new(&images, passes, &self.null);
+        drop(inputs);
+        Ok(self.networks.sample(&batch, &mut states)?)
     }
 
     /// Decodes token grids to images: T grids of n codes each, from the noise of their seeds.

@@ -223,6 +223,7 @@ impl SamplingSettings {
             class: class as u32,
             style: style.unwrap_or(config.styles.len()) as u32,
             words: words.unwrap_or_default().into(),
+            guidance: None,
         };
         Ok(Self { model: config.name.as_str().into(), class, options, condition })
     }

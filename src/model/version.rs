@@ -6,30 +6,33 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::computation::Computation;
 use super::config::CONFIG_FILE;
 use super::error::ModelError;
-use super::precision::Precision;
+use super::pass_count::PassCount;
 use super::vocabulary::VOCABULARY_FILE;
-use super::weights::WEIGHTS_FILE;
+use super::weights::{ONE_PASS_FILE, WEIGHTS_FILE};
 
 /// Increase it with each change of the program after which the same request may give another picture.
 const RENDERER_REVISION: u32 = 2;
-/// Passes through the denoiser for each step with guidance.
-const PASSES: u32 = 2;
 /// Hexadecimal digits of a version are twice as many.
 const BYTES: usize = 8;
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
 
-/// The version of the model in a folder: a hash of its files, of the number format and of the way in which the program draws.
+/// The version of the model in a folder: a hash of its files and of the way in which the program computes.
 ///
 /// # Errors
 /// [`ModelError::Read`].
-pub(super) fn version(folder: &Path, precision: Precision) -> Result<String, ModelError> {
+pub(super) fn version(folder: &Path, computation: Computation) -> Result<String, ModelError> {
     let mut hash = Sha256::new();
-    hash.update(format!("renderer {RENDERER_REVISION}, {PASSES} passes, {}\n", precision.name()));
+    let (passes, precision) = (computation.passes, computation.precision.name());
+    hash.update(format!("renderer {RENDERER_REVISION}, {} passes, {precision}\n", passes.number()));
     for name in [CONFIG_FILE, VOCABULARY_FILE, WEIGHTS_FILE] {
         hash_file(&mut hash, folder, name)?;
+    }
+    if passes == PassCount::One {
+        hash_file(&mut hash, folder, ONE_PASS_FILE)?;
     }
     Ok(hash.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
@@ -58,19 +61,28 @@ fn hash_file(hash: &mut Sha256, folder: &Path, name: &str) -> Result<(), ModelEr
 
 #[cfg(test)]
 mod tests {
+    use super::super::precision::Precision;
     use super::*;
 
     #[test]
-    fn version_depends_on_each_file_and_on_the_precision() {
+    fn version_depends_on_each_file_and_on_the_computation() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        let read = || version(folder.path(), Precision::F32).unwrap();
-        assert!(version(folder.path(), Precision::F32).is_err());
+        let read = || version(folder.path(), Computation::default()).unwrap();
+        assert!(version(folder.path(), Computation::default()).is_err());
         write(CONFIG_FILE, "a");
         write(WEIGHTS_FILE, "b");
         let first = read();
         assert!(first.len() == 16 && first == read());
-        assert_ne!(version(folder.path(), Precision::Bf16).unwrap(), first);
+        assert_ne!(version(folder.path(), Precision::Bf16.into()).unwrap(), first);
+        let one_pass = Computation { passes: PassCount::One, ..Computation::default() };
+        assert!(version(folder.path(), one_pass).is_err());
+        write(ONE_PASS_FILE, "f");
+        assert_eq!(read(), first);
+        let of_one_pass = version(folder.path(), one_pass).unwrap();
+        assert_ne!(of_one_pass, first);
+        write(ONE_PASS_FILE, "g");
+        assert_ne!(version(folder.path(), one_pass).unwrap(), of_one_pass);
         let mut seen = vec![first];
         for (name, text) in
             [(WEIGHTS_FILE, "c"), (CONFIG_FILE, "d"), (VOCABULARY_FILE, ""), (VOCABULARY_FILE, "e")]

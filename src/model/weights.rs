@@ -1,4 +1,4 @@
-//! `model.safetensors`: maps the file into memory and checks every tensor against the configuration.
+//! `model.safetensors` and `one-pass.safetensors`: maps a file into memory and checks every tensor against the configuration.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,6 +15,8 @@ use super::error::ModelError;
 
 /// The file's name in a weights folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The name of the file with the weights of a denoiser that computes guided logits in one pass.
+pub const ONE_PASS_FILE: &str = "one-pass.safetensors";
 
 /// The tensors of a weights file.
 pub struct Weights {
@@ -24,13 +26,13 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens `FOLDER/model.safetensors`. A tensor is copied to the device when a network requests it, so that at most one
+    /// Opens `model.safetensors` or `one-pass.safetensors` of a folder. A tensor is copied to the device when a network requests it, so that at most one
     /// is in memory besides the networks.
     ///
     /// # Errors
     /// [`ModelError::Read`] if it can't be read; [`ModelError::Weights`] if it is truncated or not a safetensors file.
-    pub fn open(folder: &Path, device: &Device) -> std::result::Result<Self, ModelError> {
-        let path = folder.join(WEIGHTS_FILE);
+    pub fn open(folder: &Path, name: &str, device: &Device) -> std::result::Result<Self, ModelError> {
+        let path = folder.join(name);
         File::open(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
         // SAFETY: the mapped file must not change. It is mapped only while a model is being loaded, and whoever updates
         // a weights folder must replace the file instead of writing into it, as `export` and package managers do.
@@ -55,6 +57,11 @@ impl Weights {
     /// Converts an error about a missing tensor, a wrong shape or a value that isn't finite.
     pub fn error(&self, error: Error) -> ModelError {
         ModelError::Weights { path: self.path.clone(), reason: error.to_string() }
+    }
+
+    /// Number of rows of a tensor; 0 if the file doesn't have it.
+    pub fn rows(&self, name: &str) -> usize {
+        self.tensors.file.get(name).ok().and_then(|tensor| tensor.shape().first().copied()).unwrap_or(0)
     }
 
     /// Number of weights in the file.

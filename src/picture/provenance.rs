@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::token_file::TokenFile;
-use crate::model::{Config, Precision, SamplingOptions, SamplingSettings};
+use crate::model::{Computation, Config, PassCount, Precision, SamplingOptions, SamplingSettings};
 
 /// Everything that determines a picture: the same provenance gives the same pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Provenance {
     /// The transformer's precision; omitted if it is f32.
     #[serde(default, skip_serializing_if = "is_f32")]
     pub precision: Precision,
+    /// Passes through the denoiser of a step with guidance; omitted if they are two.
+    #[serde(default, skip_serializing_if = "is_two")]
+    pub passes: PassCount,
     /// Its token file, binary, in base64. A picture that doesn't follow from the other parameters has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<String>,
@@ -57,15 +60,16 @@ impl Provenance {
             scale: 1,
             from_step: None,
             precision: Precision::F32,
+            passes: PassCount::Two,
             tokens: None,
             is_derived: false,
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
 
-    /// Sets the transformer's precision. Default: f32.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    /// Sets how the model computes. Default: f32, two passes.
+    pub fn with_computation(self, Computation { precision, passes }: Computation) -> Self {
+        Self { precision, passes, ..self }
     }
 
     /// The provenance of a sheet of `count` images, of which this one is the first, at this scale.
@@ -128,6 +132,9 @@ impl Provenance {
         if !is_f32(&self.precision) {
             flag("precision", self.precision.name().to_owned());
         }
+        if !is_two(&self.passes) {
+            flag("passes", self.passes.number().to_string());
+        }
         if self.scale > 1 {
             flag("scale", self.scale.to_string());
         }
@@ -140,4 +147,8 @@ impl Provenance {
 
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
+}
+
+fn is_two(passes: &PassCount) -> bool {
+    *passes == PassCount::Two
 }

@@ -556,7 +556,7 @@ impl Worker {
         let model = |model: &ModelHandle| WorkerModel {
             name: model.name().to_owned(),
             version: model.version.clone(),
-            precision: model.precision.name().to_owned(),
+            precision: model.computation.precision.name().to_owned(),
         };
         let report = WorkerReport {
             name: self.name.clone(),

@@ -55,7 +55,7 @@ async fn models_and_classes_describe_what_is_served() {
         "limits": {"max_count": 16, "guidance_min": 0.0, "guidance_max": 20.0, "temperature_min": 0.0,
             "temperature_max": 5.0, "seed_max": 9_007_199_254_740_991_u64, "top_k_max": 8,
             "from_step_max": 4, "scale_max": 32},
-        "device": "toy", "precision": "f32", "version": "0123456789abcdef",
+        "device": "toy", "precision": "f32", "passes": 2, "version": "0123456789abcdef",
     }]});
     assert_eq!(body, expected);
     assert_eq!(body["models"][0]["codebook"]["colors"].as_array().unwrap().len(), 8);

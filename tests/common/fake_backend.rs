@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::{DynamicImage, GrayImage, Luma};
 use rdpm::engine::{Backend, Loader, ModelInfo, Request};
 use rdpm::model::{
-    Alternatives, Config, ImageSeed, ModelError, Precision, Preview, Step, Tokenization, preprocess,
+    Alternatives, Computation, Config, ImageSeed, ModelError, Preview, Step, Tokenization, preprocess,
 };
 
 use super::script::{Fault, Script};
@@ -33,8 +33,8 @@ impl FakeLoader {
         let info = |(config, _): &(Config, Arc<Script>)| {
             let codes = 0..config.trajectory.codes;
             let palette = codes.map(|code| format!("#{code}0{code}0{code}0")).collect();
-            let (version, precision) = ("0123456789abcdef".into(), Precision::F32);
-            ModelInfo { config: config.clone(), palette, weight_count: 1234, version, precision }
+            let (version, computation) = ("0123456789abcdef".into(), Computation::default());
+            ModelInfo { config: config.clone(), palette, weight_count: 1234, version, computation }
         };
         models.iter().map(info).collect()
     }

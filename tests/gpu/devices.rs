@@ -62,7 +62,7 @@ fn missing_devices_and_other_precisions_are_refused() {
     let device = device();
     assert_eq!(Precision::available(&device), [Precision::F32]);
     for precision in [Precision::Bf16, Precision::F16] {
-        let refused = Model::load_with_precision(&folder("tests/fixtures/words"), &device, precision);
+        let refused = Model::load_with(&folder("tests/fixtures/words"), &device, precision);
         assert!(matches!(refused.err(), Some(ModelError::Precision { .. })));
     }
 }

@@ -4,6 +4,7 @@ mod captioner;
 mod cpu;
 mod given;
 mod guidance_steps;
+mod one_pass;
 #[path = "../pairs/mod.rs"]
 mod pairs;
 mod parity;

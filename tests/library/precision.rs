@@ -25,8 +25,8 @@ fn shipped_in_each_precision() -> Vec<(PathBuf, Precision)> {
 }
 
 fn load(folder: &Path, precision: Precision) -> Model {
-    let model = Model::load_with_precision(folder, &Device::Cpu, precision).unwrap();
-    assert_eq!(model.precision(), precision);
+    let model = Model::load_with(folder, &Device::Cpu, precision).unwrap();
+    assert_eq!(model.computation().precision, precision);
     model
 }
 
@@ -51,6 +51,34 @@ fn tokens(model: &Model, mut states: Vec<SamplerState>) -> Vec<Vec<u32>> {
         }
     }
     tokens
+}
+
+/// Threads divide the images, and the positions of an image if there are fewer images than threads.
+#[test]
+fn logits_and_pictures_do_not_depend_on_the_number_of_threads() {
+    let exact = shipped().map(|folder| (folder, Precision::F32));
+    for (folder, precision) in exact.into_iter().chain(shipped_in_each_precision()) {
+        let model = load(&folder, precision);
+        let states = start(&model, 5);
+        let compute = |threads: usize, images: usize| {
+            let rows: Vec<_> =
+                states[..images].iter().map(|state| (state.latent(), 1 + images, state.settings())).collect();
+            let latents: Vec<_> = states[..images].iter().map(SamplerState::latent).collect();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| (model.logits(&rows).unwrap(), model.decode(&latents).unwrap()))
+        };
+        for images in [1, 3, 5] {
+            let (expected, expected_pictures) = compute(1, images);
+            for threads in [2, 3, 4, 7, 16, 64] {
+                let (found, pictures) = compute(threads, images);
+                for (found, expected) in pairs(found, &expected) {
+                    let differs = pairs(found, expected).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+                    assert_eq!(differs, 0, "{precision:?}, {threads} threads, {images} images");
+                }
+                assert!(pictures == expected_pictures, "{precision:?}, {threads} threads, {images} images");
+            }
+        }
+    }
 }
 
 /// The root of the mean square of a's difference from b, relative to b's standard deviation.
@@ -163,6 +191,6 @@ fn the_sampler_runs_in_each_precision() {
 
 #[test]
 fn f16_on_a_cpu_is_refused() {
-    let error = Model::load_with_precision(&shipped()[0], &Device::Cpu, Precision::F16).err().unwrap();
+    let error = Model::load_with(&shipped()[0], &Device::Cpu, Precision::F16).err().unwrap();
     assert_eq!(error.to_string(), "precision f16: it is available on a GPU only; use f32 or auto");
 }

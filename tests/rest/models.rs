@@ -206,7 +206,7 @@ async fn a_model_out_of_order_is_told_from_the_others() {
     for line in [
         "rdpm_model_loaded{device=\"toy\",model=\"toy\"} 0",
         "rdpm_model_loaded{device=\"toy\",model=\"other\"} 1",
-        "rdpm_model_precision{model=\"toy\",precision=\"f32\"} 1",
+        "rdpm_model_precision{model=\"toy\",precision=\"f32\",passes=\"2\"} 1",
         "rdpm_jobs_total{model=\"other\",status=\"completed\"} 1",
         "rdpm_jobs_total{model=\"toy\",status=\"failed\"} 1",
     ] {

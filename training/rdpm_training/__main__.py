@@ -22,6 +22,7 @@ STAGES = {
     "codebook": ("codebook_stage", "train"),
     "decoder": ("decoder_stage", "train"),
     "denoiser": ("denoiser_stage", "train"),
+    "distillation": ("distillation", "train"),
     "captioner": ("captioner", "train"),
     "checkpoint": ("checkpoint", "keep"),
     "evaluate": ("evaluate", "evaluate"),

@@ -119,6 +119,22 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """Training of a denoiser that computes guided logits in one pass, from the denoiser that needs two."""
+
+    updates: int
+    batch_size: int
+    warmup: int
+    decay: float
+    learning_rate: float
+    muon_learning_rate: float
+    ema: float
+    max_guidance: int = 8  # guidance scales from 0 to this
+    compile: bool = False
+    seconds: float = 0.0  # as in [denoiser]
+
+
+@dataclass(frozen=True)
 class SamplingConfig:
     guidance: float
     temperature: float
@@ -150,6 +166,7 @@ class Config:
     sampling: SamplingConfig
     evaluation: EvaluationConfig
     emoji: EmojiConfig | None = None
+    distillation: DistillationConfig | None = None
     remarks: str = ""  # additional text for the model card
 
     @property
@@ -183,6 +200,7 @@ SECTIONS: dict[str, type] = {
     "sampling": SamplingConfig,
     "evaluation": EvaluationConfig,
 }
+OPTIONAL_SECTIONS: dict[str, type] = {"distillation": DistillationConfig}
 
 
 def _records(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
@@ -215,7 +233,9 @@ def load(path: Path) -> Config:
     Raises ConfigError; the message names the key and the allowed values.
     """
     raw = read(path)
-    for section, kind in SECTIONS.items():
+    for section, kind in (SECTIONS | OPTIONAL_SECTIONS).items():
+        if section in OPTIONAL_SECTIONS and section not in raw:
+            continue
         if section not in raw:
             raise ConfigError(f"{path}: section [{section}] is missing")
         raw[section] = record(kind, raw[section], f"{path} [{section}]")

@@ -1,8 +1,9 @@
 """The denoiser: a bidirectional transformer that predicts the next step's codes.
 
 Its inputs are z_{t-1}, the timestep t and the condition y; its outputs are logits (n, V) for C_t. The condition is a
-class and, if the denoiser was trained with them, a drawing style and words. eps must not be an input: z_{t-1} and eps
-together determine v, so the training loss would be excellent and samples would be incoherent.
+class and, if the denoiser was trained with them, a drawing style and words. A denoiser of stage `distillation` also
+gets the guidance scale w, and its logits are already guided. eps must not be an input: z_{t-1} and eps together
+determine v, so the training loss would be excellent and samples would be incoherent.
 
 Parameter names are the tensor names in the weights file, except that `export` folds the output table into one matrix.
 `src/model/denoiser.rs` uses the same names.
@@ -74,6 +75,7 @@ class Denoiser(nn.Module):
         noise: float = 1.0,
         styles: int = 0,
         words: int = 0,
+        max_guidance: int = 0,
     ) -> None:
         super().__init__()
         codes, channels = codebook.shape
@@ -94,6 +96,11 @@ class Denoiser(nn.Module):
             self.word = nn.Embedding(words + 1, width, padding_idx=words)
             self.words_in = nn.Linear(width, width)
             self.words_out = nn.Linear(width, width)
+        if max_guidance:
+            # Row w of guidance scale w; between whole numbers, their rows are interpolated linearly.
+            self.guidance = nn.Embedding(max_guidance + 1, width)
+            nn.init.zeros_(self.guidance.weight)
+        self.max_guidance = max_guidance
         self.condition = nn.Linear(width, width)
         self.modulation = nn.Linear(width, MODULATIONS * width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
@@ -170,14 +177,26 @@ class Denoiser(nn.Module):
         pooled = self.word(y.words).sum(1) * count.rsqrt()
         return self.label(y.label) + self.style(y.style) + self.words_out(F.silu(self.words_in(pooled)))
 
-    def forward(self, z: Tensor, t: Tensor, y: Tensor | Condition) -> Tensor:
-        """z = z_{t-1} (b, n, c), t (b,) in 1..T, y classes (b,) or conditions: logits (b, n, V)."""
-        return self.logits_from_embeddings(self.input(z * self.input_scale[t - 1][:, None, None]), t, y)
+    def embed_guidance(self, w: Tensor) -> Tensor:
+        """Embedding (b, d) of the guidance scales w (b,) in 0..max_guidance."""
+        lower = w.floor().clamp(max=self.max_guidance - 1)
+        row = lower.long()
+        return torch.lerp(self.guidance(row), self.guidance(row + 1), (w - lower)[:, None])
 
-    def logits_from_embeddings(self, x: Tensor, t: Tensor, y: Tensor | Condition) -> Tensor:
+    def forward(self, z: Tensor, t: Tensor, y: Tensor | Condition, w: Tensor | None = None) -> Tensor:
+        """z = z_{t-1} (b, n, c), t (b,) in 1..T, y classes (b,) or conditions: logits (b, n, V).
+
+        The guidance scales w (b,) are for a denoiser with `max_guidance` only, which needs them.
+        """
+        return self.logits_from_embeddings(self.input(z * self.input_scale[t - 1][:, None, None]), t, y, w)
+
+    def logits_from_embeddings(self, x: Tensor, t: Tensor, y: Tensor | Condition, w: Tensor | None = None) -> Tensor:
         """From position embeddings (b, n, d) to logits (b, n, V)."""
         x = x + self.position
-        condition = F.silu(self.condition(self.timestep(t - 1) + self.embed_condition(y)))  # (b, d)
+        embedding = self.timestep(t - 1) + self.embed_condition(y)
+        if w is not None:
+            embedding = embedding + self.embed_guidance(w)
+        condition = F.silu(self.condition(embedding))  # (b, d)
         modulation = self.modulation(condition)
         for block in self.blocks:
             x = block(x, modulation)

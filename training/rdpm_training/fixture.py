@@ -7,7 +7,7 @@ images from given noise and uniform numbers, and the latents and tokens of two t
 `three_levels` does the same for a small colour model with a deeper tokenizer and random weights, `upsampled` for one
 whose images are four times as large as what the encoder sees, and `with_words` for the logits of one that is told
 styles and words, for a run in which some of its codes are given, and for one that is guided in some steps only.
-`captions` gives the latter a captioner with random weights.
+`captions` gives the latter a captioner with random weights, `one_pass` a denoiser that is told the guidance scale.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from . import (
     codebook_stage,
     data,
     denoiser_stage,
+    distillation,
     export,
     runs,
     sampler,
@@ -86,6 +87,7 @@ def write(config: Config, folder: Path, to: Path = PATH) -> None:
     upsampled(config, FIXTURES / "upsampled")
     with_words(config, FIXTURES / "words")
     captions(FIXTURES / "words")
+    one_pass(FIXTURES / "words")
 
 
 def small(
@@ -238,3 +240,37 @@ def captions(folder: Path) -> None:
         "names": (3.5 * captioner.score_names(logits, encoded)).softmax(-1),  # (2, names), in the vocabulary's order
     }
     save_file({name: tensor.contiguous() for name, tensor in expected.items()}, folder / "captions.safetensors")
+
+
+@torch.no_grad()
+def one_pass(folder: Path) -> None:
+    """Writes a denoiser with random weights that is told the guidance scale beside the model of `with_words`, its
+    logits, and a run from the noise and the uniform numbers in `noise.safetensors`."""
+    torch.manual_seed(RANDOM_STREAM + 1)
+    info, codebook, teacher, _ = weights_folder.load(folder)
+    student = distillation.student_of(teacher, 4, info)
+    perturb(student)
+    student.word.weight[-1].zero_()  # the padding word
+    distillation.write(student, folder)
+    for parameter in student.parameters():
+        parameter.copy_(parameter.half())  # as written
+
+    words = json.loads((folder / export.VOCABULARY).read_text())["words"]
+    steps = len(info["trajectory"]["schedule"]) - 1
+    # As `tests/library/one_pass.rs` asks for them.
+    prompts = [[], [], ["red", "heart"], ["happy", "cat", "face", "with", "eyes"]]
+    y = Condition(torch.tensor([0, 1, 1, 0]), torch.tensor([2, 0, 2, 1]), Vocabulary(words).encode(prompts))
+    z, t = torch.randn(len(prompts), len(teacher.position), codebook.shape[1]), torch.tensor([1, 4, 7, 10])
+    w = torch.tensor([0.5, 2.0, 3.25, 4.0])
+    expected = {"z": z, "logits": student(z, t, y, w).contiguous()}
+
+    noise = load_file(folder / "noise.safetensors")
+    y = Condition(torch.tensor([1]), torch.tensor([0]), Vocabulary(words).encode([["red", "heart"]]))
+    z, tokens = noise["eps"], []
+    settings = sampler.SamplingSettings(GUIDANCE, TEMPERATURE)
+    for step in range(steps):
+        logits = student(z, torch.tensor([step + 1]), y, torch.tensor([GUIDANCE]))
+        tokens.append(sampler.sample_codes(logits, noise["uniforms"][step], settings))
+        z = z + codebook[tokens[-1]]
+    expected |= {"tokens": torch.cat(tokens)}  # (T, n)
+    save_file(expected, folder / "one_pass_expected.safetensors")

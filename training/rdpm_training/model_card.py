@@ -8,7 +8,7 @@ from typing import Any
 from . import runs
 from .config import Config
 
-TRAINING_STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser", "captioner"]
+TRAINING_STAGES = ["data", "tokenizer", "codebook", "decoder", "denoiser", "captioner", "distillation"]
 STAGES = [*TRAINING_STAGES, "evaluate"]
 
 
@@ -22,6 +22,8 @@ def write(config: Config, folder: Path, target: Path) -> None:
         parts.append(_networks(reports))
     if reports["captioner"]:
         parts.append(_captioner(reports["captioner"]))
+    if reports["distillation"]:
+        parts.append(one_pass(reports["distillation"]))
     if reports["evaluate"]:
         parts.append(_evaluation(config, reports["evaluate"]))
     parts.append(_limits(config, reports["evaluate"]))
@@ -177,6 +179,28 @@ parameters that predict the words of an image's name from its tokens. How often 
 the highest score, and is among the first five:
 
 {markdown_table(["images", "first", "in first five"], rows)}"""
+
+
+ONE_PASS = "## One pass"
+
+
+def one_pass(report: dict[str, Any]) -> str:
+    """The section about `one-pass.safetensors`."""
+    return f"""{ONE_PASS}
+
+`one-pass.safetensors` is a denoiser that is told the guidance scale, 0 to {report["max_guidance"]}, and computes guided logits in one pass
+(`rdpm serve --passes 1`). Stage `distillation` trained it, in {report["updates"]:,} updates of {report["batch_size"]} images that are being sampled,
+from the denoiser's weights and its guided logits; it needs no training images. Its probabilities of codes have a mean
+Kullback-Leibler divergence of {report["divergence"]:.3f} nats from those of two passes with the model's defaults.
+`docs/performance.md` has what the pictures score.
+"""
+
+
+def replace_one_pass(card: str, report: dict[str, Any]) -> str:
+    """A model card with a new section about `one-pass.safetensors`, before the limits if it had none."""
+    start = card.find(ONE_PASS) if ONE_PASS in card else card.find("## Limits")
+    end = card.find("\n## ", start) + 1 if ONE_PASS in card else start
+    return card[:start] + one_pass(report) + "\n" + card[end:]
 
 
 def _limits(config: Config, report: dict[str, Any] | None) -> str:

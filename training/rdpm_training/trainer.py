@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import optimization, runs
-from .config import DenoiserConfig
+from .config import DenoiserConfig, DistillationConfig
 from .muon import Muon
 
 SAVE_EVERY = 100
+NEW_PARAMETERS_RATE = 5  # times the learning rate of other parameters
 
 
 class TrainingClock:
@@ -58,17 +59,23 @@ class TrainingResult:
 def optimizers(
     network: nn.Module, muon_rate: float | Tensor, adam_rate: float | Tensor, **adam_options: bool
 ) -> tuple[Muon, torch.optim.AdamW]:
-    """Muon for the matrices in the blocks, AdamW for all other parameters, with these learning rates."""
+    """Muon for the matrices in the blocks, AdamW for all other parameters, with these learning rates.
+
+    Embeddings of the guidance scale, which are new in a network that is otherwise trained, learn faster.
+    """
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     muon_ids = {id(p) for p in matrices}
-    others = [p for p in network.parameters() if id(p) not in muon_ids]
+    others = {name: p for name, p in network.named_parameters() if id(p) not in muon_ids}
+    new = [others.pop(name) for name in ("guidance.weight",) if name in others]
+    groups = [{"params": list(others.values())}]
+    groups += [{"params": new, "lr": NEW_PARAMETERS_RATE * adam_rate}] if new else []
     return (
         Muon(matrices, lr=muon_rate),
-        torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0, **adam_options),
+        torch.optim.AdamW(groups, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0, **adam_options),
     )
 
 
-def learning_rate_factor(update: int, spent: float, settings: DenoiserConfig) -> float:
+def learning_rate_factor(update: int, spent: float, settings: DenoiserConfig | DistillationConfig) -> float:
     """Learning-rate factor in 0..1: linear warm-up, constant, then a linear cool-down to zero.
 
     `update` counts since the optimizers were new; `spent` is the fraction of the whole budget spent on the network. The
@@ -81,14 +88,16 @@ def learning_rate_factor(update: int, spent: float, settings: DenoiserConfig) ->
 def train(
     network: nn.Module,
     loss: Callable[[Callable[..., Tensor], int], Tensor],
-    settings: DenoiserConfig,
+    settings: DenoiserConfig | DistillationConfig,
     path: Path,
     generator: torch.Generator,
     pretrained: tuple[int, float] | None = None,
+    further: dict[str, runs.Stateful] | None = None,
 ) -> TrainingResult:
     """Trains a network until its budget is spent, resuming the checkpoint at `path` if there is one.
 
     With `pretrained` (updates, seconds), the network has already been trained that far, and its optimizers are new.
+    `further` has what else `loss` changes, so that it is saved, too.
 
     `loss(forward, update)` makes batch number `update` (from 0), with random numbers from `generator` only, and returns
     the loss; `forward` is the network, compiled if configured.
@@ -97,6 +106,7 @@ def train(
     forward = torch.compile(network) if settings.compile else network
     muon, adam = optimizers(network, settings.muon_learning_rate, settings.learning_rate)
     parts: dict[str, runs.Stateful] = {"model": network, "ema": ema, "muon": muon, "adam": adam}
+    parts |= further or {}
     clock = TrainingClock()
     if settings.seconds:
         parts["clock"] = clock

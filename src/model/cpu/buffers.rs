@@ -5,9 +5,15 @@ use std::sync::{Mutex, PoisonError};
 /// A pool of buffers that threads take for one call and give back.
 pub(super) struct BufferPool<T>(Mutex<Vec<T>>);
 
+impl<T> Default for BufferPool<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
 impl<T: Default> BufferPool<T> {
     pub fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self::default()
     }
 
     /// Calls `work` with a buffer for its exclusive use.

@@ -2,9 +2,10 @@
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 use rten_gemm::GemmExecutor;
 
-use super::buffers::scratch;
+use super::buffers::{BufferPool, scratch};
 use super::linear::{Arithmetic, Linear};
 use crate::model::weights::load_values;
 
@@ -14,6 +15,8 @@ const SIDE: usize = 3;
 const TAPS: usize = SIDE * SIDE;
 /// Positions per matrix product: few enough for their im2col rows to stay in the cache.
 const TILE_POSITIONS: usize = 96;
+/// The least number of positions of a product where threads share an image.
+const MIN_TILE_POSITIONS: usize = 16;
 
 /// A 3 × 3 convolution with zero padding of 1.
 pub(super) struct Conv3 {
@@ -37,10 +40,22 @@ pub(super) enum OutputLayout {
 /// Reusable memory of a convolution.
 #[derive(Default)]
 pub(super) struct ConvBuffers {
-    columns: Vec<f32>,
+    /// Number of threads that share an image; 0 and 1 both mean one.
+    pub threads: usize,
+    columns: BufferPool<Vec<f32>>,
     /// The image in bf16.
     rounded: Vec<u16>,
-    rounded_columns: Vec<u16>,
+    rounded_columns: BufferPool<Vec<u16>>,
+}
+
+/// The image of a convolution, and how its positions are divided.
+struct Tiles<'x, T> {
+    /// (size, size, inputs)
+    x: &'x [T],
+    size: usize,
+    /// Numbers of a position's row in a matrix product.
+    width: usize,
+    threads: usize,
 }
 
 impl Conv3 {
@@ -83,15 +98,15 @@ impl Conv3 {
         match &self.kernel {
             Linear::F32(kernel) => {
                 let width = TAPS * self.inputs;
-                self.for_each_tile(x, size, y, width, &mut buffers.columns, |columns, y| {
-                    kernel.forward(gemm, columns, y)
-                })
+                let tiles = Tiles { x, size, width, threads: buffers.threads };
+                self.for_each_tile(tiles, y, &buffers.columns, |columns, y| kernel.forward(gemm, columns, y))
             }
             Linear::Bf16(kernel) => {
                 let rounded = scratch(&mut buffers.rounded, x.len());
                 kernel.round(x, rounded);
                 let width = kernel.row_stride();
-                self.for_each_tile(rounded, size, y, width, &mut buffers.rounded_columns, |columns, y| {
+                let tiles = Tiles { x: rounded, size, width, threads: buffers.threads };
+                self.for_each_tile(tiles, y, &buffers.rounded_columns, |columns, y| {
                     kernel.forward_rounded(columns, y);
                     Ok(())
                 })
@@ -101,26 +116,32 @@ impl Conv3 {
 
     /// Calls `multiply` for each tile of positions, with the inputs that the kernel covers there, (positions, width), and the
     /// tile of y, (positions, outputs).
-    fn for_each_tile<T: Copy + Default>(
+    fn for_each_tile<T: Copy + Default + Send + Sync>(
         &self,
-        x: &[T],
-        size: usize,
+        Tiles { x, size, width, threads }: Tiles<T>,
         y: &mut [f32],
-        width: usize,
-        columns: &mut Vec<T>,
-        multiply: impl Fn(&[T], &mut [f32]) -> Result<()>,
+        columns: &BufferPool<Vec<T>>,
+        multiply: impl Fn(&[T], &mut [f32]) -> Result<()> + Sync,
     ) -> Result<()> {
         let out = size.div_ceil(self.stride);
-        let tiles = y[..out * out * self.outputs].chunks_mut(TILE_POSITIONS * self.outputs);
-        for (tile, y) in tiles.enumerate() {
-            let columns = scratch(columns, y.len() / self.outputs * width);
-            for (row, out_row) in columns.chunks_exact_mut(width).enumerate() {
-                let position = tile * TILE_POSITIONS + row;
-                self.im2col_row(x, size, position / out * self.stride, position % out * self.stride, out_row);
-            }
-            multiply(columns, y)?;
+        let share = (out * out).div_ceil(threads.max(1)).max(MIN_TILE_POSITIONS);
+        let positions = TILE_POSITIONS.min(share);
+        let compute = |(tile, y): (usize, &mut [f32])| {
+            columns.with(|columns| {
+                let columns = scratch(columns, y.len() / self.outputs * width);
+                for (row, out_row) in columns.chunks_exact_mut(width).enumerate() {
+                    let position = tile * positions + row;
+                    let (row, column) = (position / out * self.stride, position % out * self.stride);
+                    self.im2col_row(x, size, row, column, out_row);
+                }
+                multiply(columns, y)
+            })
+        };
+        let y = &mut y[..out * out * self.outputs];
+        match threads {
+            0 | 1 => y.chunks_mut(positions * self.outputs).enumerate().try_for_each(compute),
+            _ => y.par_chunks_mut(positions * self.outputs).enumerate().try_for_each(compute),
         }
-        Ok(())
     }
 
     /// Copies the inputs that the kernel covers at a position to `out`, (9, inputs); zeros beyond the border and after them.

@@ -1,6 +1,7 @@
 //! The denoiser of [`crate::model::denoiser`], optimized for a CPU.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use candle_core::Result;
@@ -17,7 +18,7 @@ use super::linear::{Arithmetic, Linear};
 use super::norm::layer_norm;
 use crate::model::condition::Condition;
 use crate::model::config::Config;
-use crate::model::denoiser::{MODULATION_ROWS, NORM_EPS, input_scale, word_weight};
+use crate::model::denoiser::{MODULATION_ROWS, NORM_EPS, guidance_row, input_scale, word_weight};
 use crate::model::trajectory::Schedule;
 use crate::model::weights::load_values;
 
@@ -30,6 +31,9 @@ fn sequences_per_thread(arithmetic: Arithmetic) -> usize {
         Arithmetic::Bf16(_) => 4,
     }
 }
+
+/// The least number of positions that a thread computes of a sequence.
+const MIN_POSITIONS: usize = 16;
 
 struct Block {
     qkv: Linear,
@@ -101,6 +105,8 @@ pub struct Denoiser {
     label: Vec<f32>,
     /// `None` if the model is told classes only.
     words: Option<WordsEmbedding>,
+    /// The embeddings of the guidance scales 0, 1, 2, …, (rows, d); empty if the denoiser isn't told it.
+    guidance: Vec<f32>,
     condition: F32Linear,
     modulation: F32Linear,
     last: F32Linear,
@@ -113,31 +119,58 @@ pub struct Denoiser {
     classes: usize,
     /// Number of styles.
     styles: usize,
-    /// For each timestep and class, without style and words; computed on first use and cached.
+    /// For each timestep and class, without style and words, with the usual guidance; computed on first use and cached.
     modulations: Vec<OnceLock<Modulation>>,
+    /// The model's default guidance scale, if the denoiser is told it.
+    usual_guidance: Option<f32>,
     buffers: BufferPool<Buffers>,
+    sequences: BufferPool<Sequence>,
 }
 
-/// Reusable memory for the activations of a thread's sequences; m = sequences · n.
+/// Reusable memory of a thread.
 #[derive(Default)]
 struct Buffers {
-    /// (m, d): the residual stream.
+    /// (m, d): the residual stream of its sequences.
     x: Vec<f32>,
+    activations: Activations,
+}
+
+/// Reusable memory for the activations of m positions.
+#[derive(Default)]
+struct Activations {
     /// (m, d): input and output of a layer.
     h: Vec<f32>,
     /// (m, 3d), later (m, 4d).
     wide: Vec<f32>,
-    /// (n, n)
+    /// (positions, n)
     scores: Vec<f32>,
-    /// (n, d / heads)
+    /// (positions, d / heads)
     head: Vec<f32>,
     /// A layer's input in bf16.
     rounded: Vec<u16>,
     attention: AttentionBuffers,
 }
 
+/// Reusable memory for a sequence whose positions are divided among threads.
+#[derive(Default)]
+struct Sequence {
+    /// (n, d): the residual stream.
+    x: Vec<f32>,
+    /// (n, 3d): queries, keys and values of a block.
+    qkv: Vec<f32>,
+    /// (n, 3d): those of the next block.
+    next_qkv: Vec<f32>,
+}
+
 impl Denoiser {
-    pub fn new(config: &Config, schedule: &Schedule, arithmetic: Arithmetic, vb: VarBuilder) -> Result<Self> {
+    /// A denoiser that is told the guidance scale if it has some rows of embeddings for it.
+    pub fn new(
+        config: &Config,
+        schedule: &Schedule,
+        arithmetic: Arithmetic,
+        guidance_rows: Option<usize>,
+        vb: VarBuilder,
+    ) -> Result<Self> {
         let gemm = GemmExecutor::new();
         let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len() + 1);
         let (n, c) = (config.positions(), config.latent.channels);
@@ -170,6 +203,11 @@ impl Denoiser {
             timestep: load_values(&vb, (steps, width), "timestep.weight")?,
             label: load_values(&vb, (classes, width), "label.weight")?,
             words: config.has_words().then(|| WordsEmbedding::new(&gemm, config, &vb)).transpose()?,
+            guidance: match guidance_rows {
+                Some(rows) => load_values(&vb, (rows, width), "guidance.weight")?,
+                None => Vec::new(),
+            },
+            usual_guidance: guidance_rows.map(|_| config.sampling.guidance as f32),
             condition: linear(width, width, "condition")?,
             modulation: linear(width, MODULATION_ROWS * width, "modulation")?,
             last: linear(width, 2 * width, "final")?,
@@ -181,6 +219,7 @@ impl Denoiser {
             styles: config.styles.len(),
             modulations: std::iter::repeat_with(OnceLock::new).take(steps * classes).collect(),
             buffers: BufferPool::new(),
+            sequences: BufferPool::new(),
             gemm,
         })
     }
@@ -195,19 +234,31 @@ impl Denoiser {
         logits: &'a mut Vec<f32>,
     ) -> Result<&'a mut [f32]> {
         let (latent_len, logits_len) = (self.positions * self.channels, self.positions * self.codes);
-        // Use all threads before giving one two sequences: a single image with guidance is two sequences.
-        let most = sequences_per_thread(self.arithmetic);
-        let together = t.len().div_ceil(rayon::current_num_threads()).clamp(1, most);
+        let threads = rayon::current_num_threads();
         let logits = scratch(logits, t.len() * logits_len);
         let modulations = self.modulations(t, y)?;
+        // With fewer sequences than threads, threads share a sequence.
+        let parts = (threads / t.len().max(1)).min(self.positions / MIN_POSITIONS);
+        if parts > 1 {
+            logits
+                .par_chunks_mut(logits_len)
+                .zip(z.par_chunks(latent_len))
+                .zip(t.par_iter().zip(modulations.par_chunks(1)))
+                .try_for_each(|((logits, z), (&t, modulation))| {
+                    self.forward_in_parts(parts, z, t, modulation, logits)
+                })?;
+            return Ok(logits);
+        }
+        // Use all threads before giving one two sequences: a single image with guidance is two sequences.
+        let together = t.len().div_ceil(threads).clamp(1, sequences_per_thread(self.arithmetic));
         logits
             .par_chunks_mut(together * logits_len)
             .zip(z.par_chunks(together * latent_len))
             .zip(t.par_chunks(together).zip(modulations.par_chunks(together)))
             .try_for_each(|((logits, z), (t, modulations))| {
-                self.buffers.with(|buffers| {
-                    self.forward_blocks(z, t, modulations, buffers, |_, _| {})?;
-                    self.forward_output(modulations, buffers, logits)
+                self.buffers.with(|Buffers { x, activations }| {
+                    let x = self.forward_blocks(z, t, modulations, x, activations, |_, _| {})?;
+                    self.forward_output(x, modulations, activations, logits)
                 })
             })?;
         Ok(logits)
@@ -224,20 +275,22 @@ impl Denoiser {
     ) -> Result<Vec<Vec<f32>>> {
         let modulations = self.modulations(&[t], std::slice::from_ref(y))?;
         let mut streams = Vec::with_capacity(blocks.len());
-        self.buffers.with(|buffers| {
-            self.forward_blocks(z, &[t], &modulations, buffers, |number, x| {
+        self.buffers.with(|Buffers { x, activations }| {
+            let after_block = |number, x: &[f32]| {
                 if blocks.contains(&number) {
                     streams.push(x.to_vec());
                 }
-            })
+            };
+            self.forward_blocks(z, &[t], &modulations, x, activations, after_block).map(drop)
         })?;
         Ok(streams)
     }
 
-    /// The modulation of each timestep t and condition y, from the cache if it has no style and no words.
+    /// The modulation of each timestep t and condition y, from the cache if it has no style, no words and the usual guidance.
     fn modulations(&self, t: &[usize], y: &[Condition]) -> Result<Vec<Cow<'_, [f32]>>> {
         let cell = |(t, y): (usize, &Condition)| {
-            y.is_class_only(self.styles).then(|| &self.modulations[(t - 1) * self.classes + y.class as usize])
+            let is_cached = y.is_class_only(self.styles) && y.guidance == self.usual_guidance;
+            is_cached.then(|| &self.modulations[(t - 1) * self.classes + y.class as usize])
         };
         let rows = || t.iter().copied().zip(y);
         let cached: Vec<Option<&Modulation>> = rows().map(|row| cell(row).and_then(OnceLock::get)).collect();
@@ -272,6 +325,14 @@ impl Denoiser {
             let timestep = &self.timestep[(t - 1) * width..][..width];
             let label = &self.label[y.class as usize * width..][..width];
             sums.extend(timestep.iter().zip(label).map(|(timestep, label)| timestep + label));
+            if let (Some(w), false) = (y.guidance, self.guidance.is_empty()) {
+                let (row, weight) = guidance_row(w, self.guidance.len() / width);
+                let (lower, upper) = self.guidance[row * width..][..2 * width].split_at(width);
+                let start = sums.len() - width;
+                for ((sum, lower), upper) in sums[start..].iter_mut().zip(lower).zip(upper) {
+                    *sum += lower + weight * (upper - lower);
+                }
+            }
         }
         if let Some(words) = &self.words {
             words.add_to(&self.gemm, &conditions, &mut sums)?;
@@ -299,105 +360,226 @@ impl Denoiser {
         Ok(rows.map(modulation).collect())
     }
 
-    /// Applies the blocks to a thread's sequences, each with its own timestep and modulation. The result is in `buffers.x`;
-    /// `after_block` sees it after each block, with the block's number from 1.
-    fn forward_blocks(
+    /// Applies the network to the positions of one sequence in parts, each by a thread. They wait for each other once a block:
+    /// attention needs the keys and values of all positions.
+    fn forward_in_parts(
+        &self,
+        parts: usize,
+        z: &[f32],
+        t: usize,
+        modulation: &[Cow<'_, [f32]>],
+        logits: &mut [f32],
+    ) -> Result<()> {
+        let (d, n) = (self.width, self.positions);
+        let rows = n.div_ceil(parts);
+        self.sequences.with(|Sequence { x, qkv, next_qkv }| {
+            let (x, mut qkv) = (scratch(x, n * d), scratch(qkv, n * 3 * d));
+            let mut next_qkv = scratch(next_qkv, n * 3 * d);
+            x.par_chunks_mut(rows * d)
+                .zip(qkv.par_chunks_mut(rows * 3 * d))
+                .zip(z.par_chunks(rows * self.channels))
+                .enumerate()
+                .try_for_each(|(part, ((x, qkv), z))| {
+                    self.buffers.with(|buffers| {
+                        self.embed(z, t, part * rows, x)?;
+                        self.project(0, x, modulation, &mut buffers.activations, qkv)
+                    })
+                })?;
+            let attend = |number, qkv: &[f32], part: usize, x: &mut [f32], activations: &mut Activations| {
+                let queries = part * rows..part * rows + x.len() / d;
+                activations.h.resize(x.len(), 0.0);
+                self.attend(qkv, queries, 0, activations)?;
+                self.finish(number, x, modulation, activations)
+            };
+            let last = self.blocks.len() - 1;
+            for number in 0..last {
+                x.par_chunks_mut(rows * d)
+                    .zip(next_qkv.par_chunks_mut(rows * 3 * d))
+                    .enumerate()
+                    .try_for_each(|(part, (x, next_qkv))| {
+                        self.buffers.with(|Buffers { activations, .. }| {
+                            attend(number, qkv, part, x, activations)?;
+                            self.project(number + 1, x, modulation, activations, next_qkv)
+                        })
+                    })?;
+                std::mem::swap(&mut qkv, &mut next_qkv);
+            }
+            x.par_chunks_mut(rows * d).zip(logits.par_chunks_mut(rows * self.codes)).enumerate().try_for_each(
+                |(part, (x, logits))| {
+                    self.buffers.with(|Buffers { activations, .. }| {
+                        attend(last, qkv, part, x, activations)?;
+                        self.forward_output(x, modulation, activations, logits)
+                    })
+                },
+            )
+        })
+    }
+
+    /// Applies the blocks to a thread's sequences, each with its own timestep and modulation, and returns the residual stream
+    /// (m, d) in `x`; `after_block` sees it after each block, with the block's number from 1.
+    fn forward_blocks<'x>(
         &self,
         z: &[f32],
         t: &[usize],
         modulations: &[Cow<'_, [f32]>],
-        buffers: &mut Buffers,
+        x: &'x mut Vec<f32>,
+        activations: &mut Activations,
         mut after_block: impl FnMut(usize, &[f32]),
-    ) -> Result<()> {
-        let (d, n, gemm) = (self.width, self.positions, &self.gemm);
+    ) -> Result<&'x [f32]> {
+        let (d, n) = (self.width, self.positions);
         let m = t.len() * n;
-        let add_gated = |x: &mut [f32], h: &[f32], number: usize| {
-            for ((x, h), modulation) in x.chunks_exact_mut(n * d).zip(h.chunks_exact(n * d)).zip(modulations)
-            {
-                let gate = modulation_row(modulation, number, d);
-                for (x, h) in x.chunks_exact_mut(d).zip(h.chunks_exact(d)) {
-                    for ((x, h), gate) in x.iter_mut().zip(h).zip(gate) {
-                        *x += h * gate;
-                    }
-                }
+        let x = scratch(x, m * d);
+        let sequences = x.chunks_exact_mut(n * d).zip(z.chunks_exact(n * self.channels)).zip(t);
+        for ((x, z), &t) in sequences {
+            self.embed(z, t, 0, x)?;
+        }
+        for number in 0..self.blocks.len() {
+            // The same memory serves later layers, so that it stays in the cache.
+            let mut wide = std::mem::take(&mut activations.wide);
+            let qkv = scratch(&mut wide, m * 3 * d);
+            self.project(number, x, modulations, activations, qkv)?;
+            for (sequence, qkv) in qkv.chunks_exact(n * 3 * d).enumerate() {
+                self.attend(qkv, 0..n, sequence * n, activations)?;
             }
-        };
-
-        let Buffers { x, h, wide, scores, head, rounded, attention } = buffers;
-        x.clear();
-        t.iter().for_each(|_| x.extend_from_slice(&self.position));
-        let scaled: Vec<f32> = z
-            .chunks_exact(n * self.channels)
-            .zip(t)
-            .flat_map(|(z, &t)| z.iter().map(move |z| z * self.input_scale[t - 1]))
-            .collect();
-        self.input.add_to(gemm, &scaled, x)?;
-
-        for (number, block) in self.blocks.iter().enumerate() {
-            let first = number * MODULATION_ROWS;
-            self.normalize(x, h, modulations, first);
-            let qkv = scratch(wide, m * 3 * d);
-            block.qkv.forward(gemm, h, qkv, rounded)?;
-            for (qkv, out) in qkv.chunks_exact(n * 3 * d).zip(h.chunks_exact_mut(n * d)) {
-                match self.arithmetic {
-                    Arithmetic::F32 => {
-                        self.attention(qkv, scratch(scores, n * n), scratch(head, n * d / self.heads), out)?;
-                    }
-                    Arithmetic::Bf16(instructions) => {
-                        bf16::attention(instructions, self.heads, qkv, out, attention, n);
-                    }
-                }
-            }
-            let attended = scratch(wide, m * d);
-            block.proj.forward(gemm, h, attended, rounded)?;
-            add_gated(x, attended, first + 2);
-
-            self.normalize(x, h, modulations, first + 3);
-            let up = scratch(wide, m * 4 * d);
-            block.up.forward(gemm, h, up, rounded)?;
-            block.down.forward_silu(gemm, up, h, rounded)?;
-            add_gated(x, h, first + 5);
+            activations.wide = wide;
+            self.finish(number, x, modulations, activations)?;
             after_block(number + 1, x);
         }
+        Ok(x)
+    }
+
+    /// The embeddings (rows, d) of the positions from number `first` on of a sequence: z_{t−1} (rows, c), t as in
+    /// [`Denoiser::forward`].
+    fn embed(&self, z: &[f32], t: usize, first: usize, x: &mut [f32]) -> Result<()> {
+        x.copy_from_slice(&self.position[first * self.width..][..x.len()]);
+        let scaled: Vec<f32> = z.iter().map(|z| z * self.input_scale[t - 1]).collect();
+        self.input.add_to(&self.gemm, &scaled, x)
+    }
+
+    /// Begins a block: layer norm of x (m, d), which are as many rows of each sequence, and the projection to queries, keys and
+    /// values, (m, 3d).
+    fn project(
+        &self,
+        number: usize,
+        x: &[f32],
+        modulations: &[Cow<'_, [f32]>],
+        activations: &mut Activations,
+        qkv: &mut [f32],
+    ) -> Result<()> {
+        self.normalize(x, &mut activations.h, modulations, number * MODULATION_ROWS);
+        let Activations { h, rounded, .. } = activations;
+        self.blocks[number].qkv.forward(&self.gemm, h, qkv, rounded)
+    }
+
+    /// Self-attention of some positions of a sequence, qkv (n, 3d). They are written to as many rows of `activations.h`, from
+    /// number `row` on.
+    fn attend(
+        &self,
+        qkv: &[f32],
+        queries: Range<usize>,
+        row: usize,
+        activations: &mut Activations,
+    ) -> Result<()> {
+        let Activations { h, scores, head, attention, .. } = activations;
+        let (d, n) = (self.width, self.positions);
+        let out = &mut h[row * d..][..queries.len() * d];
+        match self.arithmetic {
+            Arithmetic::F32 => {
+                let scores = scratch(scores, queries.len() * n);
+                let head = scratch(head, queries.len() * d / self.heads);
+                self.f32_attention(qkv, queries, scores, head, out)
+            }
+            Arithmetic::Bf16(instructions) => {
+                bf16::attention(instructions, self.heads, qkv, queries, out, attention, n);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a block: adds to x (m, d) what attention gave, which is in `activations.h`, and what the MLP makes of that.
+    fn finish(
+        &self,
+        number: usize,
+        x: &mut [f32],
+        modulations: &[Cow<'_, [f32]>],
+        activations: &mut Activations,
+    ) -> Result<()> {
+        let (d, gemm, block) = (self.width, &self.gemm, &self.blocks[number]);
+        let (m, first) = (x.len() / d, number * MODULATION_ROWS);
+        let Activations { h, wide, rounded, .. } = activations;
+        let attended = scratch(wide, m * d);
+        block.proj.forward(gemm, h, attended, rounded)?;
+        self.add_gated(x, attended, modulations, first + 2);
+
+        self.normalize(x, h, modulations, first + 3);
+        let up = scratch(wide, m * 4 * d);
+        block.up.forward(gemm, h, up, rounded)?;
+        block.down.forward_silu(gemm, up, h, rounded)?;
+        self.add_gated(x, h, modulations, first + 5);
         Ok(())
     }
 
-    /// Applies the last layer to `buffers.x`: the logits (m, V).
+    /// Applies the last layer to x (m, d): the logits (m, V).
     fn forward_output(
         &self,
+        x: &[f32],
         modulations: &[Cow<'_, [f32]>],
-        buffers: &mut Buffers,
+        activations: &mut Activations,
         logits: &mut [f32],
     ) -> Result<()> {
-        let Buffers { x, h, rounded, .. } = buffers;
+        let Activations { h, rounded, .. } = activations;
         self.normalize(x, h, modulations, self.blocks.len() * MODULATION_ROWS);
         self.output.forward(&self.gemm, h, logits, rounded)
     }
 
-    /// Layer norm of each sequence of x (m, d) into h, with the shift and the scale in the rows `first` and `first + 1` of its
-    /// modulation.
+    /// Layer norm of each sequence's rows of x (m, d) into h, with the shift and the scale in the rows `first` and `first + 1`
+    /// of its modulation.
     fn normalize(&self, x: &[f32], h: &mut Vec<f32>, modulations: &[Cow<'_, [f32]>], first: usize) {
         let d = self.width;
         h.clear();
-        for (x, modulation) in x.chunks_exact(self.positions * d).zip(modulations) {
+        for (x, modulation) in x.chunks_exact(x.len() / modulations.len()).zip(modulations) {
             let (shift, scale) =
                 (modulation_row(modulation, first, d), modulation_row(modulation, first + 1, d));
             layer_norm(x, h, scale, shift, NORM_EPS);
         }
     }
 
-    /// Self-attention of a sequence: qkv (n, 3d) to `out` (n, d).
-    fn attention(&self, qkv: &[f32], scores: &mut [f32], head: &mut [f32], out: &mut [f32]) -> Result<()> {
+    /// Adds h (m, d) to each sequence's rows of x, times the gate in this row of its modulation.
+    fn add_gated(&self, x: &mut [f32], h: &[f32], modulations: &[Cow<'_, [f32]>], number: usize) {
+        let (d, len) = (self.width, x.len() / modulations.len());
+        for ((x, h), modulation) in x.chunks_exact_mut(len).zip(h.chunks_exact(len)).zip(modulations) {
+            let gate = modulation_row(modulation, number, d);
+            for (x, h) in x.chunks_exact_mut(d).zip(h.chunks_exact(d)) {
+                for ((x, h), gate) in x.iter_mut().zip(h).zip(gate) {
+                    *x += h * gate;
+                }
+            }
+        }
+    }
+
+    /// Self-attention in f32 of some positions of a sequence: qkv (n, 3d) to `out` (positions, d).
+    fn f32_attention(
+        &self,
+        qkv: &[f32],
+        queries: Range<usize>,
+        scores: &mut [f32],
+        head: &mut [f32],
+        out: &mut [f32],
+    ) -> Result<()> {
         let (d, n) = (self.width, self.positions);
         let size = d / self.heads;
         let alpha = (size as f32).powf(-0.5);
         for number in 0..self.heads {
-            let part = |index: usize| matrix_view(&qkv[index * d + number * size..], n, size, 3 * d);
-            matmul(&self.gemm, part(0)?, part(1)?.transposed(), alpha, scores)?;
+            let part = |index: usize, rows: Range<usize>| {
+                let start = rows.start * 3 * d + index * d + number * size;
+                matrix_view(&qkv[start..], rows.len(), size, 3 * d)
+            };
+            let keys = part(1, 0..n)?;
+            matmul(&self.gemm, part(0, queries.clone())?, keys.transposed(), alpha, scores)?;
             for row in scores.chunks_exact_mut(n) {
                 Softmax::new_mut(row).dispatch();
             }
-            matmul(&self.gemm, matrix_view(scores, n, n, n)?, part(2)?, 1.0, head)?;
+            matmul(&self.gemm, matrix_view(scores, queries.len(), n, n)?, part(2, 0..n)?, 1.0, head)?;
             for (head, out) in head.chunks_exact(size).zip(out.chunks_exact_mut(d)) {
                 out[number * size..][..size].copy_from_slice(head);
             }

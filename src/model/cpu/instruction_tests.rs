@@ -9,7 +9,7 @@ use super::{Arithmetic, Bf16Instructions, Decoder, Denoiser};
 use crate::model::condition::Condition;
 use crate::model::config::Config;
 use crate::model::trajectory::Schedule;
-use crate::model::weights::Weights;
+use crate::model::weights::{WEIGHTS_FILE, Weights};
 
 const MODELS: [&str; 4] =
     ["weights/fashion-mnist", "weights/emoji", "tests/fixtures/eighth", "tests/fixtures/words"];
@@ -28,9 +28,9 @@ impl Networks {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let config = Config::read(&folder).unwrap();
         let schedule = Schedule::new(&config.trajectory.schedule);
-        let weights = Weights::open(&folder, &Device::Cpu).unwrap();
+        let weights = Weights::open(&folder, WEIGHTS_FILE, &Device::Cpu).unwrap();
         let vb = weights.var_builder();
-        let denoiser = Denoiser::new(&config, &schedule, arithmetic, vb.pp("denoiser")).unwrap();
+        let denoiser = Denoiser::new(&config, &schedule, arithmetic, None, vb.pp("denoiser")).unwrap();
         let decoder = Decoder::new(&config, arithmetic, vb).unwrap();
         (config, Self { denoiser, decoder })
     }

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 use rten_simd::{SimdOp, SimdUnaryOp};
 use rten_vecmath::{Normalize, NormalizeOptions, Silu, Sum, SumSquareSub};
 
@@ -47,16 +48,23 @@ impl GroupNormSilu {
         Ok(Self { scale, shift, groups, eps })
     }
 
-    /// x (positions, channels) to y of the same shape.
-    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+    /// x (positions, channels) to y of the same shape. Up to this many threads share the image.
+    pub fn forward(&self, x: &[f32], y: &mut [f32], threads: usize) {
         let channels = self.scale.len();
         let (scale, shift) = self.affine(x);
-        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
-            for (((x, y), scale), shift) in x.iter().zip(y).zip(&scale).zip(&shift) {
-                *y = x * scale + shift;
+        let normalize = |x: &[f32], y: &mut [f32]| {
+            for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+                for (((x, y), scale), shift) in x.iter().zip(y).zip(&scale).zip(&shift) {
+                    *y = x * scale + shift;
+                }
             }
+            Silu {}.map_mut(y);
+        };
+        if threads < 2 {
+            return normalize(x, y);
         }
-        Silu {}.map_mut(y);
+        let part = (x.len() / channels).div_ceil(threads) * channels;
+        x.par_chunks(part).zip(y.par_chunks_mut(part)).for_each(|(x, y)| normalize(x, y));
     }
 
     /// The scale and shift of each channel that normalize x (positions, channels).

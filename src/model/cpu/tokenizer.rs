@@ -1,4 +1,5 @@
-//! The encoder and decoder of [`crate::model::tokenizer`], optimized for a CPU. Each image is decoded by one thread.
+//! The encoder and decoder of [`crate::model::tokenizer`], optimized for a CPU. Each image is decoded by one thread, or by
+//! several if there are fewer images than threads.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -58,9 +59,9 @@ impl ResidualBlock {
     ) -> Result<()> {
         let BlockBuffers { normalized, result, conv } = buffers;
         let (normalized, result) = (scratch(normalized, x.len()), scratch(result, x.len()));
-        self.norm1.forward(x, normalized);
+        self.norm1.forward(x, normalized, conv.threads);
         self.conv1.forward(gemm, normalized, size, result, conv)?;
-        self.norm2.forward(result, normalized);
+        self.norm2.forward(result, normalized, conv.threads);
         self.conv2.forward(gemm, normalized, size, result, conv)?;
         for (x, added) in x.iter_mut().zip(result) {
             *x += *added;
@@ -168,7 +169,10 @@ impl Encoder {
 
     /// An image (size, size, channels) to v (n, c): the posterior's mean, standardized.
     pub fn forward(&self, image: &[f32]) -> Result<Vec<f32>> {
-        self.buffers.with(|buffers| self.encode(image, buffers))
+        self.buffers.with(|buffers| {
+            buffers.block.conv.threads = rayon::current_num_threads();
+            self.encode(image, buffers)
+        })
     }
 
     fn encode(&self, image: &[f32], buffers: &mut Buffers) -> Result<Vec<f32>> {
@@ -191,7 +195,7 @@ impl Encoder {
             }
         }
         let normalized = scratch(&mut block_buffers.normalized, len);
-        self.norm.forward(&x[..len], normalized);
+        self.norm.forward(&x[..len], normalized, block_buffers.conv.threads);
         let mut v = vec![0.0; size * size * self.mean.len()];
         self.out.forward(gemm, normalized, &mut v)?;
         for v in v.chunks_exact_mut(self.mean.len()) {
@@ -248,11 +252,16 @@ impl Decoder {
     /// v of b images (b, n, c) to images (b, size, size, channels), about −1..1 (not clamped).
     pub fn forward(&self, v: &[f32]) -> Result<Vec<f32>> {
         let latent = self.grid * self.grid * self.mean.len();
-        let mut images = vec![0.0; v.len() / latent * self.image];
-        images
-            .par_chunks_mut(self.image)
-            .zip(v.par_chunks(latent))
-            .try_for_each(|(image, v)| self.buffers.with(|buffers| self.decode(v, image, buffers)))?;
+        let count = v.len() / latent;
+        let threads = rayon::current_num_threads() / count.max(1);
+        let mut images = vec![0.0; count * self.image];
+        let decode = |(image, v): (&mut [f32], &[f32])| {
+            self.buffers.with(|buffers| {
+                buffers.block.conv.threads = threads;
+                self.decode(v, image, buffers)
+            })
+        };
+        images.par_chunks_mut(self.image).zip(v.par_chunks(latent)).try_for_each(decode)?;
         Ok(images)
     }
 
@@ -278,7 +287,7 @@ impl Decoder {
             }
         }
         let normalized = scratch(&mut block_buffers.normalized, len);
-        self.norm.forward(&x[..len], normalized);
+        self.norm.forward(&x[..len], normalized, block_buffers.conv.threads);
         let upsampled = scratch(&mut block_buffers.result, image.len());
         self.out.forward(gemm, normalized, size, upsampled, &mut block_buffers.conv)?;
         pixel_shuffle(upsampled, size, image);

@@ -10,7 +10,7 @@ use super::context::{GpuError, Result};
 use super::kernels::{Matrix, Modulation, Output, Program, Recorder};
 use crate::model::condition::Condition;
 use crate::model::config::Config;
-use crate::model::denoiser::{MODULATION_ROWS, input_scale, word_weight};
+use crate::model::denoiser::{MODULATION_ROWS, guidance_row, input_scale, word_weight};
 use crate::model::device_sampling::{self, SampleSpec};
 use crate::model::guidance::{GuidanceBatch, RowsOfImage};
 use crate::model::sampler_state::SamplerState;
@@ -66,7 +66,12 @@ pub struct Denoiser {
     input: wgpu::Buffer,
     /// Position embedding plus input bias, (n, d).
     position: wgpu::Buffer,
+    /// The embeddings of the timesteps, then those of the guidance scales 0, 1, 2, …, if the denoiser is told it.
     timestep: wgpu::Buffer,
+    /// T.
+    steps: usize,
+    /// Number of embeddings of guidance scales.
+    guidance_rows: usize,
     label: wgpu::Buffer,
     /// `None` if the model is told classes only.
     words: Option<WordsEmbedding>,
@@ -145,10 +150,12 @@ struct ImageDraw {
 }
 
 impl Denoiser {
+    /// A denoiser that is told the guidance scale if it has some rows of embeddings for it.
     pub fn new(
         gpu: &Gpu,
         config: &Config,
         schedule: &Schedule,
+        guidance_rows: Option<usize>,
         vb: &VarBuilder,
     ) -> candle_core::Result<Self> {
         let (width, steps, classes) = (config.denoiser.width, config.steps(), config.classes.len() + 1);
@@ -162,6 +169,10 @@ impl Denoiser {
         let mut position = load_values(vb, (n, width), "position")?;
         for row in position.chunks_exact_mut(width) {
             row.iter_mut().zip(&bias).for_each(|(position, bias)| *position += bias);
+        }
+        let mut timestep = load_values(vb, (steps, width), "timestep.weight")?;
+        if let Some(rows) = guidance_rows {
+            timestep.extend(load_values(vb, (rows, width), "guidance.weight")?);
         }
         let words = || -> candle_core::Result<WordsEmbedding> {
             Ok(WordsEmbedding {
@@ -193,7 +204,9 @@ impl Denoiser {
             sizes,
             input: upload(&transpose(&load_values(&input, (width, c), "weight")?, c))?,
             position: upload(&position)?,
-            timestep: table((steps, width), "timestep.weight")?,
+            timestep: upload(&timestep)?,
+            steps,
+            guidance_rows: guidance_rows.unwrap_or(0),
             label: table((classes, width), "label.weight")?,
             words: config.has_words().then(words).transpose()?,
             condition: linear(width, width, vb.pp("condition"))?,
@@ -387,6 +400,10 @@ impl Denoiser {
             let own = &mut numbers[row * INPUTS..];
             own[..3].copy_from_slice(&[t as u32 - 1, y.class, y.style]);
             own[3..6].copy_from_slice(&words);
+            if let (Some(w), true) = (y.guidance, self.guidance_rows > 0) {
+                let (guidance_row, weight) = guidance_row(w, self.guidance_rows);
+                own[6..8].copy_from_slice(&[(self.steps + guidance_row) as u32, weight.to_bits()]);
+            }
             numbers.extend_from_slice(&y.words);
         }
 

@@ -11,6 +11,7 @@ use super::tokenizer::{Decoder, Encoder};
 use crate::model::condition::Condition;
 use crate::model::config::Config;
 use crate::model::guidance::GuidanceBatch;
+use crate::model::pass_count::PassCount;
 use crate::model::sampler_state::SamplerState;
 use crate::model::step::Step;
 use crate::model::trajectory::Schedule;
@@ -21,6 +22,7 @@ pub struct GpuNetworks {
     encoder: Encoder,
     decoder: Decoder,
     denoiser: Denoiser,
+    one_pass: Option<Denoiser>,
 }
 
 impl GpuNetworks {
@@ -35,14 +37,31 @@ impl GpuNetworks {
         Ok(Self {
             encoder: Encoder::new(gpu, config, vb)?,
             decoder: Decoder::new(gpu, config, vb)?,
-            denoiser: Denoiser::new(gpu, config, schedule, &vb.pp("denoiser"))?,
+            denoiser: Denoiser::new(gpu, config, schedule, None, &vb.pp("denoiser"))?,
+            one_pass: None,
             gpu: Arc::clone(gpu),
         })
     }
 
+    /// Adds a denoiser that computes guided logits in one pass, with this number of embeddings of the guidance scale.
+    pub fn add_one_pass(
+        &mut self,
+        config: &Config,
+        schedule: &Schedule,
+        guidance_rows: usize,
+        vb: &VarBuilder,
+    ) -> candle_core::Result<()> {
+        self.one_pass = Some(Denoiser::new(&self.gpu, config, schedule, Some(guidance_rows), vb)?);
+        Ok(())
+    }
+
+    fn denoiser(&self, passes: PassCount) -> &Denoiser {
+        self.one_pass.as_ref().filter(|_| passes == PassCount::One).unwrap_or(&self.denoiser)
+    }
+
     /// Logits (rows, n, V) of the batch, before guidance.
     pub(in crate::model) fn logits(&self, batch: &GuidanceBatch) -> Result<Vec<f32>> {
-        self.denoiser.logits(&self.gpu, batch)
+        self.denoiser(batch.passes).logits(&self.gpu, batch)
     }
 
     pub fn residual_streams(
@@ -61,7 +80,7 @@ impl GpuNetworks {
         batch: &GuidanceBatch,
         states: &mut [&mut SamplerState],
     ) -> Result<Vec<Step>> {
-        self.denoiser.sample(&self.gpu, batch, states)
+        self.denoiser(batch.passes).sample(&self.gpu, batch, states)
     }
 
     pub fn encode(&self, image: &[f32]) -> Result<Vec<f32>> {

@@ -55,6 +55,8 @@ struct Model {
     /// Number format of the transformer. The same request gives the same picture in the same precision.
     #[schema(value_type = ModelPrecision)]
     precision: &'static str,
+    /// Passes through the denoiser that a step with guidance takes, 1 or 2. In one pass, pictures differ from those in two.
+    passes: u8,
 }
 
 /// Pictures are squares.
@@ -139,7 +141,8 @@ impl Model {
             defaults: defaults(config),
             limits: limits(config),
             device: device.to_owned(),
-            precision: info.precision.name(),
+            precision: info.computation.precision.name(),
+            passes: info.computation.passes.number(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Attention.
 
+use std::ops::Range;
+
 use rten_simd::SimdOp;
 use rten_vecmath::Softmax;
 
@@ -17,32 +19,34 @@ pub(in crate::model::cpu) struct AttentionBuffers {
     probabilities: Vec<u16>,
 }
 
-/// Self-attention of a sequence of n positions: qkv (n, 3d) to `out` (n, d). Queries, keys, values and probabilities are rounded
-/// to bf16.
+/// Self-attention of some positions of a sequence of n: qkv (n, 3d) to `out` (positions, d). Queries, keys, values and
+/// probabilities are rounded to bf16.
 pub(in crate::model::cpu) fn attention(
     instructions: Bf16Instructions,
     heads: usize,
     qkv: &[f32],
+    queries: Range<usize>,
     out: &mut [f32],
     buffers: &mut AttentionBuffers,
     n: usize,
 ) {
     let avx512 = instructions.avx512();
-    let d = out.len() / n;
+    let (rows, d) = (queries.len(), qkv.len() / n / 3);
     let size = d / heads;
     let scale = (size as f32).powf(-0.5);
     let AttentionBuffers { qkv: rounded, keys, values, scores, probabilities } = buffers;
     // A row of inputs is read up to a multiple of a block. What follows it is multiplied by zero.
     let rounded = scratch(rounded, qkv.len() + INPUT_BLOCK);
     avx512.round(qkv, &mut rounded[..qkv.len()]);
-    let scores = scratch(scores, n * n);
+    let scores = scratch(scores, rows * n);
     let padded = n.next_multiple_of(INPUT_BLOCK);
-    let probabilities = scratch(probabilities, n * padded);
+    let probabilities = scratch(probabilities, rows * padded);
     probabilities.fill(0);
     for head in 0..heads {
         let part = |index: usize| &rounded[index * d + head * size..];
         avx512.set_transposed(keys, part(1), 3 * d, size, n);
-        let product = Product { rows: n, x: part(0), x_stride: 3 * d, y: scores, y_stride: n };
+        let x = &part(0)[queries.start * 3 * d..];
+        let product = Product { rows, x, x_stride: 3 * d, y: scores, y_stride: n };
         instructions.multiply(keys, product);
         for (scores, probabilities) in scores.chunks_exact_mut(n).zip(probabilities.chunks_exact_mut(padded))
         {
@@ -52,8 +56,7 @@ pub(in crate::model::cpu) fn attention(
         }
         values.set(part(2), 3 * d, n, size);
         let y = &mut out[head * size..];
-        instructions
-            .multiply(values, Product { rows: n, x: probabilities, x_stride: padded, y, y_stride: d });
+        instructions.multiply(values, Product { rows, x: probabilities, x_stride: padded, y, y_stride: d });
     }
 }
 
@@ -94,7 +97,10 @@ mod tests {
                 let d = heads * size;
                 let qkv: Vec<f32> = (0..n * 3 * d).map(|i| (i * i % 1009) as f32 / 300.0 - 1.7).collect();
                 let mut out = vec![f32::NAN; n * d];
-                attention(instructions, heads, &qkv, &mut out, &mut buffers, n);
+                // In two parts.
+                let (first, second) = out.split_at_mut(n / 2 * d);
+                attention(instructions, heads, &qkv, 0..n / 2, first, &mut buffers, n);
+                attention(instructions, heads, &qkv, n / 2..n, second, &mut buffers, n);
                 for (out, expected) in out.iter().zip(expected(heads, n, &qkv)) {
                     let error = (f64::from(*out) - expected).abs();
                     assert!(error < 0.02, "{instructions:?}, {heads} × {n} × {size}: {out}, {expected}");
