@@ -186,3 +186,51 @@ fn version_and_errors_tell_the_passes_apart() {
     let text = load().to_string();
     assert!(text.contains(ONE_PASS_FILE) && text.contains("guidance.weight"), "{text}");
 }
+
+/// Mean Kullback-Leibler divergence in nats of the codes' probabilities at a temperature from the expected ones.
+fn divergence(found: &[f32], expected: &[f32], codes: usize, temperature: f32) -> f64 {
+    let log_probabilities = |logits: &[f32]| -> Vec<f64> {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let scaled: Vec<f64> =
+            logits.iter().map(|logit| f64::from((logit - largest) / temperature)).collect();
+        let total = scaled.iter().map(|x| x.exp()).sum::<f64>().ln();
+        scaled.iter().map(|x| x - total).collect()
+    };
+    let positions = pairs(found.chunks_exact(codes), expected.chunks_exact(codes));
+    let count = positions.len() as f64;
+    let of_position = |(found, expected)| {
+        let (q, p) = (log_probabilities(found), log_probabilities(expected));
+        pairs(q, p).map(|(q, p)| p.exp() * (p - q)).sum::<f64>()
+    };
+    positions.map(of_position).sum::<f64>() / count
+}
+
+/// The shipped weights: in one pass, the probabilities are near those of two, and much nearer than those without guidance.
+#[test]
+fn shipped_weights_for_one_pass_give_nearly_the_guided_probabilities() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-mnist");
+    let one_pass = Model::load_with(&folder, &Device::Cpu, ONE_PASS).unwrap();
+    let two_passes = Model::load(&folder, &Device::Cpu).unwrap();
+    let config = two_passes.config();
+    let (codes, temperature) = (config.trajectory.codes, config.sampling.temperature as f32);
+    let settings: Vec<_> = (0..10).map(|class| SamplingSettings::new(config, class).unwrap()).collect();
+    let mut states: Vec<SamplerState> =
+        (0..).zip(&settings).map(|(seed, settings)| two_passes.start(settings, seed, 0)).collect();
+    let (mut near, mut far) = (0.0, 0.0);
+    for t in 1..=config.steps() {
+        let logits = |model: &Model, guidance: f64| {
+            let settings: Vec<_> =
+                settings.iter().map(|settings| settings.clone().with_guidance(guidance).unwrap()).collect();
+            let rows: Vec<_> =
+                pairs(&states, &settings).map(|(state, settings)| (state.latent(), t, settings)).collect();
+            model.logits(&rows).unwrap().concat()
+        };
+        let guided = logits(&two_passes, config.sampling.guidance);
+        near += divergence(&logits(&one_pass, config.sampling.guidance), &guided, codes, temperature);
+        far += divergence(&logits(&two_passes, 1.0), &guided, codes, temperature);
+        two_passes.step(&mut states.iter_mut().collect::<Vec<_>>()).unwrap();
+    }
+    let steps = config.steps() as f64;
+    let (near, far) = (near / steps, far / steps);
+    assert!(near < 0.04 && near < far / 2.0, "{near}, without guidance {far}");
+}

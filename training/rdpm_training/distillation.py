@@ -250,4 +250,4 @@ def train(config: Config, folder: Path) -> None:
     # The weights folder may have been made elsewhere, so only these parts of it change.
     runs.write_report(weights, export.REPORTS, (runs.read_report(weights, export.REPORTS) or {}) | {REPORT: report})
     card = weights / "README.md"
-    card.write_text(model_card.replace_one_pass(card.read_text(), report))
+    card.write_text(model_card.replace_one_pass(card.read_text(), config.name, report))

@@ -23,7 +23,7 @@ def write(config: Config, folder: Path, target: Path) -> None:
     if reports["captioner"]:
         parts.append(_captioner(reports["captioner"]))
     if reports["distillation"]:
-        parts.append(one_pass(reports["distillation"]))
+        parts.append(one_pass(config.name, reports["distillation"]))
     if reports["evaluate"]:
         parts.append(_evaluation(config, reports["evaluate"]))
     parts.append(_limits(config, reports["evaluate"]))
@@ -184,23 +184,27 @@ the highest score, and is among the first five:
 ONE_PASS = "## One pass"
 
 
-def one_pass(report: dict[str, Any]) -> str:
-    """The section about `one-pass.safetensors`."""
+def one_pass(name: str, report: dict[str, Any]) -> str:
+    """The section about `one-pass.safetensors` of the configuration `name`."""
     return f"""{ONE_PASS}
 
 `one-pass.safetensors` is a denoiser that is told the guidance scale, 0 to {report["max_guidance"]}, and computes guided logits in one pass
-(`rdpm serve --passes 1`). Stage `distillation` trained it, in {report["updates"]:,} updates of {report["batch_size"]} images that are being sampled,
-from the denoiser's weights and its guided logits; it needs no training images. Its probabilities of codes have a mean
-Kullback-Leibler divergence of {report["divergence"]:.3f} nats from those of two passes with the model's defaults.
-`docs/performance.md` has what the pictures score.
+(`rdpm serve --passes 1`). Made in `training/` by
+
+    python -m rdpm_training distillation --config configs/{name}.toml
+
+in {report["updates"]:,} updates of {report["batch_size"]} images that are being sampled, from the denoiser's weights and its guided logits, without training
+images; {report["seconds"] / 60:.0f} minutes on {report["hardware"]}, with other work beside it. Its probabilities of codes have a mean Kullback-Leibler
+divergence of {report["divergence"]:.3f} nats from those of two passes with the model's defaults. `docs/performance.md` has what the pictures
+score.
 """
 
 
-def replace_one_pass(card: str, report: dict[str, Any]) -> str:
+def replace_one_pass(card: str, name: str, report: dict[str, Any]) -> str:
     """A model card with a new section about `one-pass.safetensors`, before the limits if it had none."""
     start = card.find(ONE_PASS) if ONE_PASS in card else card.find("## Limits")
     end = card.find("\n## ", start) + 1 if ONE_PASS in card else start
-    return card[:start] + one_pass(report) + "\n" + card[end:]
+    return card[:start] + one_pass(name, report) + "\n" + card[end:]
 
 
 def _limits(config: Config, report: dict[str, Any] | None) -> str:

@@ -112,11 +112,18 @@ def test_file_has_the_tensors_in_f16(tmp_path: Path) -> None:
 
 
 def test_card_gets_one_section() -> None:
-    report = {"updates": 1000, "batch_size": 64, "max_guidance": 8, "divergence": 0.0123}
+    report = {
+        "updates": 1000,
+        "batch_size": 64,
+        "max_guidance": 8,
+        "divergence": 0.0123,
+        "seconds": 60,
+        "hardware": "x",
+    }
     card = "# Title\n\nText.\n\n## Limits\n\nNone.\n"
-    once = model_card.replace_one_pass(card, report)
+    once = model_card.replace_one_pass(card, "words", report)
     assert once.startswith("# Title\n\nText.\n\n## One pass\n\n") and once.endswith("\n\n## Limits\n\nNone.\n")
-    assert model_card.replace_one_pass(once, report) == once
-    twice = model_card.replace_one_pass(once, report | {"updates": 2000})
+    assert model_card.replace_one_pass(once, "words", report) == once
+    twice = model_card.replace_one_pass(once, "words", report | {"updates": 2000})
     assert "2,000 updates" in twice and "1,000 updates" not in twice
     assert twice.count(model_card.ONE_PASS) == 1
