@@ -1679,6 +1679,11 @@ export interface components {
             name: string;
             /** @description Number of learned weights. */
             parameters: number;
+            /**
+             * Format: int32
+             * @description Passes through the denoiser that a step with guidance takes, 1 or 2. In one pass, pictures differ from those in two.
+             */
+            passes: number;
             /** @description Number format of the transformer. The same request gives the same picture in the same precision. */
             precision: components["schemas"]["ModelPrecision"];
             /** @description Timesteps T of a generation. */
@@ -3729,6 +3734,7 @@ export interface operations {
                      *           },
                      *           "name": "fashion-mnist",
                      *           "parameters": 4780628,
+                     *           "passes": 2,
                      *           "precision": "f32",
                      *           "steps": 10,
                      *           "styles": [],
@@ -4808,6 +4814,7 @@ export interface operations {
                      *           },
                      *           "name": "emoji",
                      *           "parameters": 10611516,
+                     *           "passes": 2,
                      *           "precision": "f32",
                      *           "steps": 10,
                      *           "styles": [
