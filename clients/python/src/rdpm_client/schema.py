@@ -519,6 +519,9 @@ class Model(TypedDict):
     name: str
     # Number of learned weights.
     parameters: int
+    # Passes through the denoiser that a step with guidance takes, 1 or 2. In one pass, pictures differ from
+    # those in two.
+    passes: int
     # Number format of the transformer. The same request gives the same picture in the same precision.
     precision: ModelPrecision
     # Timesteps T of a generation.
