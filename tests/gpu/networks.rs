@@ -1,10 +1,11 @@
 //! The networks on a GPU compute what those on the CPU compute.
 
+use candle_core::Device;
 use image::DynamicImage;
-use rdpm::model::{Model, SamplerState, SamplingSettings};
+use rdpm::model::{Computation, Model, PassCount, SamplerState, SamplingSettings};
 
 use super::pairs::pairs;
-use super::{FIXTURES, SHIPPED, models};
+use super::{FIXTURES, SHIPPED, device, folder, models};
 
 /// The largest difference, relative to the largest value of `b`.
 fn difference(a: &[f32], b: &[f32]) -> f32 {
@@ -43,6 +44,30 @@ fn logits_are_those_of_the_cpu_within_a_ten_thousandth_in_any_batch() {
         }
         // Bit for bit the logits of an image alone.
         assert_eq!(gpu.logits(&rows[2..3]).unwrap()[0], batched[2], "{name}");
+    }
+}
+
+#[test]
+fn logits_in_one_pass_are_those_of_the_cpu() {
+    let computation = Computation { passes: PassCount::One, ..Computation::default() };
+    for name in ["weights/fashion-mnist", "tests/fixtures/words"] {
+        let folder = folder(name);
+        let cpu = Model::load_with(&folder, &Device::Cpu, computation).unwrap();
+        let gpu = Model::load_with(&folder, device(), computation).unwrap();
+        let states = states(&cpu);
+        for guidance in [0.5, 1.0, 2.0, 3.25, 9.0] {
+            let settings: Vec<_> = states
+                .iter()
+                .map(|state| state.settings().clone().with_guidance(guidance).unwrap())
+                .collect();
+            let rows: Vec<_> = pairs(&states, &settings)
+                .map(|(state, settings)| (state.latent(), state.step() + 1, settings))
+                .collect();
+            for (found, expected) in pairs(gpu.logits(&rows).unwrap(), cpu.logits(&rows).unwrap()) {
+                let difference = difference(&found, &expected);
+                assert!(difference < 1e-4, "{name}, guidance {guidance}: {difference}");
+            }
+        }
     }
 }
 
