@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use rdpm::engine::{Engine, FolderLoader, Options};
-use rdpm::model::ModelInfo;
+use rdpm::engine::{Engine, ModelLoading, Options};
 use rdpm::web::{self, AssistantTools};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio;
 
 use super::models::ModelArguments;
+use super::starting::start_engine;
 
 #[derive(Debug, Args)]
 pub struct Mcp {
@@ -34,21 +34,8 @@ impl Mcp {
 
     /// An engine that loads each model with its first picture, so that the tools are there at once.
     fn engine(&self) -> anyhow::Result<Engine> {
-        let devices: Vec<String> = self.model.device.split(',').map(|name| name.trim().to_owned()).collect();
-        let chosen = self.model.choose()?.keep(|folder, _| {
-            let computation = self.model.computation_on(folder, &devices)?;
-            Ok(ModelInfo::read_with(folder, computation)?)
-        })?;
-        let folders: Vec<_> =
-            chosen.models.iter().map(|(folder, info)| (info.config.name.clone(), folder.clone())).collect();
-        let infos: Vec<ModelInfo> = chosen.models.into_iter().map(|(_, info)| info).collect();
-        let load_on = |device: &String| {
-            let computations = infos.iter().map(|info| (info.config.name.clone(), info.computation));
-            FolderLoader::new(folders.clone(), device).with_computations(computations)
-        };
-        let loaders = devices.iter().map(load_on).collect();
-        let options = Options { loading: rdpm::engine::ModelLoading::Lazy, ..Options::default() };
-        Ok(Engine::start(options, infos, loaders)?)
+        let options = Options { loading: ModelLoading::Lazy, ..Options::default() };
+        Ok(start_engine(&self.model, options)?.0)
     }
 }
 

@@ -37,19 +37,25 @@ impl GuidanceBatch {
         let mut batch = Self { z: Vec::new(), t: Vec::new(), y: Vec::new(), passes, images: Vec::new() };
         for &(z, t, settings) in images {
             let (condition, guidance) = (settings.condition(), settings.guidance_at(t));
-            let told = Condition { guidance: Some(guidance as f32), ..condition.clone() };
-            let conditions: &[&Condition] = match (passes, guidance) {
-                (PassCount::One, _) => &[&told],
-                (PassCount::Two, 0.0) => &[null],
-                (PassCount::Two, 1.0) => &[condition],
-                (PassCount::Two, _) => &[condition, null],
-            };
-            for &condition in conditions {
+            let first = batch.rows();
+            let mut add = |y: Condition| {
                 batch.z.extend_from_slice(z);
                 batch.t.push(t);
-                batch.y.push(condition.clone());
+                batch.y.push(y);
+            };
+            match (passes, guidance) {
+                (PassCount::One, _) => {
+                    add(Condition { guidance: Some(guidance as f32), ..condition.clone() });
+                }
+                (PassCount::Two, 0.0) => add(null.clone()),
+                (PassCount::Two, 1.0) => add(condition.clone()),
+                (PassCount::Two, _) => {
+                    add(condition.clone());
+                    add(null.clone());
+                }
             }
-            batch.images.push(ImageRows { guidance: guidance as f32, count: conditions.len() });
+            let count = batch.rows() - first;
+            batch.images.push(ImageRows { guidance: guidance as f32, count });
         }
         batch
     }

@@ -19,7 +19,7 @@ use super::device_sampling;
 #[cfg(feature = "gpu")]
 use super::gpu::{Gpu, GpuNetworks};
 use super::guidance::{GuidanceBatch, UnguidedLogits};
-use super::pass_count::PassCount;
+use super::pass_count::Denoisers;
 use super::sampler_state::SamplerState;
 use super::step::Step;
 use super::tokenizer;
@@ -37,8 +37,7 @@ pub enum Networks {
 pub struct CpuNetworks {
     encoder: cpu::Encoder,
     decoder: cpu::Decoder,
-    denoiser: cpu::Denoiser,
-    one_pass: Option<cpu::Denoiser>,
+    denoisers: Denoisers<cpu::Denoiser>,
     arithmetic: Arithmetic,
     /// A step's logits, reused by the next step: freshly allocated memory costs a page fault every 4 kB.
     logits: Mutex<Vec<f32>>,
@@ -50,8 +49,7 @@ pub struct CpuNetworks {
 pub struct CandleNetworks {
     encoder: tokenizer::Encoder,
     decoder: tokenizer::Decoder,
-    denoiser: denoiser::Denoiser,
-    one_pass: Option<denoiser::Denoiser>,
+    denoisers: Denoisers<denoiser::Denoiser>,
     /// The transformer's number format.
     transformer: DType,
     device: Device,
@@ -67,8 +65,13 @@ impl Networks {
         Ok(Self::Cpu(Box::new(CpuNetworks {
             encoder: cpu::Encoder::new(config, vb.clone())?,
             decoder: cpu::Decoder::new(config, arithmetic, vb.clone())?,
-            denoiser: cpu::Denoiser::new(config, schedule, arithmetic, None, vb.pp("denoiser"))?,
-            one_pass: None,
+            denoisers: Denoisers::new(cpu::Denoiser::new(
+                config,
+                schedule,
+                arithmetic,
+                None,
+                vb.pp("denoiser"),
+            )?),
             arithmetic,
             logits: Mutex::default(),
             codes: config.trajectory.codes,
@@ -81,13 +84,12 @@ impl Networks {
         Ok(Self::Candle(Box::new(CandleNetworks {
             encoder: tokenizer::Encoder::new(config, vb.clone())?,
             decoder: tokenizer::Decoder::new(config, vb.clone())?,
-            denoiser: denoiser::Denoiser::new(
+            denoisers: Denoisers::new(denoiser::Denoiser::new(
                 config,
                 schedule,
                 None,
                 vb.pp("denoiser").to_dtype(transformer),
-            )?,
-            one_pass: None,
+            )?),
             transformer,
             device: vb.device().clone(),
             image: (size, size, config.image.channels),
@@ -112,11 +114,12 @@ impl Networks {
         let (vb, rows) = (vb.pp("denoiser"), Some(guidance_rows));
         match self {
             Self::Cpu(cpu) => {
-                cpu.one_pass = Some(cpu::Denoiser::new(config, schedule, cpu.arithmetic, rows, vb)?);
+                cpu.denoisers.one_pass =
+                    Some(cpu::Denoiser::new(config, schedule, cpu.arithmetic, rows, vb)?);
             }
             Self::Candle(candle) => {
                 let vb = vb.to_dtype(candle.transformer);
-                candle.one_pass = Some(denoiser::Denoiser::new(config, schedule, rows, vb)?);
+                candle.denoisers.one_pass = Some(denoiser::Denoiser::new(config, schedule, rows, vb)?);
             }
             #[cfg(feature = "gpu")]
             Self::Gpu(gpu) => gpu.add_one_pass(config, schedule, guidance_rows, &vb)?,
@@ -129,7 +132,7 @@ impl Networks {
         let mut logits = match self {
             Self::Cpu(cpu) => {
                 let mut logits = Vec::new();
-                cpu.denoiser(batch.passes).forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
+                cpu.denoisers.of(batch.passes).forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
                 logits
             }
             Self::Candle(candle) => candle.logits(batch)?.flatten_all()?.to_vec1()?,
@@ -149,11 +152,12 @@ impl Networks {
         blocks: &[usize],
     ) -> Result<Vec<Vec<f32>>> {
         match self {
-            Self::Cpu(cpu) => cpu.denoiser.residual_streams(z, t, y, blocks),
+            Self::Cpu(cpu) => cpu.denoisers.two_passes.residual_streams(z, t, y, blocks),
             Self::Candle(candle) => {
                 let (n, c) = candle.latent;
                 let z = Tensor::from_slice(z, (1, n, c), &candle.device)?;
-                let streams = candle.denoiser.residual_streams(&z, &[t], std::slice::from_ref(y))?;
+                let streams =
+                    candle.denoisers.two_passes.residual_streams(&z, &[t], std::slice::from_ref(y))?;
                 let of_block =
                     |&number: &usize| streams[number - 1].to_dtype(DType::F32)?.flatten_all()?.to_vec1();
                 blocks.iter().map(of_block).collect()
@@ -168,7 +172,7 @@ impl Networks {
         match self {
             Self::Cpu(cpu) => {
                 let mut logits = cpu.logits.lock().unwrap_or_else(PoisonError::into_inner);
-                let denoiser = cpu.denoiser(batch.passes);
+                let denoiser = cpu.denoisers.of(batch.passes);
                 let logits = denoiser.forward(&batch.z, &batch.t, &batch.y, &mut logits)?;
                 // With fewer images than threads, threads share an image.
                 let parts = rayon::current_num_threads().div_ceil(states.len().max(1));
@@ -217,19 +221,12 @@ impl Networks {
     }
 }
 
-impl CpuNetworks {
-    fn denoiser(&self, passes: PassCount) -> &cpu::Denoiser {
-        self.one_pass.as_ref().filter(|_| passes == PassCount::One).unwrap_or(&self.denoiser)
-    }
-}
-
 impl CandleNetworks {
     /// Logits (rows, n, V) in f32.
     fn logits(&self, batch: &GuidanceBatch) -> Result<Tensor> {
         let (n, c) = self.latent;
         let z = Tensor::from_slice(&batch.z, (batch.rows(), n, c), &self.device)?;
-        let one_pass = self.one_pass.as_ref().filter(|_| batch.passes == PassCount::One);
-        one_pass.unwrap_or(&self.denoiser).forward(&z, &batch.t, &batch.y)?.to_dtype(DType::F32)
+        self.denoisers.of(batch.passes).forward(&z, &batch.t, &batch.y)?.to_dtype(DType::F32)
     }
 
     /// Samples on the device: only the samples are copied to the host.

@@ -41,6 +41,24 @@ impl PassCount {
     }
 }
 
+/// A model's denoisers: the one that two passes take and, if it was loaded, the one that computes guided logits in one pass.
+pub(super) struct Denoisers<D> {
+    pub two_passes: D,
+    pub one_pass: Option<D>,
+}
+
+impl<D> Denoisers<D> {
+    /// A denoiser for two passes.
+    pub fn new(two_passes: D) -> Self {
+        Self { two_passes, one_pass: None }
+    }
+
+    /// The denoiser for this number of passes. A batch of one pass is made only where there is a denoiser for it.
+    pub fn of(&self, passes: PassCount) -> &D {
+        self.one_pass.as_ref().filter(|_| passes == PassCount::One).unwrap_or(&self.two_passes)
+    }
+}
+
 impl TryFrom<u8> for PassCount {
     type Error = String;
 

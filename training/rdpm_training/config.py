@@ -98,40 +98,37 @@ class DecoderConfig:
     adversarial_start: float = 0.0  # fraction of the training after which the discriminator begins
 
 
-@dataclass(frozen=True)
-class DenoiserConfig:
-    width: int
-    layers: int
-    heads: int
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Training of a transformer (`trainer.train`)."""
+
     updates: int
     batch_size: int
     warmup: int
     decay: float
     learning_rate: float
     muon_learning_rate: float
-    class_dropout: float
     ema: float
-    style_dropout: float = 0.0
-    words_dropout: float = 0.0
-    condition_dropout: float = 0.0  # drops class, style and words together, in addition to the three above
     compile: bool = False
     seconds: float = 0.0  # training time (`trainer.TrainingClock`) instead of `updates`; 0: use `updates`
 
 
-@dataclass(frozen=True)
-class DistillationConfig:
+@dataclass(frozen=True, kw_only=True)
+class DenoiserConfig(TrainingConfig):
+    width: int
+    layers: int
+    heads: int
+    class_dropout: float
+    style_dropout: float = 0.0
+    words_dropout: float = 0.0
+    condition_dropout: float = 0.0  # drops class, style and words together, in addition to the three above
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig(TrainingConfig):
     """Training of a denoiser that computes guided logits in one pass, from the denoiser that needs two."""
 
-    updates: int
-    batch_size: int
-    warmup: int
-    decay: float
-    learning_rate: float
-    muon_learning_rate: float
-    ema: float
     max_guidance: int = 8  # guidance scales from 0 to this
-    compile: bool = False
-    seconds: float = 0.0  # as in [denoiser]
 
 
 @dataclass(frozen=True)
@@ -234,11 +231,10 @@ def load(path: Path) -> Config:
     """
     raw = read(path)
     for section, kind in (SECTIONS | OPTIONAL_SECTIONS).items():
-        if section in OPTIONAL_SECTIONS and section not in raw:
-            continue
-        if section not in raw:
+        if section in raw:
+            raw[section] = record(kind, raw[section], f"{path} [{section}]")
+        elif section in SECTIONS:
             raise ConfigError(f"{path}: section [{section}] is missing")
-        raw[section] = record(kind, raw[section], f"{path} [{section}]")
     if "emoji" in raw:
         where, emoji = f"{path} [emoji]", raw["emoji"]
         for key, kind in (("styles", Package), ("classes", EmojiClassConfig)):

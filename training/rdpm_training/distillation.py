@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import export, model_card, runs, trainer, weights_folder
+from . import export, generation, model_card, runs, sampler, trainer, weights_folder
 from .conditions import MAX_KEYWORDS, NAME_AND_KEYWORDS, NAME_ONLY, Condition, Vocabulary
 from .config import Config, ConfigError, DistillationConfig
 from .denoiser import Denoiser
@@ -53,9 +53,7 @@ class ConditionSampler:
         self.keywords: list[list[str]] = [[] for _ in range(self.classes)]
         for word, label in zip(words["words"], words["classes"], strict=True):
             self.keywords[label].append(word)
-        self.subjects: list[list[tuple[str, list[int]]]] = [
-            list(words["subjects"][name].items()) for name in described["classes"]
-        ]
+        self.subjects: list[dict[str, list[int]]] = [words["subjects"][name] for name in described["classes"]]
 
     def sample(self, count: int, width: int, generator: torch.Generator) -> Tensor | Condition:
         """Conditions (count,), with up to `width` words each."""
@@ -66,13 +64,13 @@ class ConditionSampler:
             return told
 
         def draw(count: int) -> int:
-            return int(torch.randint(count, (), generator=generator))
+            return generation.draw_index(count, generator)
 
         styles, texts = [], []
         for label in labels.tolist():
-            name, shown = self.subjects[label][draw(len(self.subjects[label]))]
+            name, style = generation.draw_subject(self.subjects[label], generator)
             kind, any_style = torch.rand(2, generator=generator).tolist()
-            styles.append(draw(self.styles) if any_style < ANY_STYLE else shown[draw(len(shown))])
+            styles.append(draw(self.styles) if any_style < ANY_STYLE else style)
             text = split_words(name) if kind < NAME_ONLY + NAME_AND_KEYWORDS else []
             if kind >= NAME_ONLY:
                 keywords = self.keywords[label]
@@ -139,18 +137,17 @@ class Sampling:
 
 def student_of(teacher: Denoiser, max_guidance: int, described: dict[str, Any]) -> Denoiser:
     """A copy of the teacher that is also told the guidance scale, 0 to `max_guidance`. `described` is `config.json`."""
-    codes, channels = teacher.codebook.shape
-    sizes = (described["trajectory"]["schedule"], len(teacher.position), teacher.null_class)
     student = Denoiser(
-        torch.randn(codes, channels),
-        *sizes,
+        teacher.codebook,
+        described["trajectory"]["schedule"],
+        len(teacher.position),
+        teacher.null_class,
         **described["denoiser"],
         styles=teacher.null_style,
         words=teacher.padding_word,
         max_guidance=max_guidance,
     ).fold()
     student.load_state_dict(teacher.state_dict(), strict=False)
-    student.codebook.copy_(teacher.codebook)
     return student
 
 
@@ -207,18 +204,18 @@ def fit(config: Config, settings: DistillationConfig, folder: Path, weights: Pat
 def default_divergence(config: Config, weights: Path, student: Denoiser, images: int = 200) -> float:
     """Mean divergence of the student from the teacher in the steps of images with the model's default settings."""
     _, codebook, teacher, _ = weights_folder.load(weights)
-    conditions = ConditionSampler(weights)
-    generator = runs.generator(config.seed, RANDOM_STREAM, 1)
-    y = conditions.sample(images, MAX_WORDS, generator)
-    w, temperature = (torch.full((images,), x) for x in (config.sampling.guidance, config.sampling.temperature))
-    z, found = torch.randn(images, config.positions, codebook.shape[1], generator=generator), []
-    for step in range(1, config.trajectory.steps + 1):
-        t = torch.full((images,), step)
-        unconditional = teacher(z, t, teacher.null_condition(y))
-        guided = unconditional + w[:, None, None] * (teacher(z, t, y) - unconditional)
-        found.append(divergence(student(z, t, y, w), guided, config.sampling.temperature).item())
-        z = z + codebook[sample_codes(guided, temperature, generator)]
-    return sum(found) / len(found)
+    generator, steps = runs.generator(config.seed, RANDOM_STREAM, 1), config.trajectory.steps
+    y = ConditionSampler(weights).sample(images, MAX_WORDS, generator)
+    settings = sampler.SamplingSettings(config.sampling.guidance, config.sampling.temperature)
+    w = torch.full((images,), settings.guidance)
+    z = torch.randn(images, config.positions, codebook.shape[1], generator=generator)
+    uniforms = generation.uniform_numbers((*z.shape[:2], len(codebook)), generator)
+    total = 0.0
+    for step in sampler.sample(teacher, codebook, steps, y, z, uniforms, settings):
+        logits = student(z, torch.full((images,), step.t), y, w)
+        total += divergence(logits, step.logits, settings.temperature).item()
+        z = step.z
+    return total / steps
 
 
 def write(student: Denoiser, target: Path) -> None:

@@ -78,21 +78,27 @@ def uniform_numbers(shape: tuple[int, ...], generator: torch.Generator) -> Itera
         yield ((ticks.float() + 0.5) / (1 << 23)).to(runs.device())
 
 
+def draw_index(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
+
+
+def draw_subject(subjects: dict[str, list[int]], generator: torch.Generator) -> tuple[str, int]:
+    """The name of one of a class's subjects, and one of the styles in which training shows it."""
+    name, shown = list(subjects.items())[draw_index(len(subjects), generator)]
+    return name, shown[draw_index(len(shown), generator)]
+
+
 def class_conditions(dataset: Dataset, labels: Tensor, generator: torch.Generator) -> Tensor | Condition:
     """What the server tells the denoiser if a request names a class alone: for each image one of the class's subjects
     and one of the styles in which training shows it; the class alone if the denoiser was trained with classes alone."""
     if not dataset.styles:
         return labels
 
-    def draw(count: int) -> int:
-        return int(torch.randint(count, (), generator=generator))
-
     names, styles = [], []
     for label in labels.tolist():
-        subjects = list(dataset.subjects[label].items())
-        name, shown = subjects[draw(len(subjects))]
+        name, style = draw_subject(dataset.subjects[label], generator)
         names.append(split_words(name))
-        styles.append(shown[draw(len(shown))])
+        styles.append(style)
     return Condition(labels, torch.tensor(styles), dataset.vocabulary.encode(names))
 
 

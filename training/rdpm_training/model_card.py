@@ -195,7 +195,7 @@ def one_pass(name: str, report: dict[str, Any]) -> str:
 
 in {report["updates"]:,} updates of {report["batch_size"]} images that are being sampled, from the denoiser's weights and its guided logits, without training
 images; {report["seconds"] / 60:.0f} minutes on {report["hardware"]}, with other work beside it. Its probabilities of codes have a mean Kullback-Leibler
-divergence of {report["divergence"]:.3f} nats from those of two passes with the model's defaults. `docs/performance.md` has what the pictures
+divergence of {report["divergence"]:.4f} nats from those of two passes with the model's defaults. `docs/performance.md` has what the pictures
 score.
 """
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import optimization, runs
-from .config import DenoiserConfig, DistillationConfig
+from .config import TrainingConfig
 from .muon import Muon
 
 SAVE_EVERY = 100
@@ -66,16 +66,17 @@ def optimizers(
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     muon_ids = {id(p) for p in matrices}
     others = {name: p for name, p in network.named_parameters() if id(p) not in muon_ids}
-    new = [others.pop(name) for name in ("guidance.weight",) if name in others]
-    groups = [{"params": list(others.values())}]
-    groups += [{"params": new, "lr": NEW_PARAMETERS_RATE * adam_rate}] if new else []
+    new = others.pop("guidance.weight", None)
+    groups: list[dict[str, Any]] = [{"params": list(others.values())}]
+    if new is not None:
+        groups.append({"params": [new], "lr": NEW_PARAMETERS_RATE * adam_rate})
     return (
         Muon(matrices, lr=muon_rate),
         torch.optim.AdamW(groups, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0, **adam_options),
     )
 
 
-def learning_rate_factor(update: int, spent: float, settings: DenoiserConfig | DistillationConfig) -> float:
+def learning_rate_factor(update: int, spent: float, settings: TrainingConfig) -> float:
     """Learning-rate factor in 0..1: linear warm-up, constant, then a linear cool-down to zero.
 
     `update` counts since the optimizers were new; `spent` is the fraction of the whole budget spent on the network. The
@@ -88,7 +89,7 @@ def learning_rate_factor(update: int, spent: float, settings: DenoiserConfig | D
 def train(
     network: nn.Module,
     loss: Callable[[Callable[..., Tensor], int], Tensor],
-    settings: DenoiserConfig | DistillationConfig,
+    settings: TrainingConfig,
     path: Path,
     generator: torch.Generator,
     pretrained: tuple[int, float] | None = None,

@@ -60,10 +60,7 @@ impl GroupNormSilu {
             }
             Silu {}.map_mut(y);
         };
-        if threads < 2 {
-            return normalize(x, y);
-        }
-        let part = (x.len() / channels).div_ceil(threads) * channels;
+        let part = (x.len() / channels).div_ceil(threads.max(1)) * channels;
         x.par_chunks(part).zip(y.par_chunks_mut(part)).for_each(|(x, y)| normalize(x, y));
     }
 

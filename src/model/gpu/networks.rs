@@ -11,7 +11,7 @@ use super::tokenizer::{Decoder, Encoder};
 use crate::model::condition::Condition;
 use crate::model::config::Config;
 use crate::model::guidance::GuidanceBatch;
-use crate::model::pass_count::PassCount;
+use crate::model::pass_count::Denoisers;
 use crate::model::sampler_state::SamplerState;
 use crate::model::step::Step;
 use crate::model::trajectory::Schedule;
@@ -21,8 +21,7 @@ pub struct GpuNetworks {
     gpu: Arc<Gpu>,
     encoder: Encoder,
     decoder: Decoder,
-    denoiser: Denoiser,
-    one_pass: Option<Denoiser>,
+    denoisers: Denoisers<Denoiser>,
 }
 
 impl GpuNetworks {
@@ -37,8 +36,7 @@ impl GpuNetworks {
         Ok(Self {
             encoder: Encoder::new(gpu, config, vb)?,
             decoder: Decoder::new(gpu, config, vb)?,
-            denoiser: Denoiser::new(gpu, config, schedule, None, &vb.pp("denoiser"))?,
-            one_pass: None,
+            denoisers: Denoisers::new(Denoiser::new(gpu, config, schedule, None, &vb.pp("denoiser"))?),
             gpu: Arc::clone(gpu),
         })
     }
@@ -51,17 +49,13 @@ impl GpuNetworks {
         guidance_rows: usize,
         vb: &VarBuilder,
     ) -> candle_core::Result<()> {
-        self.one_pass = Some(Denoiser::new(&self.gpu, config, schedule, Some(guidance_rows), vb)?);
+        self.denoisers.one_pass = Some(Denoiser::new(&self.gpu, config, schedule, Some(guidance_rows), vb)?);
         Ok(())
-    }
-
-    fn denoiser(&self, passes: PassCount) -> &Denoiser {
-        self.one_pass.as_ref().filter(|_| passes == PassCount::One).unwrap_or(&self.denoiser)
     }
 
     /// Logits (rows, n, V) of the batch, before guidance.
     pub(in crate::model) fn logits(&self, batch: &GuidanceBatch) -> Result<Vec<f32>> {
-        self.denoiser(batch.passes).logits(&self.gpu, batch)
+        self.denoisers.of(batch.passes).logits(&self.gpu, batch)
     }
 
     pub fn residual_streams(
@@ -71,7 +65,7 @@ impl GpuNetworks {
         y: &Condition,
         blocks: &[usize],
     ) -> Result<Vec<Vec<f32>>> {
-        self.denoiser.residual_streams(&self.gpu, z, t, y, blocks)
+        self.denoisers.two_passes.residual_streams(&self.gpu, z, t, y, blocks)
     }
 
     /// Samples C_t for each image. After an error the states are unchanged.
@@ -80,7 +74,7 @@ impl GpuNetworks {
         batch: &GuidanceBatch,
         states: &mut [&mut SamplerState],
     ) -> Result<Vec<Step>> {
-        self.denoiser(batch.passes).sample(&self.gpu, batch, states)
+        self.denoisers.of(batch.passes).sample(&self.gpu, batch, states)
     }
 
     pub fn encode(&self, image: &[f32]) -> Result<Vec<f32>> {
